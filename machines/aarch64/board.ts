@@ -1,0 +1,61 @@
+/** What a vCPU is wired to: memory, the other vCPUs, devices, L0's stage-2 maps, the clock, and the outbox of what it says. */
+
+import type { Memory } from '../memory/memory.ts';
+import type { Core } from './state.ts';
+
+/** The hardware's optional parts. Each decides ID registers and which rows exist. */
+export interface Features {
+  /** 0: Armv8.0 without FEAT_NV; 1: FEAT_NV; 2: FEAT_NV2. */
+  readonly nv: 0 | 1 | 2;
+  /** FEAT_VHE. */
+  readonly vhe: boolean;
+  /** HCR_EL2.E2H: `writable`, or RES1 or RES0 as newer cores and KVM's flavours have it. */
+  readonly e2h: 'writable' | 'res1' | 'res0';
+  readonly fgt: boolean;
+  readonly ecv: boolean;
+  readonly hcx: boolean;
+  /** List registers implemented, 1 to 16. */
+  readonly listRegisters: number;
+  /** Physical address bits: 40, 44 or 48. */
+  readonly paBits: number;
+}
+
+/** Something a core says to an actor. The world delivers it after the run, in order. */
+export interface Outgoing {
+  readonly to: string;
+  readonly message: { readonly type: string; readonly [field: string]: unknown };
+}
+
+/** Something that happened, for the timeline. `event` is a KVM tracepoint's name where one exists. */
+export interface CoreEvent {
+  readonly event: string;
+  readonly vcpu: number;
+  /** Instructions attempted in the current run before it happened. */
+  readonly at: number;
+  readonly [field: string]: unknown;
+}
+
+/** A translation by one of L0's stage-2 maps. Sizes in bytes, addresses physical. */
+export type Stage2Answer =
+  | { readonly ok: true; readonly pa: number; readonly bytes: number; readonly read: boolean; readonly write: boolean; readonly execute: boolean; readonly level: number }
+  | { readonly ok: false; readonly level: number };
+
+export interface Board {
+  readonly memory: Memory;
+  readonly cores: Core[];
+  readonly features: Features;
+  /** Who owns EL2: L0 (an exception to EL2 ends the run as an exit), the guest (it vectors through VBAR_EL2), or nobody (no EL2). */
+  readonly el2: 'kvm' | 'guest' | 'none';
+  /** Virtual nanoseconds at the instruction in hand. */
+  now: number;
+  /** Frequency of the system counter in Hz; 62,500,000 as on QEMU's virt board. */
+  readonly counterHz: number;
+  readonly outbox: Outgoing[];
+  readonly events: CoreEvent[];
+  /** Whether a physical address belongs to a device: its actor's address and the offset in it. */
+  deviceAt(pa: number): { readonly to: string; readonly offset: number } | undefined;
+  /** `el2: 'kvm'`: L0's map named by the hardware VTTBR_EL2, asked for an intermediate physical address. */
+  stage2(vttbr: bigint, ipa: number): Stage2Answer;
+  /** Pages touched since the run began, when the run was given stops: physical page numbers. */
+  footprint: { readonly read: Set<number>; readonly written: Set<number> } | undefined;
+}

@@ -1,0 +1,115 @@
+/** Physical memory: one WebAssembly linear memory that holds the vCPU blocks, L0's own pages, flash and RAM, with its dirty pages known. */
+
+import { hex } from '../bits.ts';
+
+export const PAGE_BYTES = 4096;
+const WASM_PAGE_BYTES = 65536;
+
+/** A range that guests, or only L0, can address. `base` and `bytes` are multiples of 4096; `base` is a physical address below 2^48. */
+export interface RegionSpec {
+  readonly name: string;
+  readonly base: number;
+  readonly bytes: number;
+  /** `ram` and `rom` are in the guest's physical map; `l0` pages are seen by L0 and the hardware only (vCPU blocks, VNCR pages). */
+  readonly kind: 'ram' | 'rom' | 'l0';
+}
+
+export interface Region extends RegionSpec {
+  /** Byte offset of the region's first byte in linear memory. */
+  readonly offset: number;
+}
+
+export interface Memory {
+  readonly regions: readonly Region[];
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  readonly words: BigUint64Array;
+  /** Number of 4 KiB pages of linear memory in use. */
+  readonly pages: number;
+  /** One byte a page of linear memory: 1 when written since the last capture. */
+  readonly dirty: Uint8Array;
+  /** The indices of the dirty pages, in the order in which they became dirty. */
+  readonly dirtyPages: number[];
+  /** One byte a page of linear memory: 1 when a cached translation was made from a descriptor in it. */
+  readonly holdsDescriptors: Uint8Array;
+}
+
+/** Lays regions out in one new linear memory. Throws RangeError on overlap or misalignment. */
+export function createMemory(specs: readonly RegionSpec[]): Memory {
+  let offset = PAGE_BYTES;
+  const regions: Region[] = [];
+  for (const spec of specs) {
+    if (spec.base % PAGE_BYTES !== 0 || spec.bytes % PAGE_BYTES !== 0) throw new RangeError(`region ${spec.name} at ${hex(spec.base)} is not a whole number of 4 KiB pages`);
+    const clash = regions.find((other) => spec.base < other.base + other.bytes && other.base < spec.base + spec.bytes);
+    if (clash) throw new RangeError(`regions ${clash.name} and ${spec.name} overlap at ${hex(Math.max(spec.base, clash.base))}`);
+    regions.push({ ...spec, offset });
+    offset += spec.bytes;
+  }
+  const memory = new WebAssembly.Memory({ initial: Math.ceil(offset / WASM_PAGE_BYTES) });
+  const pages = offset / PAGE_BYTES;
+  return {
+    regions, pages,
+    bytes: new Uint8Array(memory.buffer), view: new DataView(memory.buffer), words: new BigUint64Array(memory.buffer),
+    dirty: new Uint8Array(pages), dirtyPages: [], holdsDescriptors: new Uint8Array(pages),
+  };
+}
+
+/** The region that holds physical address `pa`, or undefined: a device or nothing. */
+export function regionAt(memory: Memory, pa: number): Region | undefined {
+  for (const region of memory.regions) if (pa >= region.base && pa < region.base + region.bytes) return region;
+  return undefined;
+}
+
+/** The region called `name`. Throws when there is none. */
+export function regionNamed(memory: Memory, name: string): Region {
+  const region = memory.regions.find((candidate) => candidate.name === name);
+  if (!region) throw new RangeError(`memory has no region ${name}`);
+  return region;
+}
+
+/** The linear-memory offset of physical address `pa`, or -1 where there is no memory. */
+export function locate(memory: Memory, pa: number): number {
+  const region = regionAt(memory, pa);
+  return region === undefined ? -1 : region.offset + (pa - region.base);
+}
+
+/** Notes that the page at linear-memory `offset` is about to change. Every store into linear memory, by guest, device or L0, calls it. */
+export function markDirty(memory: Memory, offset: number): void {
+  const page = offset >>> 12;
+  if (memory.dirty[page] === 0) {
+    memory.dirty[page] = 1;
+    memory.dirtyPages.push(page);
+  }
+}
+
+/** Copies `bytes` to physical address `pa`. Throws RangeError when they do not lie within one region. */
+export function writeBytes(memory: Memory, pa: number, bytes: Uint8Array): void {
+  const region = regionAt(memory, pa);
+  if (!region || pa + bytes.length > region.base + region.bytes) throw new RangeError(`${bytes.length} bytes at ${hex(pa)} do not fit in memory`);
+  const offset = region.offset + (pa - region.base);
+  for (let at = offset; at < offset + bytes.length; at += PAGE_BYTES - (at % PAGE_BYTES)) markDirty(memory, at);
+  memory.bytes.set(bytes, offset);
+}
+
+/** The `length` bytes at physical address `pa`, as a copy. Throws RangeError when they do not lie within one region. */
+export function readBytes(memory: Memory, pa: number, length: number): Uint8Array {
+  const region = regionAt(memory, pa);
+  if (!region || pa + length > region.base + region.bytes) throw new RangeError(`${length} bytes at ${hex(pa)} are not in memory`);
+  const offset = region.offset + (pa - region.base);
+  return memory.bytes.slice(offset, offset + length);
+}
+
+/** The little-endian 64-bit word at physical address `pa`, 8-byte aligned. */
+export function readWord(memory: Memory, pa: number): bigint {
+  const offset = locate(memory, pa);
+  if (offset < 0 || offset % 8 !== 0) throw new RangeError(`no aligned word at ${hex(pa)}`);
+  return memory.words[offset >>> 3]!;
+}
+
+/** Stores a little-endian 64-bit word at physical address `pa`, 8-byte aligned. */
+export function writeWord(memory: Memory, pa: number, value: bigint): void {
+  const offset = locate(memory, pa);
+  if (offset < 0 || offset % 8 !== 0) throw new RangeError(`no aligned word at ${hex(pa)}`);
+  markDirty(memory, offset);
+  memory.words[offset >>> 3] = value;
+}

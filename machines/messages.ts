@@ -1,0 +1,135 @@
+/** What actors say to each other: one union a receiver. Machines never import each other; they meet here. */
+
+export type VcpuAddress = `vcpu:${number}`;
+export type KvmAddress = `kvm:${number}`;
+export type VgicAddress = `vgic:${number}`;
+export type TimerAddress = `timer:${number}`;
+export type RedistributorAddress = `gicr:${number}`;
+/** Every actor's address. A number after the colon is the vCPU's index. */
+export type Address = VcpuAddress | KvmAddress | VgicAddress | TimerAddress | RedistributorAddress | 'gicd' | 'mmu' | 'uart' | 'psci';
+
+/** A load or store that reaches a device. `offset` is from the device's base; `bytes` is 1, 2, 4 or 8. */
+export interface DeviceRead { readonly type: 'read'; readonly from: VcpuAddress | KvmAddress; readonly offset: number; readonly bytes: number }
+export interface DeviceWrite { readonly type: 'write'; readonly from: VcpuAddress | KvmAddress; readonly offset: number; readonly bytes: number; readonly value: bigint }
+/** The answer to a DeviceRead. `offset` and `bytes` repeat the question's. */
+export interface DeviceReply { readonly type: 'device-reply'; readonly offset: number; readonly bytes: number; readonly value: bigint }
+
+/** An interrupt that its redistributor offers to one PE: enabled in its group, and pending or active. */
+export interface OfferedInterrupt {
+  readonly intid: number;
+  readonly priority: number;
+  /** 1: Group 1. 0: Group 0. */
+  readonly group: 0 | 1;
+  readonly pending: boolean;
+  readonly active: boolean;
+  /** Level-sensitive (true) or edge-triggered. */
+  readonly level: boolean;
+}
+
+/** What a redistributor tells its PE's CPU interface (vcpu:n on a bare board, vgic:n under L0) whenever it changes: highest priority first, lowest INTID first among equals. */
+export interface Offer { readonly type: 'offer'; readonly interrupts: readonly OfferedInterrupt[] }
+
+/** What a CPU interface tells the GIC. */
+export type CpuInterfaceMessage =
+  /** The interrupt was taken: pending to active (a level that is still high stays pending as well). */
+  | { readonly type: 'acknowledge'; readonly intid: number }
+  | { readonly type: 'deactivate'; readonly intid: number };
+
+/** ICC_SGIxR_EL1 was written. `targets` are vCPU indices in ascending order. */
+export interface SgiRequest { readonly type: 'sgi'; readonly intid: number; readonly group: 0 | 1; readonly targets: readonly number[] }
+/** A device or timer drives an interrupt line. */
+export interface IrqLine { readonly type: 'irq-line'; readonly intid: number; readonly level: boolean }
+export interface Alarm { readonly type: 'alarm'; readonly name: string }
+
+/** The distributor: GICD registers, SPIs. SGIs and SPIs go on to the redistributors. */
+export type DistributorMessage = DeviceRead | DeviceWrite | IrqLine | SgiRequest | ({ readonly vcpu: number } & CpuInterfaceMessage);
+/** A redistributor: GICR registers, SGIs and PPIs of one PE; it merges in the SPIs that the distributor routes to it and makes the offer. */
+export type RedistributorMessage =
+  | DeviceRead | DeviceWrite | IrqLine | CpuInterfaceMessage
+  | { readonly type: 'sgi-pending'; readonly intid: number }
+  /** The distributor's SPIs routed to this PE that are enabled, and pending or active; complete list, and which groups GICD_CTLR enables. */
+  | { readonly type: 'spis'; readonly interrupts: readonly OfferedInterrupt[]; readonly groupsEnabled: readonly [boolean, boolean] };
+
+export type VcpuMessage =
+  | DeviceReply | Offer
+  /** PSCI CPU_ON or reset: start at `entry` with `context` in X0, in the highest exception level that the board gives guests. */
+  | { readonly type: 'start'; readonly entry: bigint; readonly context: bigint }
+  | { readonly type: 'stop' };
+
+export type UartMessage = DeviceRead | DeviceWrite
+  /** Bytes typed at the console. */
+  | { readonly type: 'input'; readonly bytes: readonly number[] };
+
+/** L0's per-vCPU part. */
+export type KvmMessage =
+  | DeviceReply
+  /** The vCPU took an exception to L0's EL2. */
+  | { readonly type: 'exit'; readonly vector: 'sync' | 'irq' | 'fiq' | 'serror' }
+  /** Do the next step of the work in hand. */
+  | { readonly type: 'step' }
+  /** Something pends for this vCPU: leave the guest, or wake up, and look. */
+  | { readonly type: 'kick' }
+  /** The scheduler takes the processor away from L0 here, and gives it back. */
+  | { readonly type: 'preempt' }
+  /** PSCI CPU_ON by another vCPU. */
+  | { readonly type: 'power-on'; readonly entry: bigint; readonly context: bigint; readonly from: KvmAddress }
+  | { readonly type: 'power-on-reply'; readonly result: bigint }
+  /** Whether interrupts that vCPU could take now pend in the vGIC's list. */
+  | { readonly type: 'vgic-pending'; readonly pending: boolean }
+  | { readonly type: 'fault-handled'; readonly result: FaultResult }
+  | { readonly type: 'mmu-done' };
+
+/** The outcome of a stage-2 fault that L0's mmu looked into. Levels are the walk's; `esr` bits as in ISS.xFSC. */
+export type FaultResult =
+  | { readonly outcome: 'mapped' }
+  | { readonly outcome: 'device'; readonly ipa: number }
+  /** L1's stage 2 denies or lacks it: a stage-2 fault for L1. `fsc` is the 6-bit fault status code. */
+  | { readonly outcome: 'inject'; readonly fsc: number; readonly ipa: number };
+
+/** L0's view of which context a vCPU is in. */
+export interface VgicContext { readonly nested: boolean }
+
+export type VgicMessage =
+  | Offer
+  /** The world switch: put saves hardware state, load programs it, for the given context. */
+  | { readonly type: 'load'; readonly nested: boolean }
+  | { readonly type: 'put'; readonly nested: boolean }
+  /** Before entry: fill list registers. After exit: fold them back. */
+  | { readonly type: 'flush'; readonly nested: boolean }
+  | { readonly type: 'sync'; readonly nested: boolean }
+  | { readonly type: 'query-pending' };
+
+export type TimerMessage =
+  | Alarm
+  | { readonly type: 'load'; readonly nested: boolean }
+  | { readonly type: 'put'; readonly nested: boolean; readonly blocking: boolean }
+  | { readonly type: 'sync'; readonly nested: boolean }
+  | { readonly type: 'flush'; readonly nested: boolean }
+  /** A hardware timer line that L0 owns rose while the vCPU ran. */
+  | { readonly type: 'host-irq'; readonly line: number };
+
+export type MmuMessage =
+  | { readonly type: 'load'; readonly vcpu: number; readonly nested: boolean; readonly vttbr: bigint; readonly vtcr: bigint; readonly stage2Enabled: boolean }
+  | { readonly type: 'put'; readonly vcpu: number }
+  | { readonly type: 'fault'; readonly vcpu: number; readonly ipa: number; readonly access: 'read' | 'write' | 'fetch'; readonly fsc: number; readonly vttbr: bigint; readonly vtcr: bigint; readonly nested: boolean }
+  | { readonly type: 'tlbi'; readonly vcpu: number; readonly operation: string; readonly value: bigint; readonly vmid: number };
+
+export interface MessagesByReceiver {
+  vcpu: VcpuMessage; kvm: KvmMessage; vgic: VgicMessage; timer: TimerMessage; gicr: RedistributorMessage;
+  gicd: DistributorMessage; mmu: MmuMessage; uart: UartMessage; psci: never;
+}
+type KindOf<A extends Address> = A extends `${infer K}:${number}` ? K : A;
+export type MessageFor<A extends Address> = MessagesByReceiver[KindOf<A> & keyof MessagesByReceiver];
+export type Message = MessagesByReceiver[keyof MessagesByReceiver];
+
+/** How a machine's handler speaks. Nothing here is state. */
+export interface Out {
+  /** Virtual nanoseconds now. */
+  readonly now: number;
+  /** Puts a message in the receiver's mailbox, behind those already there. */
+  send<A extends Address>(to: A, message: MessageFor<A>): void;
+  /** Arms this actor's alarm `name` for `deadlineNs`, or disarms it. It comes back as `{ type: 'alarm', name }`. */
+  alarm(name: string, deadlineNs: number | undefined): void;
+  /** Records an event for the timeline; `event` is a KVM tracepoint's name where one exists. */
+  event(event: string, fields?: Readonly<Record<string, unknown>>): void;
+}
