@@ -59,3 +59,13 @@ export interface Board {
   /** Pages touched since the run began, when the run was given stops: physical page numbers. */
   footprint: { readonly read: Set<number>; readonly written: Set<number> } | undefined;
 }
+
+/** Physical addresses of what only L0 and the hardware see, above every guest physical map: the vCPU blocks and one VNCR page a vCPU. */
+const VNCR_PAGES_BASE = 0xe000_0000_0000;
+const BLOCKS_BASE = 0xf000_0000_0000;
+
+/** Physical address of L0's VNCR page for vCPU `index`: KVM's `vncr_array`, where the VNCR-backed virtual registers live under every mechanism. */
+export const vncrPage = (index: number): number => VNCR_PAGES_BASE + index * 4096;
+
+/** Physical address of the block of vCPU `index` (state.ts, BLOCK_BYTES apart). */
+export const blockAddress = (index: number): number => BLOCKS_BASE + index * 8192;
