@@ -1,5 +1,6 @@
 /** The state of one vCPU: its block of 64-bit words in linear memory, and the derived things around it that are not state. */
 
+import { markDirty } from '../memory/memory.ts';
 import type { Board } from './board.ts';
 import type { RunEnd } from './exit.ts';
 import { slot } from './sysregs.ts';
@@ -60,6 +61,13 @@ export interface Core {
   translation: unknown;
   /** Device reads answered for the instruction in hand, in order: it runs again and consumes them (memory-access.ts). State is in the actor. */
   deviceReplies: { readonly pa: number; readonly bytes: number; readonly value: bigint }[];
+}
+
+/** Writes word `word` of the block and notes that the block changed. For everybody but the engines, which mark the block themselves after a run. */
+export function setRegister(core: Core, word: number, value: bigint): void {
+  core.words[word] = value;
+  const block = core.words.byteOffset + word * 8;
+  markDirty(core.board.memory, block);
 }
 
 export const elOf = (core: Core): number => (core.ints[2 * Word.PSTATE]! >> 2) & 3;
