@@ -54,7 +54,9 @@ export type VcpuMessage =
   | DeviceReply | Offer
   /** PSCI CPU_ON or reset: start at `entry` with `context` in X0, in the highest exception level that the board gives guests. */
   | { readonly type: 'start'; readonly entry: bigint; readonly context: bigint }
-  | { readonly type: 'stop' };
+  | { readonly type: 'stop' }
+  /** The firmware's answer to an SMC, for X0. */
+  | { readonly type: 'firmware-reply'; readonly value: bigint };
 
 export type UartMessage = DeviceRead | DeviceWrite
   /** Bytes typed at the console. */
@@ -77,7 +79,9 @@ export type KvmMessage =
   /** Whether interrupts that vCPU could take now pend in the vGIC's list. */
   | { readonly type: 'vgic-pending'; readonly pending: boolean }
   | { readonly type: 'fault-handled'; readonly result: FaultResult }
-  | { readonly type: 'mmu-done' };
+  | { readonly type: 'mmu-done' }
+  /** The value of a timer register that L1 reads through a trap. */
+  | { readonly type: 'register-value'; readonly value: bigint };
 
 /** The outcome of a stage-2 fault that L0's mmu looked into. Levels are the walk's; `esr` bits as in ISS.xFSC. */
 export type FaultResult =
@@ -106,7 +110,10 @@ export type TimerMessage =
   | { readonly type: 'sync'; readonly nested: boolean }
   | { readonly type: 'flush'; readonly nested: boolean }
   /** A hardware timer line that L0 owns rose while the vCPU ran. */
-  | { readonly type: 'host-irq'; readonly line: number };
+  | { readonly type: 'host-irq'; readonly line: number }
+  /** A trapped access of L1 to a timer register, by its name at the virtual exception level (CNTV_CTL_EL0 is L2's virtual timer, CNTHV_CTL_EL2 L1's own). */
+  | { readonly type: 'register-read'; readonly name: string; readonly from: KvmAddress; readonly nested: boolean }
+  | { readonly type: 'register-write'; readonly name: string; readonly value: bigint; readonly nested: boolean };
 
 export type MmuMessage =
   | { readonly type: 'load'; readonly vcpu: number; readonly nested: boolean; readonly vttbr: bigint; readonly vtcr: bigint; readonly stage2Enabled: boolean }
@@ -114,9 +121,15 @@ export type MmuMessage =
   | { readonly type: 'fault'; readonly vcpu: number; readonly ipa: number; readonly access: 'read' | 'write' | 'fetch'; readonly fsc: number; readonly vttbr: bigint; readonly vtcr: bigint; readonly nested: boolean }
   | { readonly type: 'tlbi'; readonly vcpu: number; readonly operation: string; readonly value: bigint; readonly vmid: number };
 
+/** The board's firmware and power controller. Under L0, KVM answers PSCI itself and only power requests come here. */
+export type PsciMessage =
+  /** SMC #0 on a board without EL3: the firmware call in X0 to X3. */
+  | { readonly type: 'call'; readonly from: VcpuAddress; readonly arguments: readonly [bigint, bigint, bigint, bigint] }
+  | { readonly type: 'power'; readonly request: 'off' | 'reset' };
+
 export interface MessagesByReceiver {
   vcpu: VcpuMessage; kvm: KvmMessage; vgic: VgicMessage; timer: TimerMessage; gicr: RedistributorMessage;
-  gicd: DistributorMessage; mmu: MmuMessage; uart: UartMessage; psci: never;
+  gicd: DistributorMessage; mmu: MmuMessage; uart: UartMessage; psci: PsciMessage;
 }
 type KindOf<A extends Address> = A extends `${infer K}:${number}` ? K : A;
 export type MessageFor<A extends Address> = MessagesByReceiver[KindOf<A> & keyof MessagesByReceiver];
