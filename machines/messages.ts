@@ -95,8 +95,11 @@ export interface VgicContext { readonly nested: boolean }
 
 export type VgicMessage =
   | Offer
-  /** The world switch: put saves hardware state, load programs it, for the given context. */
-  | { readonly type: 'load'; readonly nested: boolean }
+  /**
+   * The world switch: put saves hardware state, load programs it, for the given context. `l2`: the vCPU runs below virtual
+   * EL2, so that the hardware's comparators are the EL1 timers; without it the same as `nested` (they differ when L1 has IMO and FMO clear).
+   */
+  | { readonly type: 'load'; readonly nested: boolean; readonly l2?: boolean }
   | { readonly type: 'put'; readonly nested: boolean }
   /** Before entry: fill list registers. After exit: fold them back. */
   | { readonly type: 'flush'; readonly nested: boolean }
