@@ -1,0 +1,156 @@
+/** The flattened device tree of the board, laid out and named as QEMU's `virt` machine has it. */
+
+import { hex } from '../machines/bits.ts';
+import { InputError } from './input-error.ts';
+import { flatten, type DeviceTreeNode, type DeviceTreeProperty } from './flattened-tree.ts';
+
+/** The board as its device tree tells it. */
+export interface BoardDescription {
+  /** Bytes of RAM from 0x4000_0000. */
+  readonly memoryBytes: number;
+  /** 1 to 16. */
+  readonly cpus: number;
+  /** Whether the guest starts at EL2 (real or virtual): the GIC's maintenance interrupt is then described. */
+  readonly el2: boolean;
+  /** Whether there is an EL2 virtual timer (FEAT_VHE). */
+  readonly vhe: boolean;
+  /** How PSCI is called. KVM gives nested guests `smc`, since HVC belongs to virtual EL2. */
+  readonly psci: 'smc' | 'hvc';
+  readonly chosen: Chosen;
+}
+
+/** What the boot loader tells the kernel. */
+export interface Chosen {
+  readonly bootargs?: string;
+  /** Physical addresses of the initial RAM disk's first byte and of the byte after its last. */
+  readonly initrd?: { readonly from: number; readonly to: number };
+  /** The world's seed: rng-seed and kaslr-seed are drawn from it. */
+  readonly seed: bigint;
+}
+
+export const CPUS_MAX = 16;
+
+/** QEMU hw/arm/virt.c, base_memmap: [address, bytes]. The redistributor region is QEMU's, room for 123 of them. */
+export const VIRT_MAP = {
+  flash: [0, 0x400_0000], // two banks of this size
+  gicDistributor: [0x0800_0000, 0x1_0000],
+  gicRedistributors: [0x080a_0000, 0xf6_0000],
+  uart: [0x0900_0000, 0x1000],
+  ram: [0x4000_0000, 0],
+} as const satisfies Readonly<Record<string, readonly [number, number]>>;
+
+/** The device tree blob of the board. Throws InputError for a number of vCPUs or a memory size that the board cannot have. */
+export function deviceTree(board: BoardDescription): Uint8Array {
+  return flatten(boardTree(board));
+}
+
+const GIC_PHANDLE = 1, CLOCK_PHANDLE = 2, FIRST_CPU_PHANDLE = 3;
+const PPI = 1, SPI = 0, LEVEL_HIGH = 4;
+
+/** The same as a tree. */
+export function boardTree(board: BoardDescription): DeviceTreeNode {
+  if (!Number.isInteger(board.cpus) || board.cpus < 1 || board.cpus > CPUS_MAX) throw new InputError(`--smp ${board.cpus}: this board has 1 to ${CPUS_MAX} vCPUs`);
+  if (!Number.isInteger(board.memoryBytes) || board.memoryBytes < 4096 || board.memoryBytes % 4096 !== 0 || board.memoryBytes > 2 ** 40) throw new InputError(`--mem ${board.memoryBytes}: it must be a multiple of 4096 bytes, at most 2^40`);
+  const cpu = [...Array(board.cpus).keys()];
+  return node('', [
+    cells('interrupt-parent', GIC_PHANDLE), flag('dma-coherent'), text('model', 'linux,dummy-virt'),
+    cells('#size-cells', 2), cells('#address-cells', 2), text('compatible', 'linux,dummy-virt'),
+  ], [
+    node('psci', [
+      // The function numbers are PSCI 0.1's way of telling them; later versions fix them. QEMU gives both.
+      cells('migrate', 0xc400_0005), cells('cpu_on', 0xc400_0003), cells('cpu_off', 0x8400_0002), cells('cpu_suspend', 0xc400_0001),
+      text('method', board.psci), text('compatible', 'arm,psci-1.0', 'arm,psci-0.2', 'arm,psci'),
+    ]),
+    node(`memory@${VIRT_MAP.ram[0].toString(16)}`, [wide('reg', VIRT_MAP.ram[0], board.memoryBytes), text('device_type', 'memory')]),
+    node(`pl011@${VIRT_MAP.uart[0].toString(16)}`, [
+      text('clock-names', 'uartclk', 'apb_pclk'), cells('clocks', CLOCK_PHANDLE, CLOCK_PHANDLE), cells('interrupts', SPI, 1, LEVEL_HIGH),
+      wide('reg', ...VIRT_MAP.uart), text('compatible', 'arm,pl011', 'arm,primecell'),
+    ]),
+    node(`intc@${VIRT_MAP.gicDistributor[0].toString(16)}`, [
+      cells('phandle', GIC_PHANDLE), ...(board.el2 ? [cells('interrupts', PPI, 9, LEVEL_HIGH)] : []),
+      wide('reg', ...VIRT_MAP.gicDistributor, ...VIRT_MAP.gicRedistributors), cells('#redistributor-regions', 1),
+      text('compatible', 'arm,gic-v3'), flag('ranges'), cells('#size-cells', 2), cells('#address-cells', 2),
+      flag('interrupt-controller'), cells('#interrupt-cells', 3),
+    ]),
+    node(`flash@${VIRT_MAP.flash[0].toString(16)}`, [
+      cells('bank-width', 4), wide('reg', VIRT_MAP.flash[0], VIRT_MAP.flash[1], VIRT_MAP.flash[0] + VIRT_MAP.flash[1], VIRT_MAP.flash[1]), text('compatible', 'cfi-flash'),
+    ]),
+    node('cpus', [cells('#size-cells', 0), cells('#address-cells', 1)], [
+      node('cpu-map', [], [node('socket0', [], [node('cluster0', [], cpu.map((index) => node(`core${index}`, [cells('cpu', FIRST_CPU_PHANDLE + index)])))])]),
+      // `reg` is MPIDR_EL1's affinity: up to 16 PEs share Aff1 to Aff3 = 0 with GICv3.
+      ...cpu.map((index) => node(`cpu@${index.toString(16)}`, [
+        cells('phandle', FIRST_CPU_PHANDLE + index), cells('reg', index), ...(board.cpus > 1 ? [text('enable-method', 'psci')] : []),
+        text('compatible', 'arm,armv8'), text('device_type', 'cpu'),
+      ])),
+    ]),
+    node('timer', [
+      // Secure EL1, EL1 physical, virtual, EL2 physical, EL2 virtual: PPIs 13, 14, 11, 10, 12.
+      cells('interrupts', ...[13, 14, 11, 10, ...(board.vhe ? [12] : [])].flatMap((ppi) => [PPI, ppi, LEVEL_HIGH])),
+      flag('always-on'), text('compatible', 'arm,armv8-timer', 'arm,armv7-timer'),
+    ]),
+    node('apb-pclk', [
+      cells('phandle', CLOCK_PHANDLE), text('clock-output-names', 'clk24mhz'), cells('clock-frequency', 24_000_000), cells('#clock-cells', 0), text('compatible', 'fixed-clock'),
+    ]),
+    node('aliases', [text('serial0', UART_PATH)]),
+    node('chosen', chosenProperties(board.chosen)),
+  ]);
+}
+
+const UART_PATH = `/pl011@${VIRT_MAP.uart[0].toString(16)}`;
+
+function chosenProperties(chosen: Chosen): DeviceTreeProperty[] {
+  const words = seedWords(chosen.seed, 5);
+  return [
+    ...(chosen.initrd ? [wide('linux,initrd-end', chosen.initrd.to), wide('linux,initrd-start', chosen.initrd.from)] : []),
+    ...(chosen.bootargs === undefined ? [] : [text('bootargs', chosen.bootargs)]),
+    text('stdout-path', UART_PATH), bigEndian('rng-seed', words.slice(0, 4)), bigEndian('kaslr-seed', words.slice(4)),
+  ];
+}
+
+/** A device tree that the user gave, with the boot loader's words in its /chosen; what it had there stays where `chosen` says nothing, its stdout-path in any case. */
+export function withChosen(root: DeviceTreeNode, chosen: Chosen): DeviceTreeNode {
+  const fresh = chosenProperties(chosen);
+  const existing = root.children.find((child) => child.name === 'chosen');
+  if (existing === undefined) return { ...root, children: [...root.children, node('chosen', fresh.filter((property) => property.name !== 'stdout-path'))] };
+  const replaced = fresh.filter((property) => property.name !== 'stdout-path');
+  const kept = existing.properties.filter((property) => !replaced.some((other) => other.name === property.name));
+  return { ...root, children: root.children.map((child) => (child === existing ? { ...existing, properties: [...replaced, ...kept] } : child)) };
+}
+
+/** `count` 64-bit words from `seed` by SplitMix64 (Steele, Lea, Flood 2014), whose output is fixed for ever. */
+function seedWords(seed: bigint, count: number): bigint[] {
+  let state = BigInt.asUintN(64, seed);
+  return Array.from({ length: count }, () => {
+    state = BigInt.asUintN(64, state + 0x9e37_79b9_7f4a_7c15n);
+    const mixed = BigInt.asUintN(64, (state ^ (state >> 30n)) * 0xbf58_476d_1ce4_e5b9n);
+    const more = BigInt.asUintN(64, (mixed ^ (mixed >> 27n)) * 0x94d0_49bb_1331_11ebn);
+    return more ^ (more >> 31n);
+  });
+}
+
+const node = (name: string, properties: readonly DeviceTreeProperty[], children: readonly DeviceTreeNode[] = []): DeviceTreeNode => ({ name, properties, children });
+const flag = (name: string): DeviceTreeProperty => ({ name, value: new Uint8Array(0) });
+
+/** 32-bit cells. */
+function cells(name: string, ...values: readonly number[]): DeviceTreeProperty {
+  const value = new Uint8Array(values.length * 4);
+  const view = new DataView(value.buffer);
+  for (const [index, cell] of values.entries()) view.setUint32(index * 4, cell);
+  return { name, value };
+}
+
+/** Numbers below 2^53 as two cells each. */
+const wide = (name: string, ...values: readonly number[]): DeviceTreeProperty => bigEndian(name, values.map(BigInt));
+
+function bigEndian(name: string, values: readonly bigint[]): DeviceTreeProperty {
+  const value = new Uint8Array(values.length * 8);
+  const view = new DataView(value.buffer);
+  for (const [index, word] of values.entries()) view.setBigUint64(index * 8, word);
+  return { name, value };
+}
+
+/** A list of strings in UTF-8, each zero-terminated. Throws InputError for a zero inside one (--append is the user's). */
+function text(name: string, ...values: readonly string[]): DeviceTreeProperty {
+  for (const value of values) if (value.includes('\0')) throw new InputError(`the text for ${name} has a zero byte at character ${hex(value.indexOf('\0'))}; a device tree string cannot`);
+  return { name, value: new TextEncoder().encode(`${values.join('\0')}\0`) };
+}
