@@ -1,0 +1,151 @@
+/** Memory at one instant: a persistent 32-way radix tree of immutable 4 KiB pages, keyed by linear-memory page index. */
+
+import { hash128, hashText, ZERO_HASH, type Hash } from './hash.ts';
+import { PAGE_BYTES, type Memory } from './memory.ts';
+
+/** An immutable page. Its bytes are never written after the leaf is made. */
+interface Leaf { readonly bytes: Uint8Array; hash: Hash | undefined }
+/** Thirty-two subtrees; an absent one is all zero pages, and a node with none is itself absent, so that equal memory has one shape. */
+interface Inner { readonly children: readonly (Inner | Leaf | undefined)[]; hash: Hash | undefined }
+type Subtree = Inner | Leaf | undefined;
+
+/** The pages of one instant. Trees share what did not change between them. */
+export interface PageTree { readonly root: Subtree }
+
+const FAN_BITS = 5;
+const FAN = 1 << FAN_BITS;
+/** Four levels address 2^20 pages: the 4 GiB that a 32-bit WebAssembly memory can have. */
+const TOP_LEVEL = 3;
+const PAGE_WORDS = PAGE_BYTES / 4;
+const ZERO_PAGE = new Uint8Array(PAGE_BYTES);
+
+/** All of memory zero, as createMemory makes it. */
+export const emptyTree: PageTree = { root: undefined };
+
+/** `tree` with memory's dirty pages taken in. Clears the dirty flags and list. O(dirty pages). */
+export function capture(memory: Memory, tree: PageTree): PageTree {
+  const dirty = takeDirty(memory);
+  if (dirty.length === 0) return tree;
+  const root = captured(tree.root, TOP_LEVEL, dirty, 0, dirty.length, wordsOf(memory));
+  return root === tree.root ? tree : { root };
+}
+
+/**
+ * Given that memory is `live` plus its dirty pages, makes it equal `target`, writing only pages that differ.
+ * Returns the indices of the pages written, ascending, so that caches made from them can be dropped. Clears dirty.
+ */
+export function restore(memory: Memory, live: PageTree, target: PageTree): readonly number[] {
+  const suspects = new Set<number>(takeDirty(memory));
+  const differing: number[] = [];
+  collect(live.root, target.root, TOP_LEVEL, 0, differing);
+  for (const page of differing) suspects.add(page);
+  const words = wordsOf(memory);
+  const written: number[] = [];
+  for (const page of Int32Array.from(suspects).sort()) {
+    const leaf = leafAt(target, page);
+    if (leaf === undefined) {
+      if (isZero(words, page)) continue;
+      memory.bytes.fill(0, page * PAGE_BYTES, (page + 1) * PAGE_BYTES);
+    } else {
+      if (holds(words, page, leaf)) continue;
+      memory.bytes.set(leaf.bytes, page * PAGE_BYTES);
+    }
+    written.push(page);
+  }
+  return written;
+}
+
+/** 128 bits as 32 hexadecimal digits: equal for equal memory, whatever way it was reached. Sums are cached in the tree. */
+export const hashTree = (tree: PageTree): string => hashText(hashOf(tree.root, TOP_LEVEL));
+
+/** The indices of the pages whose bytes differ between `a` and `b`, ascending. Shared subtrees cost nothing. */
+export function diffTrees(a: PageTree, b: PageTree): number[] {
+  const pages: number[] = [];
+  collect(a.root, b.root, TOP_LEVEL, 0, pages);
+  return pages;
+}
+
+/** The 4096 bytes of a page. Shared: not to be written. */
+export const pageOf = (tree: PageTree, page: number): Uint8Array => leafAt(tree, page)?.bytes ?? ZERO_PAGE;
+
+function takeDirty(memory: Memory): Int32Array {
+  const dirty = Int32Array.from(memory.dirtyPages).sort();
+  for (const page of dirty) memory.dirty[page] = 0;
+  memory.dirtyPages.length = 0;
+  return dirty;
+}
+
+const wordsOf = (memory: Memory): Int32Array => new Int32Array(memory.bytes.buffer);
+
+function captured(old: Subtree, level: number, dirty: Int32Array, from: number, to: number, words: Int32Array): Subtree {
+  if (level < 0) return capturedPage(old as Leaf | undefined, dirty[from]!, words);
+  const before = (old as Inner | undefined)?.children;
+  const shift = level * FAN_BITS;
+  let after: Subtree[] | undefined;
+  for (let start = from; start < to;) {
+    const prefix = dirty[start]! >>> shift;
+    let end = start + 1;
+    while (end < to && dirty[end]! >>> shift === prefix) end++;
+    const slot = prefix % FAN;
+    const child = captured(before?.[slot], level - 1, dirty, start, end, words);
+    if (child !== before?.[slot]) {
+      after ??= before === undefined ? Array.from<Subtree>({ length: FAN }) : [...before];
+      after[slot] = child;
+    }
+    start = end;
+  }
+  if (after === undefined) return old;
+  return after.every((child) => child === undefined) ? undefined : { children: after, hash: undefined };
+}
+
+function capturedPage(old: Leaf | undefined, page: number, words: Int32Array): Leaf | undefined {
+  if (old !== undefined && holds(words, page, old)) return old;
+  if (isZero(words, page)) return undefined;
+  const bytes = new Uint8Array(PAGE_BYTES);
+  new Int32Array(bytes.buffer).set(words.subarray(page * PAGE_WORDS, (page + 1) * PAGE_WORDS));
+  return { bytes, hash: undefined };
+}
+
+function isZero(words: Int32Array, page: number): boolean {
+  for (let at = page * PAGE_WORDS, end = at + PAGE_WORDS; at < end; at++) if (words[at] !== 0) return false;
+  return true;
+}
+
+function holds(words: Int32Array, page: number, leaf: Leaf): boolean {
+  const kept = new Int32Array(leaf.bytes.buffer);
+  for (let at = 0, base = page * PAGE_WORDS; at < PAGE_WORDS; at++) if (kept[at] !== words[base + at]) return false;
+  return true;
+}
+
+function leafAt(tree: PageTree, page: number): Leaf | undefined {
+  let subtree = tree.root;
+  for (let level = TOP_LEVEL; level >= 0 && subtree !== undefined; level--) subtree = (subtree as Inner).children[(page >>> (level * FAN_BITS)) % FAN];
+  return subtree as Leaf | undefined;
+}
+
+function collect(a: Subtree, b: Subtree, level: number, prefix: number, pages: number[]): void {
+  if (a === b || sameHash(a, b)) return;
+  if (level < 0) {
+    if (a === undefined || b === undefined || !holds(new Int32Array((a as Leaf).bytes.buffer), 0, b as Leaf)) pages.push(prefix);
+    return;
+  }
+  for (let slot = 0; slot < FAN; slot++) collect((a as Inner | undefined)?.children[slot], (b as Inner | undefined)?.children[slot], level - 1, prefix * FAN + slot, pages);
+}
+
+const sameHash = (a: Subtree, b: Subtree): boolean =>
+  a?.hash !== undefined && b?.hash !== undefined && a.hash.high === b.hash.high && a.hash.low === b.hash.low;
+
+const scratch = new DataView(new ArrayBuffer(FAN * 16));
+const scratchBytes = new Uint8Array(scratch.buffer);
+
+function hashOf(subtree: Subtree, level: number): Hash {
+  if (subtree === undefined) return ZERO_HASH;
+  if (subtree.hash !== undefined) return subtree.hash;
+  if ('bytes' in subtree) return (subtree.hash = hash128(subtree.bytes, 1));
+  const sums = subtree.children.map((child) => hashOf(child, level - 1));
+  sums.forEach((sum, slot) => {
+    scratch.setBigUint64(slot * 16, sum.high, true);
+    scratch.setBigUint64(slot * 16 + 8, sum.low, true);
+  });
+  return (subtree.hash = hash128(scratchBytes, 2 + level));
+}
