@@ -1,6 +1,6 @@
 /** History over counters: keeping, going back, forking and replaying change nothing but where one is. */
 
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { aside, fork, forward, framesOf, goTo, keepHere, openHistory, patch, placeOf, stepBack, stepForward, take, worldOf, type History } from '../../snapshots/history.ts';
 import type { CounterChoice, CounterEvent, CounterWorld } from '../support/counter.ts';

@@ -43,10 +43,6 @@ export const counterWorld = (options: CounterOptions, seed = 1): CounterWorld =>
 /** Counting as a System. A `store` is an exit, the third of a thread's program too is nested; every fifth value raises irq 27 or 28. */
 export function counterSystem(options: CounterOptions): CounterSystem {
   const { programs, quantum = 3 } = options;
-  const read = (world: CounterWorld): State => {
-    if (world.spent) throw new Error('this world was spent: it was stepped without being kept');
-    return world.state;
-  };
   const blocked = (state: State, thread: number): boolean => {
     const { pc } = state.threads[thread]!;
     return pc >= programs[thread]!.length || (programs[thread]![pc] === 'lock' && state.owner >= 0);
@@ -122,6 +118,11 @@ export function counterSystem(options: CounterOptions): CounterSystem {
     }
   }
   return system;
+}
+
+function read(world: CounterWorld): State {
+  if (world.spent) throw new Error('this world was spent: it was stepped without being kept');
+  return world.state;
 }
 
 const LOOP: readonly Instruction[] = ['load', 'increment', 'store', 'random', 'loop'];
