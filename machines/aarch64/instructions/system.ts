@@ -1,0 +1,77 @@
+/** System registers and instructions, exceptions, barriers and hints. */
+
+import type { Exception } from '../builder.ts';
+import { alias, instruction, type Form, type Row } from '../row.ts';
+import { nothing } from './common.ts';
+
+const register = { stop: 'system-register' } as const;
+const barrier = { stop: 'barrier' } as const;
+
+const REGISTERS: readonly Row[] = [
+  instruction('MSR (register)', '1101010100 0 1 iiiiiiiiiiiiiii ttttt', (b, f) => b.writeSystemRegister(0x8000 + f.i, b.x(f.t), f.t), 'msr <system register>, <Xt>', register),
+  instruction('MRS', '1101010100 1 1 iiiiiiiiiiiiiii ttttt', (b, f) => b.setX(f.t, b.readSystemRegister(0x8000 + f.i, f.t)), 'mrs <Xt>, <system register>', register),
+  instruction('SYS', '1101010100 0 01 iiiiiiiiiiiiii ttttt', (b, f) => { b.systemInstruction(0x4000 + f.i, b.x(f.t), f.t, false); }, [
+    alias('<system operation><, Xt>', {}), 'sys <system encoding><, Xt=31>'], register),
+  instruction('SYSL', '1101010100 1 01 iiiiiiiiiiiiii ttttt', (b, f) => b.setX(f.t, b.systemInstruction(0x4000 + f.i, b.number(0), f.t, true)), 'sysl <Xt>, <system encoding>', register),
+];
+
+/** MSR (immediate): the PSTATE field, op1 and op2. Which of them exist is for access.ts to say. */
+const PSTATE_FIELDS: readonly Row[] = ([
+  ['UAO', 0, 3], ['PAN', 0, 4], ['SPSel', 0, 5], ['SSBS', 3, 1], ['DIT', 3, 2], ['TCO', 3, 4], ['DAIFSet', 3, 6], ['DAIFClr', 3, 7],
+] as const).map(([name, op1, op2]) =>
+  instruction(`MSR (immediate) ${name}`, `1101010100 0 00 ${binary(op1, 3)} 0100 iiii ${binary(op2, 3)} 11111`, (b, f) => b.setPstateField(op1, f.i, op2), `msr ${name.toLowerCase()}, #<i:hex>`, register));
+
+const FLAGS: readonly Row[] = [
+  instruction('CFINV', '1101010100 0 00 000 0100 (0)(0)(0)(0) 000 11111', (b) => b.setFlags(b.exclusiveOr(b.flags(), b.number(2))), 'cfinv'),
+];
+
+const EXCEPTIONS: readonly Row[] = ([
+  ['SVC', '000', '01', 'supervisor-call'], ['HVC', '000', '10', 'hypervisor-call'], ['SMC', '000', '11', 'secure-monitor-call'], ['BRK', '001', '00', 'breakpoint'], ['HLT', '010', '00', 'halt'],
+] as const satisfies readonly (readonly [string, string, string, Exception])[]).map(([name, opc, ll, kind]) =>
+  instruction(name, `11010100 ${opc} iiiiiiiiiiiiiiii 000 ${ll}`, (b, f) => b.except(kind, f.i), `${name.toLowerCase()} #<i:hex>`));
+
+/** UNDEFINED wherever Debug state is not entered; the assembler knows them. */
+const UNDEFINED: readonly Row[] = [
+  ...(['01', '10', '11'] as const).map((ll, index) =>
+    instruction(`DCPS${index + 1}`, `11010100 101 iiiiiiiiiiiiiiii 000 ${ll}`, (b) => b.undefinedInstruction(), `dcps${index + 1}<optional immediate>`)),
+  instruction('UDF', '0000000000000000 iiiiiiiiiiiiiiii', (b) => b.undefinedInstruction(), 'udf #<i>'),
+];
+
+const BARRIERS: readonly Row[] = [
+  instruction('CLREX', '11010101000000110011 iiii 010 11111', (b) => b.clearExclusive(), 'clrex< #i=15>', { stop: 'exclusive' }),
+  instruction('DSB', '11010101000000110011 iiii 100 11111', (b) => b.barrier('DSB'), [alias('ssbb', { i: 0 }), alias('pssbb', { i: 4 }), 'dsb <barrier>'], barrier),
+  instruction('DMB', '11010101000000110011 iiii 101 11111', (b) => b.barrier('DMB'), 'dmb <barrier>', barrier),
+  instruction('ISB', '11010101000000110011 iiii 110 11111', (b) => b.barrier('ISB'), 'isb< #i=15>', barrier),
+  instruction('SB', '11010101000000110011 (0)(0)(0)(0) 111 11111', (b) => b.barrier('SB'), 'sb', barrier),
+];
+
+/** CRm:op2 of the hints without effect here. Pointer authentication and BTI are hints so that they run as NOP where they are not implemented. */
+const HINT_NAMES: readonly (readonly [number, string])[] = [
+  [6, 'dgh'], [7, 'xpaclri'], [8, 'pacia1716'], [10, 'pacib1716'], [12, 'autia1716'], [14, 'autib1716'], [16, 'esb'], [17, 'psb csync'], [18, 'tsb csync'], [20, 'csdb'],
+  [24, 'paciaz'], [25, 'paciasp'], [26, 'pacibz'], [27, 'pacibsp'], [28, 'autiaz'], [29, 'autiasp'], [30, 'autibz'], [31, 'autibsp'],
+  [32, 'bti'], [34, 'bti c'], [36, 'bti j'], [38, 'bti jc'],
+];
+
+const hint = (name: string, number: number, semantics: Row['semantics']): Row =>
+  instruction(name, `11010101000000110010 ${binary(number, 7)} 11111`, semantics, name.toLowerCase());
+
+/** The rest of the hint space, cut so that no row overlaps a named one. */
+const HINT_SPACE: readonly Row[] = ['0000 11i', '0001 iii', '001i iii', '01ii iii', '1iii iii'].map((bits) => {
+  const first = Number.parseInt(bits.replaceAll(' ', '').replaceAll('i', '0'), 2);
+  const count = 2 ** (bits.split('i').length - 1);
+  const named: Form[] = HINT_NAMES.filter(([number]) => number >= first && number < first + count).map(([number, text]) => alias(text, { i: number - first }));
+  return instruction(`HINT ${first} to ${first + count - 1}`, `11010101000000110010 ${bits} 11111`, nothing, [...named, `hint #<i+${first}:hex>`]);
+});
+
+const HINTS: readonly Row[] = [
+  hint('NOP', 0, nothing), hint('YIELD', 1, nothing),
+  hint('WFE', 2, (b) => b.waitForEvent()), hint('WFI', 3, (b) => b.waitForInterrupt()),
+  hint('SEV', 4, (b) => b.sendEvent(false)), hint('SEVL', 5, (b) => b.sendEvent(true)),
+  ...HINT_SPACE,
+];
+
+function binary(value: number, width: number): string {
+  return value.toString(2).padStart(width, '0');
+}
+
+export const SYSTEM: readonly Row[] = [...REGISTERS, ...PSTATE_FIELDS, ...FLAGS, ...EXCEPTIONS, ...UNDEFINED, ...BARRIERS, ...HINTS];

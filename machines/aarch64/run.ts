@@ -1,0 +1,90 @@
+/** Running a core: attempts instructions up to an exact budget, takes interrupts and exceptions, and says why it stopped. */
+
+import { decode, type Decoded } from './decode.ts';
+import { ReferenceEngine } from './engine/reference.ts';
+import { stopBefore } from './engine/stops.ts';
+import { UNWIND, takeInterrupt } from './exception.ts';
+import type { RunEnd, RunResult, Stops } from './exit.ts';
+import { fetchInstruction } from './memory-access.ts';
+import { Power, Word, type Core } from './state.ts';
+
+/**
+ * Attempts at most `budget` instructions of `core`. One that takes an exception counts; one that waits for a device's
+ * reply does not, since it is attempted again. With `stops`, ends before an instruction they name, but never before the first
+ * of the run, so that resuming makes progress; the pages touched are in `board.footprint`.
+ */
+export function run(core: Core, budget: number, stops?: Stops): RunResult {
+  const { words, ints, board } = core;
+  const engine = new ReferenceEngine(core);
+  let attempted = 0;
+  core.end = undefined;
+  core.attention = true;
+  board.footprint = stops === undefined ? undefined : { read: new Set(), written: new Set() };
+  const power = ints[2 * Word.POWER];
+  if (power === Power.WFI || power === Power.WFE) words[Word.POWER] = BigInt(Power.ON);
+
+  for (;;) {
+    try {
+      while (attempted < budget) {
+        if (core.attention) {
+          while (core.attention && core.end === undefined) takeInterrupt(core);
+          if (core.end !== undefined) return ended(core, attempted);
+        }
+        const decoded = decoding(fetchInstruction(core));
+        if (stops !== undefined && attempted > 0) {
+          const stop = stopBefore(core, decoded, stops);
+          if (stop !== undefined) return { attempted, end: stop };
+        }
+        engine.jumped = false;
+        decoded.semantics(engine, decoded.fields);
+        if (!engine.jumped) {
+          const low = ints[2 * Word.PC]! + 4;
+          ints[2 * Word.PC] = low;
+          if (low === 0) ints[2 * Word.PC + 1]! += 1;
+        }
+        attempted += 1;
+        count(core);
+        if (core.end !== undefined) return ended(core, attempted);
+      }
+      return { attempted, end: BUDGET };
+    } catch (error) {
+      if (error !== UNWIND) throw error;
+      if (endOf(core)?.type !== 'device') {
+        attempted += 1;
+        count(core);
+      }
+      if (core.end !== undefined) return ended(core, attempted);
+    }
+  }
+}
+
+const BUDGET: RunEnd = { type: 'budget' };
+
+/** Through a call, since TypeScript does not see that the calls above assign `core.end`. */
+const endOf = (core: Core): RunEnd | undefined => core.end;
+
+/** Takes the reason out of the core. */
+function ended(core: Core, attempted: number): RunResult {
+  const end = endOf(core) ?? BUDGET;
+  core.end = undefined;
+  return { attempted, end };
+}
+
+/** One attempt is one virtual nanosecond. */
+function count(core: Core): void {
+  core.board.now += 1;
+  const low = (core.ints[2 * Word.ATTEMPTED]! + 1) | 0;
+  core.ints[2 * Word.ATTEMPTED] = low;
+  if (low === 0) core.ints[2 * Word.ATTEMPTED + 1]! += 1;
+}
+
+const CACHE_BITS = 14;
+
+/** Decoded words, by the word itself: right whatever is written to memory, and shared by all cores. */
+const cache: Decoded[] = Array.from({ length: 1 << CACHE_BITS }, () => decode(0));
+
+function decoding(word: number): Decoded {
+  const index = Math.imul(word, 0x9e37_79b1) >>> (32 - CACHE_BITS);
+  const cached = cache[index]!;
+  return cached.word === word ? cached : (cache[index] = decode(word));
+}
