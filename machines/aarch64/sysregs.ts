@@ -1,442 +1,103 @@
 /** The system registers as rows: name, encoding, access and what else the manual tabulates. Storage, look-up and printing derive from them. */
 
-/** One system register. `encoding` packs op0:op1:CRn:CRm:op2 as MRS and MSR hold them (2+3+4+4+3 bits). */
-export interface SystemRegister {
-  readonly name: string;
-  readonly encoding: number;
-  readonly access: 'RW' | 'R' | 'W';
-  /** Byte offset in the VNCR_EL2 page, where FEAT_NV2 turns EL1 accesses into memory accesses. */
-  readonly vncr?: number;
-}
+import { ABSENT_REGISTERS } from './registers/absent.ts';
+import { CONTROL } from './registers/control.ts';
+import { DEBUG } from './registers/debug.ts';
+import { FINE_GRAINED } from './registers/fine-grained.ts';
+import { GIC } from './registers/gic.ts';
+import { IDENTIFICATION } from './registers/identification.ts';
+import { packEncoding, sysreg, unpackEncoding } from './registers/row.ts';
+import type { Hardware, SystemRegister } from './registers/row.ts';
+import { TIMER } from './registers/timer.ts';
 
-/** Packs the five fields of a system register or system instruction encoding into 16 bits. */
-export const packEncoding = (op0: number, op1: number, crn: number, crm: number, op2: number): number =>
-  (op0 << 14) | (op1 << 11) | (crn << 7) | (crm << 3) | op2;
+export { packEncoding, unpackEncoding };
+export type { Hardware, SystemRegister };
 
-function sysreg(name: string, [op0, op1, crn, crm, op2]: readonly [number, number, number, number, number], access: 'RW' | 'R' | 'W', more: { vncr?: number } = {}): SystemRegister {
-  return { name, encoding: packEncoding(op0, op1, crn, crm, op2), access, ...more };
-}
+/** Registers that some machine of ours has, or that have storage; aliases included. */
+export const IMPLEMENTED_REGISTERS: readonly SystemRegister[] = [...DEBUG, ...IDENTIFICATION, ...CONTROL, ...FINE_GRAINED, ...GIC, ...TIMER];
 
-export const SYSTEM_REGISTERS: readonly SystemRegister[] = [
-  sysreg('OSDTRRX_EL1', [2, 0, 0, 0, 2], 'RW'),
-  sysreg('DBGBVR0_EL1', [2, 0, 0, 0, 4], 'RW'),
-  sysreg('DBGBCR0_EL1', [2, 0, 0, 0, 5], 'RW'),
-  sysreg('DBGWVR0_EL1', [2, 0, 0, 0, 6], 'RW'),
-  sysreg('DBGWCR0_EL1', [2, 0, 0, 0, 7], 'RW'),
-  sysreg('DBGBVR1_EL1', [2, 0, 0, 1, 4], 'RW'),
-  sysreg('DBGBCR1_EL1', [2, 0, 0, 1, 5], 'RW'),
-  sysreg('DBGWVR1_EL1', [2, 0, 0, 1, 6], 'RW'),
-  sysreg('DBGWCR1_EL1', [2, 0, 0, 1, 7], 'RW'),
-  sysreg('MDCCINT_EL1', [2, 0, 0, 2, 0], 'RW'),
-  sysreg('MDSCR_EL1', [2, 0, 0, 2, 2], 'RW', { vncr: 0x158 }),
-  sysreg('DBGBVR2_EL1', [2, 0, 0, 2, 4], 'RW'),
-  sysreg('DBGBCR2_EL1', [2, 0, 0, 2, 5], 'RW'),
-  sysreg('DBGWVR2_EL1', [2, 0, 0, 2, 6], 'RW'),
-  sysreg('DBGWCR2_EL1', [2, 0, 0, 2, 7], 'RW'),
-  sysreg('OSDTRTX_EL1', [2, 0, 0, 3, 2], 'RW'),
-  sysreg('DBGBVR3_EL1', [2, 0, 0, 3, 4], 'RW'),
-  sysreg('DBGBCR3_EL1', [2, 0, 0, 3, 5], 'RW'),
-  sysreg('DBGWVR3_EL1', [2, 0, 0, 3, 6], 'RW'),
-  sysreg('DBGWCR3_EL1', [2, 0, 0, 3, 7], 'RW'),
-  sysreg('DBGBVR4_EL1', [2, 0, 0, 4, 4], 'RW'),
-  sysreg('DBGBCR4_EL1', [2, 0, 0, 4, 5], 'RW'),
-  sysreg('DBGWVR4_EL1', [2, 0, 0, 4, 6], 'RW'),
-  sysreg('DBGWCR4_EL1', [2, 0, 0, 4, 7], 'RW'),
-  sysreg('DBGBVR5_EL1', [2, 0, 0, 5, 4], 'RW'),
-  sysreg('DBGBCR5_EL1', [2, 0, 0, 5, 5], 'RW'),
-  sysreg('DBGWVR5_EL1', [2, 0, 0, 5, 6], 'RW'),
-  sysreg('DBGWCR5_EL1', [2, 0, 0, 5, 7], 'RW'),
-  sysreg('OSECCR_EL1', [2, 0, 0, 6, 2], 'RW'),
-  sysreg('DBGBVR6_EL1', [2, 0, 0, 6, 4], 'RW'),
-  sysreg('DBGBCR6_EL1', [2, 0, 0, 6, 5], 'RW'),
-  sysreg('DBGWVR6_EL1', [2, 0, 0, 6, 6], 'RW'),
-  sysreg('DBGWCR6_EL1', [2, 0, 0, 6, 7], 'RW'),
-  sysreg('DBGBVR7_EL1', [2, 0, 0, 7, 4], 'RW'),
-  sysreg('DBGBCR7_EL1', [2, 0, 0, 7, 5], 'RW'),
-  sysreg('DBGWVR7_EL1', [2, 0, 0, 7, 6], 'RW'),
-  sysreg('DBGWCR7_EL1', [2, 0, 0, 7, 7], 'RW'),
-  sysreg('DBGBVR8_EL1', [2, 0, 0, 8, 4], 'RW'),
-  sysreg('DBGBCR8_EL1', [2, 0, 0, 8, 5], 'RW'),
-  sysreg('DBGWVR8_EL1', [2, 0, 0, 8, 6], 'RW'),
-  sysreg('DBGWCR8_EL1', [2, 0, 0, 8, 7], 'RW'),
-  sysreg('DBGBVR9_EL1', [2, 0, 0, 9, 4], 'RW'),
-  sysreg('DBGBCR9_EL1', [2, 0, 0, 9, 5], 'RW'),
-  sysreg('DBGWVR9_EL1', [2, 0, 0, 9, 6], 'RW'),
-  sysreg('DBGWCR9_EL1', [2, 0, 0, 9, 7], 'RW'),
-  sysreg('DBGBVR10_EL1', [2, 0, 0, 10, 4], 'RW'),
-  sysreg('DBGBCR10_EL1', [2, 0, 0, 10, 5], 'RW'),
-  sysreg('DBGWVR10_EL1', [2, 0, 0, 10, 6], 'RW'),
-  sysreg('DBGWCR10_EL1', [2, 0, 0, 10, 7], 'RW'),
-  sysreg('DBGBVR11_EL1', [2, 0, 0, 11, 4], 'RW'),
-  sysreg('DBGBCR11_EL1', [2, 0, 0, 11, 5], 'RW'),
-  sysreg('DBGWVR11_EL1', [2, 0, 0, 11, 6], 'RW'),
-  sysreg('DBGWCR11_EL1', [2, 0, 0, 11, 7], 'RW'),
-  sysreg('DBGBVR12_EL1', [2, 0, 0, 12, 4], 'RW'),
-  sysreg('DBGBCR12_EL1', [2, 0, 0, 12, 5], 'RW'),
-  sysreg('DBGWVR12_EL1', [2, 0, 0, 12, 6], 'RW'),
-  sysreg('DBGWCR12_EL1', [2, 0, 0, 12, 7], 'RW'),
-  sysreg('DBGBVR13_EL1', [2, 0, 0, 13, 4], 'RW'),
-  sysreg('DBGBCR13_EL1', [2, 0, 0, 13, 5], 'RW'),
-  sysreg('DBGWVR13_EL1', [2, 0, 0, 13, 6], 'RW'),
-  sysreg('DBGWCR13_EL1', [2, 0, 0, 13, 7], 'RW'),
-  sysreg('DBGBVR14_EL1', [2, 0, 0, 14, 4], 'RW'),
-  sysreg('DBGBCR14_EL1', [2, 0, 0, 14, 5], 'RW'),
-  sysreg('DBGWVR14_EL1', [2, 0, 0, 14, 6], 'RW'),
-  sysreg('DBGWCR14_EL1', [2, 0, 0, 14, 7], 'RW'),
-  sysreg('DBGBVR15_EL1', [2, 0, 0, 15, 4], 'RW'),
-  sysreg('DBGBCR15_EL1', [2, 0, 0, 15, 5], 'RW'),
-  sysreg('DBGWVR15_EL1', [2, 0, 0, 15, 6], 'RW'),
-  sysreg('DBGWCR15_EL1', [2, 0, 0, 15, 7], 'RW'),
-  sysreg('MDRAR_EL1', [2, 0, 1, 0, 0], 'R'),
-  sysreg('OSLAR_EL1', [2, 0, 1, 0, 4], 'W'),
-  sysreg('OSLSR_EL1', [2, 0, 1, 1, 4], 'R'),
-  sysreg('OSDLR_EL1', [2, 0, 1, 3, 4], 'RW'),
-  sysreg('DBGPRCR_EL1', [2, 0, 1, 4, 4], 'RW'),
-  sysreg('DBGCLAIMSET_EL1', [2, 0, 7, 8, 6], 'RW'),
-  sysreg('DBGCLAIMCLR_EL1', [2, 0, 7, 9, 6], 'RW'),
-  sysreg('DBGAUTHSTATUS_EL1', [2, 0, 7, 14, 6], 'R'),
-  sysreg('MDCCSR_EL0', [2, 3, 0, 1, 0], 'R'),
-  sysreg('DBGDTR_EL0', [2, 3, 0, 4, 0], 'RW'),
-  sysreg('DBGDTRRX_EL0', [2, 3, 0, 5, 0], 'R'),
-  sysreg('DBGDTRTX_EL0', [2, 3, 0, 5, 0], 'W'),
-  sysreg('DBGVCR32_EL2', [2, 4, 0, 7, 0], 'RW'),
-  sysreg('MIDR_EL1', [3, 0, 0, 0, 0], 'R'),
-  sysreg('MPIDR_EL1', [3, 0, 0, 0, 5], 'R'),
-  sysreg('REVIDR_EL1', [3, 0, 0, 0, 6], 'R'),
-  sysreg('ID_PFR0_EL1', [3, 0, 0, 1, 0], 'R'),
-  sysreg('ID_PFR1_EL1', [3, 0, 0, 1, 1], 'R'),
-  sysreg('ID_DFR0_EL1', [3, 0, 0, 1, 2], 'R'),
-  sysreg('ID_AFR0_EL1', [3, 0, 0, 1, 3], 'R'),
-  sysreg('ID_MMFR0_EL1', [3, 0, 0, 1, 4], 'R'),
-  sysreg('ID_MMFR1_EL1', [3, 0, 0, 1, 5], 'R'),
-  sysreg('ID_MMFR2_EL1', [3, 0, 0, 1, 6], 'R'),
-  sysreg('ID_MMFR3_EL1', [3, 0, 0, 1, 7], 'R'),
-  sysreg('ID_ISAR0_EL1', [3, 0, 0, 2, 0], 'R'),
-  sysreg('ID_ISAR1_EL1', [3, 0, 0, 2, 1], 'R'),
-  sysreg('ID_ISAR2_EL1', [3, 0, 0, 2, 2], 'R'),
-  sysreg('ID_ISAR3_EL1', [3, 0, 0, 2, 3], 'R'),
-  sysreg('ID_ISAR4_EL1', [3, 0, 0, 2, 4], 'R'),
-  sysreg('ID_ISAR5_EL1', [3, 0, 0, 2, 5], 'R'),
-  sysreg('ID_MMFR4_EL1', [3, 0, 0, 2, 6], 'R'),
-  sysreg('ID_ISAR6_EL1', [3, 0, 0, 2, 7], 'R'),
-  sysreg('MVFR0_EL1', [3, 0, 0, 3, 0], 'R'),
-  sysreg('MVFR1_EL1', [3, 0, 0, 3, 1], 'R'),
-  sysreg('MVFR2_EL1', [3, 0, 0, 3, 2], 'R'),
-  sysreg('ID_DFR1_EL1', [3, 0, 0, 3, 5], 'R'),
-  sysreg('ID_MMFR5_EL1', [3, 0, 0, 3, 6], 'R'),
-  sysreg('ID_AA64PFR0_EL1', [3, 0, 0, 4, 0], 'R'),
-  sysreg('ID_AA64PFR1_EL1', [3, 0, 0, 4, 1], 'R'),
-  sysreg('ID_AA64DFR0_EL1', [3, 0, 0, 5, 0], 'R'),
-  sysreg('ID_AA64DFR1_EL1', [3, 0, 0, 5, 1], 'R'),
-  sysreg('ID_AA64DFR2_EL1', [3, 0, 0, 5, 2], 'R'),
-  sysreg('ID_AA64AFR0_EL1', [3, 0, 0, 5, 4], 'R'),
-  sysreg('ID_AA64AFR1_EL1', [3, 0, 0, 5, 5], 'R'),
-  sysreg('ID_AA64ISAR0_EL1', [3, 0, 0, 6, 0], 'R'),
-  sysreg('ID_AA64ISAR1_EL1', [3, 0, 0, 6, 1], 'R'),
-  sysreg('ID_AA64ISAR2_EL1', [3, 0, 0, 6, 2], 'R'),
-  sysreg('ID_AA64ISAR3_EL1', [3, 0, 0, 6, 3], 'R'),
-  sysreg('ID_AA64MMFR0_EL1', [3, 0, 0, 7, 0], 'R'),
-  sysreg('ID_AA64MMFR1_EL1', [3, 0, 0, 7, 1], 'R'),
-  sysreg('ID_AA64MMFR2_EL1', [3, 0, 0, 7, 2], 'R'),
-  sysreg('ID_AA64MMFR3_EL1', [3, 0, 0, 7, 3], 'R'),
-  sysreg('ID_AA64MMFR4_EL1', [3, 0, 0, 7, 4], 'R'),
-  sysreg('SCTLR_EL1', [3, 0, 1, 0, 0], 'RW', { vncr: 0x110 }),
-  sysreg('ACTLR_EL1', [3, 0, 1, 0, 1], 'RW', { vncr: 0x118 }),
-  sysreg('CPACR_EL1', [3, 0, 1, 0, 2], 'RW', { vncr: 0x100 }),
-  sysreg('TTBR0_EL1', [3, 0, 2, 0, 0], 'RW', { vncr: 0x200 }),
-  sysreg('TTBR1_EL1', [3, 0, 2, 0, 1], 'RW', { vncr: 0x210 }),
-  sysreg('TCR_EL1', [3, 0, 2, 0, 2], 'RW', { vncr: 0x120 }),
-  sysreg('APIAKeyLo_EL1', [3, 0, 2, 1, 0], 'RW'),
-  sysreg('APIAKeyHi_EL1', [3, 0, 2, 1, 1], 'RW'),
-  sysreg('APIBKeyLo_EL1', [3, 0, 2, 1, 2], 'RW'),
-  sysreg('APIBKeyHi_EL1', [3, 0, 2, 1, 3], 'RW'),
-  sysreg('APDAKeyLo_EL1', [3, 0, 2, 2, 0], 'RW'),
-  sysreg('APDAKeyHi_EL1', [3, 0, 2, 2, 1], 'RW'),
-  sysreg('APDBKeyLo_EL1', [3, 0, 2, 2, 2], 'RW'),
-  sysreg('APDBKeyHi_EL1', [3, 0, 2, 2, 3], 'RW'),
-  sysreg('APGAKeyLo_EL1', [3, 0, 2, 3, 0], 'RW'),
-  sysreg('APGAKeyHi_EL1', [3, 0, 2, 3, 1], 'RW'),
-  sysreg('SPSR_EL1', [3, 0, 4, 0, 0], 'RW', { vncr: 0x160 }),
-  sysreg('ELR_EL1', [3, 0, 4, 0, 1], 'RW', { vncr: 0x230 }),
-  sysreg('SP_EL0', [3, 0, 4, 1, 0], 'RW'),
-  sysreg('ICC_PMR_EL1', [3, 0, 4, 6, 0], 'RW'),
-  sysreg('AFSR0_EL1', [3, 0, 5, 1, 0], 'RW', { vncr: 0x128 }),
-  sysreg('AFSR1_EL1', [3, 0, 5, 1, 1], 'RW', { vncr: 0x130 }),
-  sysreg('ESR_EL1', [3, 0, 5, 2, 0], 'RW', { vncr: 0x138 }),
-  sysreg('ERRIDR_EL1', [3, 0, 5, 3, 0], 'R'),
-  sysreg('ERRSELR_EL1', [3, 0, 5, 3, 1], 'RW'),
-  sysreg('FAR_EL1', [3, 0, 6, 0, 0], 'RW', { vncr: 0x220 }),
-  sysreg('PAR_EL1', [3, 0, 7, 4, 0], 'RW'),
-  sysreg('PMINTENSET_EL1', [3, 0, 9, 14, 1], 'RW'),
-  sysreg('PMINTENCLR_EL1', [3, 0, 9, 14, 2], 'RW'),
-  sysreg('MAIR_EL1', [3, 0, 10, 2, 0], 'RW', { vncr: 0x140 }),
-  sysreg('AMAIR_EL1', [3, 0, 10, 3, 0], 'RW', { vncr: 0x148 }),
-  sysreg('LORSA_EL1', [3, 0, 10, 4, 0], 'RW'),
-  sysreg('LOREA_EL1', [3, 0, 10, 4, 1], 'RW'),
-  sysreg('LORN_EL1', [3, 0, 10, 4, 2], 'RW'),
-  sysreg('LORC_EL1', [3, 0, 10, 4, 3], 'RW'),
-  sysreg('LORID_EL1', [3, 0, 10, 4, 7], 'R'),
-  sysreg('VBAR_EL1', [3, 0, 12, 0, 0], 'RW', { vncr: 0x250 }),
-  sysreg('RVBAR_EL1', [3, 0, 12, 0, 1], 'R'),
-  sysreg('RMR_EL1', [3, 0, 12, 0, 2], 'RW'),
-  sysreg('ISR_EL1', [3, 0, 12, 1, 0], 'R'),
-  sysreg('DISR_EL1', [3, 0, 12, 1, 1], 'RW'),
-  sysreg('ICC_IAR0_EL1', [3, 0, 12, 8, 0], 'R'),
-  sysreg('ICC_EOIR0_EL1', [3, 0, 12, 8, 1], 'W'),
-  sysreg('ICC_HPPIR0_EL1', [3, 0, 12, 8, 2], 'R'),
-  sysreg('ICC_BPR0_EL1', [3, 0, 12, 8, 3], 'RW'),
-  sysreg('ICC_AP0R0_EL1', [3, 0, 12, 8, 4], 'RW'),
-  sysreg('ICC_AP0R1_EL1', [3, 0, 12, 8, 5], 'RW'),
-  sysreg('ICC_AP0R2_EL1', [3, 0, 12, 8, 6], 'RW'),
-  sysreg('ICC_AP0R3_EL1', [3, 0, 12, 8, 7], 'RW'),
-  sysreg('ICC_AP1R0_EL1', [3, 0, 12, 9, 0], 'RW'),
-  sysreg('ICC_AP1R1_EL1', [3, 0, 12, 9, 1], 'RW'),
-  sysreg('ICC_AP1R2_EL1', [3, 0, 12, 9, 2], 'RW'),
-  sysreg('ICC_AP1R3_EL1', [3, 0, 12, 9, 3], 'RW'),
-  sysreg('ICC_DIR_EL1', [3, 0, 12, 11, 1], 'W'),
-  sysreg('ICC_RPR_EL1', [3, 0, 12, 11, 3], 'R'),
-  sysreg('ICC_SGI1R_EL1', [3, 0, 12, 11, 5], 'W'),
-  sysreg('ICC_ASGI1R_EL1', [3, 0, 12, 11, 6], 'W'),
-  sysreg('ICC_SGI0R_EL1', [3, 0, 12, 11, 7], 'W'),
-  sysreg('ICC_IAR1_EL1', [3, 0, 12, 12, 0], 'R'),
-  sysreg('ICC_EOIR1_EL1', [3, 0, 12, 12, 1], 'W'),
-  sysreg('ICC_HPPIR1_EL1', [3, 0, 12, 12, 2], 'R'),
-  sysreg('ICC_BPR1_EL1', [3, 0, 12, 12, 3], 'RW'),
-  sysreg('ICC_CTLR_EL1', [3, 0, 12, 12, 4], 'RW'),
-  sysreg('ICC_SRE_EL1', [3, 0, 12, 12, 5], 'RW'),
-  sysreg('ICC_IGRPEN0_EL1', [3, 0, 12, 12, 6], 'RW'),
-  sysreg('ICC_IGRPEN1_EL1', [3, 0, 12, 12, 7], 'RW'),
-  sysreg('CONTEXTIDR_EL1', [3, 0, 13, 0, 1], 'RW', { vncr: 0x108 }),
-  sysreg('TPIDR_EL1', [3, 0, 13, 0, 4], 'RW'),
-  sysreg('CNTKCTL_EL1', [3, 0, 14, 1, 0], 'RW'),
-  sysreg('CCSIDR_EL1', [3, 1, 0, 0, 0], 'R'),
-  sysreg('CLIDR_EL1', [3, 1, 0, 0, 1], 'R'),
-  sysreg('CCSIDR2_EL1', [3, 1, 0, 0, 2], 'R'),
-  sysreg('AIDR_EL1', [3, 1, 0, 0, 7], 'R'),
-  sysreg('CSSELR_EL1', [3, 2, 0, 0, 0], 'RW'),
-  sysreg('CTR_EL0', [3, 3, 0, 0, 1], 'R'),
-  sysreg('DCZID_EL0', [3, 3, 0, 0, 7], 'R'),
-  sysreg('PMCR_EL0', [3, 3, 9, 12, 0], 'RW'),
-  sysreg('PMCNTENSET_EL0', [3, 3, 9, 12, 1], 'RW'),
-  sysreg('PMCNTENCLR_EL0', [3, 3, 9, 12, 2], 'RW'),
-  sysreg('PMOVSCLR_EL0', [3, 3, 9, 12, 3], 'RW'),
-  sysreg('PMSWINC_EL0', [3, 3, 9, 12, 4], 'W'),
-  sysreg('PMSELR_EL0', [3, 3, 9, 12, 5], 'RW'),
-  sysreg('PMCEID0_EL0', [3, 3, 9, 12, 6], 'R'),
-  sysreg('PMCEID1_EL0', [3, 3, 9, 12, 7], 'R'),
-  sysreg('PMCCNTR_EL0', [3, 3, 9, 13, 0], 'RW'),
-  sysreg('PMXEVTYPER_EL0', [3, 3, 9, 13, 1], 'RW'),
-  sysreg('PMXEVCNTR_EL0', [3, 3, 9, 13, 2], 'RW'),
-  sysreg('PMUSERENR_EL0', [3, 3, 9, 14, 0], 'RW'),
-  sysreg('PMOVSSET_EL0', [3, 3, 9, 14, 3], 'RW'),
-  sysreg('TPIDR_EL0', [3, 3, 13, 0, 2], 'RW'),
-  sysreg('TPIDRRO_EL0', [3, 3, 13, 0, 3], 'RW'),
-  sysreg('CNTFRQ_EL0', [3, 3, 14, 0, 0], 'RW'),
-  sysreg('CNTPCT_EL0', [3, 3, 14, 0, 1], 'R'),
-  sysreg('CNTVCT_EL0', [3, 3, 14, 0, 2], 'R'),
-  sysreg('CNTPCTSS_EL0', [3, 3, 14, 0, 5], 'R'),
-  sysreg('CNTVCTSS_EL0', [3, 3, 14, 0, 6], 'R'),
-  sysreg('CNTP_TVAL_EL0', [3, 3, 14, 2, 0], 'RW'),
-  sysreg('CNTP_CTL_EL0', [3, 3, 14, 2, 1], 'RW', { vncr: 0x180 }),
-  sysreg('CNTP_CVAL_EL0', [3, 3, 14, 2, 2], 'RW', { vncr: 0x178 }),
-  sysreg('CNTV_TVAL_EL0', [3, 3, 14, 3, 0], 'RW'),
-  sysreg('CNTV_CTL_EL0', [3, 3, 14, 3, 1], 'RW', { vncr: 0x170 }),
-  sysreg('CNTV_CVAL_EL0', [3, 3, 14, 3, 2], 'RW', { vncr: 0x168 }),
-  sysreg('PMEVCNTR0_EL0', [3, 3, 14, 8, 0], 'RW'),
-  sysreg('PMEVCNTR1_EL0', [3, 3, 14, 8, 1], 'RW'),
-  sysreg('PMEVCNTR2_EL0', [3, 3, 14, 8, 2], 'RW'),
-  sysreg('PMEVCNTR3_EL0', [3, 3, 14, 8, 3], 'RW'),
-  sysreg('PMEVCNTR4_EL0', [3, 3, 14, 8, 4], 'RW'),
-  sysreg('PMEVCNTR5_EL0', [3, 3, 14, 8, 5], 'RW'),
-  sysreg('PMEVCNTR6_EL0', [3, 3, 14, 8, 6], 'RW'),
-  sysreg('PMEVCNTR7_EL0', [3, 3, 14, 8, 7], 'RW'),
-  sysreg('PMEVCNTR8_EL0', [3, 3, 14, 9, 0], 'RW'),
-  sysreg('PMEVCNTR9_EL0', [3, 3, 14, 9, 1], 'RW'),
-  sysreg('PMEVCNTR10_EL0', [3, 3, 14, 9, 2], 'RW'),
-  sysreg('PMEVCNTR11_EL0', [3, 3, 14, 9, 3], 'RW'),
-  sysreg('PMEVCNTR12_EL0', [3, 3, 14, 9, 4], 'RW'),
-  sysreg('PMEVCNTR13_EL0', [3, 3, 14, 9, 5], 'RW'),
-  sysreg('PMEVCNTR14_EL0', [3, 3, 14, 9, 6], 'RW'),
-  sysreg('PMEVCNTR15_EL0', [3, 3, 14, 9, 7], 'RW'),
-  sysreg('PMEVCNTR16_EL0', [3, 3, 14, 10, 0], 'RW'),
-  sysreg('PMEVCNTR17_EL0', [3, 3, 14, 10, 1], 'RW'),
-  sysreg('PMEVCNTR18_EL0', [3, 3, 14, 10, 2], 'RW'),
-  sysreg('PMEVCNTR19_EL0', [3, 3, 14, 10, 3], 'RW'),
-  sysreg('PMEVCNTR20_EL0', [3, 3, 14, 10, 4], 'RW'),
-  sysreg('PMEVCNTR21_EL0', [3, 3, 14, 10, 5], 'RW'),
-  sysreg('PMEVCNTR22_EL0', [3, 3, 14, 10, 6], 'RW'),
-  sysreg('PMEVCNTR23_EL0', [3, 3, 14, 10, 7], 'RW'),
-  sysreg('PMEVCNTR24_EL0', [3, 3, 14, 11, 0], 'RW'),
-  sysreg('PMEVCNTR25_EL0', [3, 3, 14, 11, 1], 'RW'),
-  sysreg('PMEVCNTR26_EL0', [3, 3, 14, 11, 2], 'RW'),
-  sysreg('PMEVCNTR27_EL0', [3, 3, 14, 11, 3], 'RW'),
-  sysreg('PMEVCNTR28_EL0', [3, 3, 14, 11, 4], 'RW'),
-  sysreg('PMEVCNTR29_EL0', [3, 3, 14, 11, 5], 'RW'),
-  sysreg('PMEVCNTR30_EL0', [3, 3, 14, 11, 6], 'RW'),
-  sysreg('PMEVTYPER0_EL0', [3, 3, 14, 12, 0], 'RW'),
-  sysreg('PMEVTYPER1_EL0', [3, 3, 14, 12, 1], 'RW'),
-  sysreg('PMEVTYPER2_EL0', [3, 3, 14, 12, 2], 'RW'),
-  sysreg('PMEVTYPER3_EL0', [3, 3, 14, 12, 3], 'RW'),
-  sysreg('PMEVTYPER4_EL0', [3, 3, 14, 12, 4], 'RW'),
-  sysreg('PMEVTYPER5_EL0', [3, 3, 14, 12, 5], 'RW'),
-  sysreg('PMEVTYPER6_EL0', [3, 3, 14, 12, 6], 'RW'),
-  sysreg('PMEVTYPER7_EL0', [3, 3, 14, 12, 7], 'RW'),
-  sysreg('PMEVTYPER8_EL0', [3, 3, 14, 13, 0], 'RW'),
-  sysreg('PMEVTYPER9_EL0', [3, 3, 14, 13, 1], 'RW'),
-  sysreg('PMEVTYPER10_EL0', [3, 3, 14, 13, 2], 'RW'),
-  sysreg('PMEVTYPER11_EL0', [3, 3, 14, 13, 3], 'RW'),
-  sysreg('PMEVTYPER12_EL0', [3, 3, 14, 13, 4], 'RW'),
-  sysreg('PMEVTYPER13_EL0', [3, 3, 14, 13, 5], 'RW'),
-  sysreg('PMEVTYPER14_EL0', [3, 3, 14, 13, 6], 'RW'),
-  sysreg('PMEVTYPER15_EL0', [3, 3, 14, 13, 7], 'RW'),
-  sysreg('PMEVTYPER16_EL0', [3, 3, 14, 14, 0], 'RW'),
-  sysreg('PMEVTYPER17_EL0', [3, 3, 14, 14, 1], 'RW'),
-  sysreg('PMEVTYPER18_EL0', [3, 3, 14, 14, 2], 'RW'),
-  sysreg('PMEVTYPER19_EL0', [3, 3, 14, 14, 3], 'RW'),
-  sysreg('PMEVTYPER20_EL0', [3, 3, 14, 14, 4], 'RW'),
-  sysreg('PMEVTYPER21_EL0', [3, 3, 14, 14, 5], 'RW'),
-  sysreg('PMEVTYPER22_EL0', [3, 3, 14, 14, 6], 'RW'),
-  sysreg('PMEVTYPER23_EL0', [3, 3, 14, 14, 7], 'RW'),
-  sysreg('PMEVTYPER24_EL0', [3, 3, 14, 15, 0], 'RW'),
-  sysreg('PMEVTYPER25_EL0', [3, 3, 14, 15, 1], 'RW'),
-  sysreg('PMEVTYPER26_EL0', [3, 3, 14, 15, 2], 'RW'),
-  sysreg('PMEVTYPER27_EL0', [3, 3, 14, 15, 3], 'RW'),
-  sysreg('PMEVTYPER28_EL0', [3, 3, 14, 15, 4], 'RW'),
-  sysreg('PMEVTYPER29_EL0', [3, 3, 14, 15, 5], 'RW'),
-  sysreg('PMEVTYPER30_EL0', [3, 3, 14, 15, 6], 'RW'),
-  sysreg('PMCCFILTR_EL0', [3, 3, 14, 15, 7], 'RW'),
-  sysreg('VPIDR_EL2', [3, 4, 0, 0, 0], 'RW', { vncr: 0x088 }),
-  sysreg('VMPIDR_EL2', [3, 4, 0, 0, 5], 'RW', { vncr: 0x050 }),
-  sysreg('SCTLR_EL2', [3, 4, 1, 0, 0], 'RW'),
-  sysreg('ACTLR_EL2', [3, 4, 1, 0, 1], 'RW'),
-  sysreg('HCR_EL2', [3, 4, 1, 1, 0], 'RW', { vncr: 0x078 }),
-  sysreg('MDCR_EL2', [3, 4, 1, 1, 1], 'RW'),
-  sysreg('CPTR_EL2', [3, 4, 1, 1, 2], 'RW'),
-  sysreg('HSTR_EL2', [3, 4, 1, 1, 3], 'RW', { vncr: 0x080 }),
-  sysreg('HFGRTR_EL2', [3, 4, 1, 1, 4], 'RW', { vncr: 0x1b8 }),
-  sysreg('HFGWTR_EL2', [3, 4, 1, 1, 5], 'RW', { vncr: 0x1c0 }),
-  sysreg('HFGITR_EL2', [3, 4, 1, 1, 6], 'RW', { vncr: 0x1c8 }),
-  sysreg('HACR_EL2', [3, 4, 1, 1, 7], 'RW'),
-  sysreg('HCRX_EL2', [3, 4, 1, 2, 2], 'RW', { vncr: 0x0a0 }),
-  sysreg('TTBR0_EL2', [3, 4, 2, 0, 0], 'RW'),
-  sysreg('TTBR1_EL2', [3, 4, 2, 0, 1], 'RW'),
-  sysreg('TCR_EL2', [3, 4, 2, 0, 2], 'RW'),
-  sysreg('VTTBR_EL2', [3, 4, 2, 1, 0], 'RW', { vncr: 0x020 }),
-  sysreg('VTCR_EL2', [3, 4, 2, 1, 2], 'RW', { vncr: 0x040 }),
-  sysreg('VNCR_EL2', [3, 4, 2, 2, 0], 'RW', { vncr: 0x0b0 }),
-  sysreg('VSTTBR_EL2', [3, 4, 2, 6, 0], 'RW', { vncr: 0x030 }),
-  sysreg('DACR32_EL2', [3, 4, 3, 0, 0], 'RW'),
-  sysreg('HDFGRTR2_EL2', [3, 4, 3, 1, 0], 'RW', { vncr: 0x1a0 }),
-  sysreg('HDFGWTR2_EL2', [3, 4, 3, 1, 1], 'RW', { vncr: 0x1b0 }),
-  sysreg('HFGRTR2_EL2', [3, 4, 3, 1, 2], 'RW', { vncr: 0x2c0 }),
-  sysreg('HFGWTR2_EL2', [3, 4, 3, 1, 3], 'RW', { vncr: 0x2c8 }),
-  sysreg('HDFGRTR_EL2', [3, 4, 3, 1, 4], 'RW', { vncr: 0x1d0 }),
-  sysreg('HDFGWTR_EL2', [3, 4, 3, 1, 5], 'RW', { vncr: 0x1d8 }),
-  sysreg('HAFGRTR_EL2', [3, 4, 3, 1, 6], 'RW', { vncr: 0x1e8 }),
-  sysreg('HFGITR2_EL2', [3, 4, 3, 1, 7], 'RW', { vncr: 0x310 }),
-  sysreg('SPSR_EL2', [3, 4, 4, 0, 0], 'RW'),
-  sysreg('ELR_EL2', [3, 4, 4, 0, 1], 'RW'),
-  sysreg('SP_EL1', [3, 4, 4, 1, 0], 'RW', { vncr: 0x240 }),
-  sysreg('SPSR_irq', [3, 4, 4, 3, 0], 'RW'),
-  sysreg('SPSR_abt', [3, 4, 4, 3, 1], 'RW'),
-  sysreg('SPSR_und', [3, 4, 4, 3, 2], 'RW'),
-  sysreg('SPSR_fiq', [3, 4, 4, 3, 3], 'RW'),
-  sysreg('IFSR32_EL2', [3, 4, 5, 0, 1], 'RW'),
-  sysreg('AFSR0_EL2', [3, 4, 5, 1, 0], 'RW'),
-  sysreg('AFSR1_EL2', [3, 4, 5, 1, 1], 'RW'),
-  sysreg('ESR_EL2', [3, 4, 5, 2, 0], 'RW'),
-  sysreg('VSESR_EL2', [3, 4, 5, 2, 3], 'RW', { vncr: 0x508 }),
-  sysreg('FPEXC32_EL2', [3, 4, 5, 3, 0], 'RW'),
-  sysreg('FAR_EL2', [3, 4, 6, 0, 0], 'RW'),
-  sysreg('HPFAR_EL2', [3, 4, 6, 0, 4], 'RW'),
-  sysreg('MAIR_EL2', [3, 4, 10, 2, 0], 'RW'),
-  sysreg('AMAIR_EL2', [3, 4, 10, 3, 0], 'RW'),
-  sysreg('VBAR_EL2', [3, 4, 12, 0, 0], 'RW'),
-  sysreg('RVBAR_EL2', [3, 4, 12, 0, 1], 'R'),
-  sysreg('RMR_EL2', [3, 4, 12, 0, 2], 'RW'),
-  sysreg('VDISR_EL2', [3, 4, 12, 1, 1], 'RW', { vncr: 0x500 }),
-  sysreg('ICH_AP0R0_EL2', [3, 4, 12, 8, 0], 'RW', { vncr: 0x480 }),
-  sysreg('ICH_AP0R2_EL2', [3, 4, 12, 8, 2], 'RW', { vncr: 0x490 }),
-  sysreg('ICH_AP0R3_EL2', [3, 4, 12, 8, 3], 'RW', { vncr: 0x498 }),
-  sysreg('ICH_AP1R0_EL2', [3, 4, 12, 9, 0], 'RW', { vncr: 0x4a0 }),
-  sysreg('ICH_AP1R1_EL2', [3, 4, 12, 9, 1], 'RW', { vncr: 0x4a8 }),
-  sysreg('ICH_AP1R2_EL2', [3, 4, 12, 9, 2], 'RW', { vncr: 0x4b0 }),
-  sysreg('ICH_AP1R3_EL2', [3, 4, 12, 9, 3], 'RW', { vncr: 0x4b8 }),
-  sysreg('ICC_SRE_EL2', [3, 4, 12, 9, 5], 'RW'),
-  sysreg('ICH_HCR_EL2', [3, 4, 12, 11, 0], 'RW', { vncr: 0x4c0 }),
-  sysreg('ICH_VTR_EL2', [3, 4, 12, 11, 1], 'R'),
-  sysreg('ICH_MISR_EL2', [3, 4, 12, 11, 2], 'R'),
-  sysreg('ICH_EISR_EL2', [3, 4, 12, 11, 3], 'R'),
-  sysreg('ICH_ELRSR_EL2', [3, 4, 12, 11, 5], 'R'),
-  sysreg('ICH_VMCR_EL2', [3, 4, 12, 11, 7], 'RW', { vncr: 0x4c8 }),
-  sysreg('ICH_LR0_EL2', [3, 4, 12, 12, 0], 'RW', { vncr: 0x400 }),
-  sysreg('ICH_LR1_EL2', [3, 4, 12, 12, 1], 'RW', { vncr: 0x408 }),
-  sysreg('ICH_LR2_EL2', [3, 4, 12, 12, 2], 'RW', { vncr: 0x410 }),
-  sysreg('ICH_LR3_EL2', [3, 4, 12, 12, 3], 'RW', { vncr: 0x418 }),
-  sysreg('ICH_LR4_EL2', [3, 4, 12, 12, 4], 'RW', { vncr: 0x420 }),
-  sysreg('ICH_LR5_EL2', [3, 4, 12, 12, 5], 'RW', { vncr: 0x428 }),
-  sysreg('ICH_LR6_EL2', [3, 4, 12, 12, 6], 'RW', { vncr: 0x430 }),
-  sysreg('ICH_LR7_EL2', [3, 4, 12, 12, 7], 'RW', { vncr: 0x438 }),
-  sysreg('ICH_LR8_EL2', [3, 4, 12, 13, 0], 'RW', { vncr: 0x440 }),
-  sysreg('ICH_LR9_EL2', [3, 4, 12, 13, 1], 'RW', { vncr: 0x448 }),
-  sysreg('ICH_LR10_EL2', [3, 4, 12, 13, 2], 'RW', { vncr: 0x450 }),
-  sysreg('ICH_LR11_EL2', [3, 4, 12, 13, 3], 'RW', { vncr: 0x458 }),
-  sysreg('ICH_LR12_EL2', [3, 4, 12, 13, 4], 'RW', { vncr: 0x460 }),
-  sysreg('ICH_LR13_EL2', [3, 4, 12, 13, 5], 'RW', { vncr: 0x468 }),
-  sysreg('ICH_LR14_EL2', [3, 4, 12, 13, 6], 'RW', { vncr: 0x470 }),
-  sysreg('ICH_LR15_EL2', [3, 4, 12, 13, 7], 'RW', { vncr: 0x478 }),
-  sysreg('CONTEXTIDR_EL2', [3, 4, 13, 0, 1], 'RW'),
-  sysreg('TPIDR_EL2', [3, 4, 13, 0, 2], 'RW', { vncr: 0x090 }),
-  sysreg('CNTVOFF_EL2', [3, 4, 14, 0, 3], 'RW', { vncr: 0x060 }),
-  sysreg('CNTPOFF_EL2', [3, 4, 14, 0, 6], 'RW', { vncr: 0x1a8 }),
-  sysreg('CNTHCTL_EL2', [3, 4, 14, 1, 0], 'RW'),
-  sysreg('CNTHP_TVAL_EL2', [3, 4, 14, 2, 0], 'RW'),
-  sysreg('CNTHP_CTL_EL2', [3, 4, 14, 2, 1], 'RW'),
-  sysreg('CNTHP_CVAL_EL2', [3, 4, 14, 2, 2], 'RW'),
-  sysreg('CNTHV_TVAL_EL2', [3, 4, 14, 3, 0], 'RW'),
-  sysreg('CNTHV_CTL_EL2', [3, 4, 14, 3, 1], 'RW'),
-  sysreg('CNTHV_CVAL_EL2', [3, 4, 14, 3, 2], 'RW'),
-  sysreg('SCTLR_EL12', [3, 5, 1, 0, 0], 'RW', { vncr: 0x110 }),
-  sysreg('CPACR_EL12', [3, 5, 1, 0, 2], 'RW', { vncr: 0x100 }),
-  sysreg('TTBR0_EL12', [3, 5, 2, 0, 0], 'RW', { vncr: 0x200 }),
-  sysreg('TTBR1_EL12', [3, 5, 2, 0, 1], 'RW', { vncr: 0x210 }),
-  sysreg('TCR_EL12', [3, 5, 2, 0, 2], 'RW', { vncr: 0x120 }),
-  sysreg('SPSR_EL12', [3, 5, 4, 0, 0], 'RW', { vncr: 0x160 }),
-  sysreg('ELR_EL12', [3, 5, 4, 0, 1], 'RW', { vncr: 0x230 }),
-  sysreg('AFSR0_EL12', [3, 5, 5, 1, 0], 'RW', { vncr: 0x128 }),
-  sysreg('AFSR1_EL12', [3, 5, 5, 1, 1], 'RW', { vncr: 0x130 }),
-  sysreg('ESR_EL12', [3, 5, 5, 2, 0], 'RW', { vncr: 0x138 }),
-  sysreg('FAR_EL12', [3, 5, 6, 0, 0], 'RW', { vncr: 0x220 }),
-  sysreg('MAIR_EL12', [3, 5, 10, 2, 0], 'RW', { vncr: 0x140 }),
-  sysreg('AMAIR_EL12', [3, 5, 10, 3, 0], 'RW', { vncr: 0x148 }),
-  sysreg('VBAR_EL12', [3, 5, 12, 0, 0], 'RW', { vncr: 0x250 }),
-  sysreg('CONTEXTIDR_EL12', [3, 5, 13, 0, 1], 'RW', { vncr: 0x108 }),
-  sysreg('CNTKCTL_EL12', [3, 5, 14, 1, 0], 'RW'),
-  sysreg('CNTP_TVAL_EL02', [3, 5, 14, 2, 0], 'RW'),
-  sysreg('CNTP_CTL_EL02', [3, 5, 14, 2, 1], 'RW', { vncr: 0x180 }),
-  sysreg('CNTP_CVAL_EL02', [3, 5, 14, 2, 2], 'RW', { vncr: 0x178 }),
-  sysreg('CNTV_TVAL_EL02', [3, 5, 14, 3, 0], 'RW'),
-  sysreg('CNTV_CTL_EL02', [3, 5, 14, 3, 1], 'RW', { vncr: 0x170 }),
-  sysreg('CNTV_CVAL_EL02', [3, 5, 14, 3, 2], 'RW', { vncr: 0x168 }),
-  sysreg('SP_EL2', [3, 6, 4, 1, 0], 'RW'),
-  sysreg('ICH_AP0R1_EL2', [3, 4, 12, 8, 1], 'RW', { vncr: 0x488 }),
-];
+/** Every register that has a name: IMPLEMENTED_REGISTERS, and those of features that we lack, which are UNDEFINED. */
+export const SYSTEM_REGISTERS: readonly SystemRegister[] = [...IMPLEMENTED_REGISTERS, ...ABSENT_REGISTERS];
 
 /** First word of a vCPU block that holds a system register; those below are general registers and PSTATE (state.ts). */
 export const FIRST_SYSTEM_WORD = 64;
+const BLOCK_WORDS = 1024;
 
+const byName = new Map<string, SystemRegister>();
+const byEncoding = new Map<number, SystemRegister>();
 const wordByName = new Map<string, number>();
-for (const [position, row] of SYSTEM_REGISTERS.entries()) {
-  if (wordByName.has(row.name)) throw new Error(`two rows for ${row.name}`);
-  wordByName.set(row.name, FIRST_SYSTEM_WORD + position);
-}
+const nameByWord: string[] = [];
 
-/** The word of the vCPU block that stores system register `name`. Throws RangeError for a name without a row. */
-export function slot(name: string): number {
-  const word = wordByName.get(name);
-  if (word === undefined) throw new RangeError(`no system register row is called ${name}`);
-  return word;
+for (const row of SYSTEM_REGISTERS) {
+  const clash = byName.get(row.name) ?? byEncoding.get(row.encoding);
+  if (clash) throw new Error(`the rows of ${row.name} and ${clash.name} clash`);
+  byName.set(row.name, row);
+  byEncoding.set(row.encoding, row);
+}
+for (const row of IMPLEMENTED_REGISTERS) {
+  for (const other of [row.alias, row.e2h, row.nv2]) if (other !== undefined && !byName.has(other)) throw new Error(`${row.name} names ${other}, which has no row`);
+  if (row.alias !== undefined) continue;
+  wordByName.set(row.name, FIRST_SYSTEM_WORD + nameByWord.length);
+  nameByWord.push(row.name);
+}
+// DBGDTRTX_EL0 is what a write to DBGDTRRX_EL0's encoding reaches.
+byName.set('DBGDTRTX_EL0', { ...byName.get('DBGDTRRX_EL0')!, name: 'DBGDTRTX_EL0', access: 'W' });
+
+/** op0 = 3, op1 = 0, CRn = 0, CRm = 1 to 7: what has no name reads as zero, and traps by HCR_EL2.TID3 (Arm ARM D22.3.1). */
+export const RESERVED_IDENTIFICATION: readonly SystemRegister[] = Array.from({ length: 56 }, (_, place) => [1 + (place >> 3), place & 7] as const)
+  .filter(([crm, op2]) => !byEncoding.has(packEncoding(3, 0, 0, crm, op2)))
+  .map(([crm, op2]) => sysreg(`S3_0_C0_C${crm}_${op2}`, [3, 0, 0, crm, op2], { access: 'R' }));
+for (const row of RESERVED_IDENTIFICATION) {
+  byName.set(row.name, row);
+  byEncoding.set(row.encoding, row);
 }
 
 /** The number of words that the system registers take. */
-export const SYSTEM_WORDS = SYSTEM_REGISTERS.length;
+export const SYSTEM_WORDS = nameByWord.length;
+if (FIRST_SYSTEM_WORD + SYSTEM_WORDS > BLOCK_WORDS) throw new Error(`${SYSTEM_WORDS} system registers do not fit in the vCPU block`);
+
+/** The word of the vCPU block that stores system register `name`. Throws RangeError for a name without storage. */
+export function slot(name: string): number {
+  const word = wordByName.get(name);
+  if (word === undefined) throw new RangeError(`no system register with storage is called ${name}`);
+  return word;
+}
+
+/** Whether `name` has storage. */
+export const hasSlot = (name: string): boolean => wordByName.has(name);
+
+/** The system register that word `word` of a vCPU block stores, or undefined. */
+export const registerOfWord = (word: number): string | undefined => nameByWord[word - FIRST_SYSTEM_WORD];
+
+/** The row of an encoding, reserved identification registers included; undefined where nothing is allocated. */
+export const registerByEncoding = (encoding: number): SystemRegister | undefined => byEncoding.get(encoding);
+
+/** The row called `name`, as the Arm ARM spells it. */
+export const registerByName = (name: string): SystemRegister | undefined => byName.get(name);
+
+/** The register's name, or `S<op0>_<op1>_C<CRn>_C<CRm>_<op2>`, which every assembler takes. */
+export function encodingName(encoding: number): string {
+  const row = byEncoding.get(encoding);
+  if (row) return row.name;
+  const [op0, op1, crn, crm, op2] = unpackEncoding(encoding);
+  return `S${op0}_${op1}_C${crn}_C${crm}_${op2}`;
+}
+
+/** A register's value out of reset on vCPU `index`. */
+export function resetValue(row: SystemRegister, hardware: Hardware, index: number): bigint {
+  return typeof row.reset === 'function' ? row.reset(hardware, index) : (row.reset ?? 0n);
+}
+
+/** Puts every system register of a vCPU block at its reset value. */
+export function resetSystemRegisters(words: BigUint64Array, hardware: Hardware, index: number): void {
+  for (const row of IMPLEMENTED_REGISTERS) if (row.alias === undefined) words[slot(row.name)] = resetValue(row, hardware, index);
+}
+
+/** What a register holds after `value` is written to it: RES0 and RES1 bits as they are. `e2h` chooses the layout. */
+export function sanitise(row: SystemRegister, hardware: Hardware, e2h: boolean, value: bigint): bigint {
+  const { writable, res1 } = row;
+  let result = value;
+  if (writable !== undefined) result &= typeof writable === 'function' ? writable(hardware, e2h) : writable;
+  if (res1 !== undefined) result |= typeof res1 === 'function' ? res1(hardware, e2h) : res1;
+  return result;
+}
