@@ -4,7 +4,7 @@ import { MASK64 } from '../bits.ts';
 import { Hcr, HcrHigh, Sctlr, SCTLR_HIGH_DSSBS, e2h, hcrHigh, hcrLow, inHost, pstateOf, sctlrIndex, tge } from './controls.ts';
 import type { Vector } from './exit.ts';
 import { interruptPending, maskedOrTaken } from './interrupts.ts';
-import { type Core, Power, Pstate, Word, elOf, stackWord } from './state.ts';
+import { type Core, Power, Pstate, Word, elOf, setRegister, stackWord } from './state.ts';
 import { Ec, esr, hasSameLevelClass, wfxIss } from './syndrome.ts';
 import { slot } from './sysregs.ts';
 import { branchAddress, invalidateContext } from './translate.ts';
@@ -213,8 +213,8 @@ export function sendEvent(core: Core): void {
 
 /** Sets one core's event register (SEVL, a cleared global monitor, an exception return). */
 export function setEvent(core: Core): void {
-  core.ints[2 * Word.EVENT] = 1;
-  if (core.ints[2 * Word.POWER]! === Power.WFE) core.words[Word.POWER] = BigInt(Power.ON);
+  setRegister(core, Word.EVENT, 1n);
+  if (core.words[Word.POWER] === BigInt(Power.WFE)) setRegister(core, Word.POWER, BigInt(Power.ON));
 }
 
 /** ERET: traps (HCR_EL2.NV, HFGITR_EL2.ERET), then AArch64.ExceptionReturn with its illegal cases. Sets PC. */

@@ -1,6 +1,7 @@
 /** Which interrupt a core takes next: pending physical and virtual interrupts, their routing and their masks. Arm ARM D1.3.6. */
 
 import { Hcr, e2h, hcrLow } from './controls.ts';
+import { physicalInterruptPending, virtualInterruptPending } from './cpu-interface.ts';
 import type { Vector } from './exit.ts';
 import { type Core, Pstate, Word } from './state.ts';
 
@@ -10,14 +11,6 @@ export interface DueInterrupt {
   readonly virtual: boolean;
 }
 
-// D's cpu-interface.ts will answer these two.
-const physicalInterruptPending = (core: Core): 'irq' | 'fiq' | undefined => (core.words[Word.OFFER] === 0n ? undefined : core.ints[2 * Word.OFFER + 1]! & 1 ? 'irq' : 'fiq');
-const virtualInterruptPending = (_core: Core): 'irq' | 'fiq' | undefined => undefined;
-
-/** A physical interrupt that L0 takes: a request to it, or a timer line not forwarded to a guest already. `el2: 'kvm'` only. */
-const hostInterruptPending = (core: Core): boolean =>
-  core.ints[2 * Word.HOST_INTERRUPTS] !== 0 || (core.ints[2 * Word.TIMER_LINES]! & ~core.ints[2 * Word.FORWARDED]!) !== 0;
-
 /**
  * The interrupt that is taken before the next instruction, or undefined. Order, ours: physical FIQ, physical IRQ (as L0's exits),
  * physical SError, virtual FIQ, virtual IRQ, virtual SError.
@@ -25,11 +18,12 @@ const hostInterruptPending = (core: Core): boolean =>
 export function maskedOrTaken(core: Core): DueInterrupt | undefined {
   const pstate = core.ints[2 * Word.PSTATE]!;
   const el = (pstate >> 2) & 3;
-  if (core.board.el2 === 'kvm') {
-    if (el < 2 && hostInterruptPending(core)) return { vector: 'irq', target: 2, virtual: false };
-  } else {
-    const pending = physicalInterruptPending(core);
-    if (pending !== undefined) {
+  const pending = physicalInterruptPending(core);
+  if (pending !== undefined) {
+    // What is physical is L0's where it owns EL2: always an exit.
+    if (core.board.el2 === 'kvm') {
+      if (el < 2) return { vector: pending, target: 2, virtual: false };
+    } else {
       const target = physicalTarget(core, el, pending === 'fiq' ? Hcr.FMO : Hcr.IMO, pstate & (pending === 'fiq' ? Pstate.F : Pstate.I));
       if (target !== undefined) return { vector: pending, target, virtual: false };
     }
@@ -70,7 +64,7 @@ const virtualSerrorPending = (core: Core, hcr: number): boolean => (hcr & Hcr.AM
 
 /** InterruptPending(): a physical interrupt, or at EL0 or EL1 a virtual one, pends whatever PSTATE masks. It completes WFI and WFE. */
 export function interruptPending(core: Core): boolean {
-  if (core.board.el2 === 'kvm' ? hostInterruptPending(core) : physicalInterruptPending(core) !== undefined) return true;
+  if (physicalInterruptPending(core) !== undefined) return true;
   if ((core.ints[2 * Word.SERROR]! & 2) !== 0) return true;
   // Virtual interrupts count as if nothing masked them.
   return virtualVector(core, (core.ints[2 * Word.PSTATE]! >> 2) & 3, 0) !== undefined;

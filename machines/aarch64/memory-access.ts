@@ -1,8 +1,13 @@
-/** Loads, stores and instruction fetches of a core. */
-import { locate, markDirty } from '../memory/memory.ts';
-import { illegalExecutionState, pcAlignmentFault, raise } from './exception.ts';
-import { type Core, Pstate, Word } from './state.ts';
-import type { LoadStoreSyndrome } from './syndrome.ts';
+/** Loads, stores, exclusives and instruction fetches of a core: alignment, translation, monitors, devices, and the Data and Instruction Aborts they end in. */
+
+import { PAGE_BYTES, locate, markDirty } from '../memory/memory.ts';
+import { HcrHigh, Sctlr, hcrHigh, inHost, pstateOf, sctlrIndex } from './controls.ts';
+import { illegalExecutionState, pcAlignmentFault, raise, setEvent, UNWIND } from './exception.ts';
+import { type Core, Pstate, Word, setRegister } from './state.ts';
+import { Ec, Fsc, Iss, type LoadStoreSyndrome, loadStoreIss } from './syndrome.ts';
+import { slot } from './sysregs.ts';
+import { type Entry, type Fast, MODE_OF, Regime, SETS, type Translation, descriptorStored } from './tlb.ts';
+import { FETCH, type Kind, READ, WRITE, addressTranslateOrFault, fault, nv1InForce, regimeAt, translate, translationOf } from './translate.ts';
 
 /** How an instruction accesses memory. Build one constant a row; `syndrome` only for single-register loads and stores without write-back. */
 export interface Access {
@@ -13,61 +18,447 @@ export interface Access {
   readonly release?: boolean;
   /** A read-modify-write: the load checks write permission as well. */
   readonly atomic?: boolean;
-  /** Bytes whose alignment is checked when more than the access's own: 16 for Q registers and 64-bit exclusive or CAS pairs. */
+  /** Bytes whose alignment is checked when more than the access's own: 16 for Q registers and 64-bit CAS pairs. */
   readonly alignment?: 8 | 16;
   readonly syndrome?: LoadStoreSyndrome;
 }
 export type Bytes = 1 | 2 | 4 | 8;
 
-function place(core: Core, va: bigint, kind: 'read' | 'write' | 'fetch'): number {
-  const offset = locate(core.board.memory, Number(BigInt.asUintN(48, va)));
-  if (offset < 0) raise(core, { ec: kind === 'fetch' ? 0x20 : 0x24, iss: kind === 'write' ? 0x50 : 0x10, far: va });
-  return offset;
+/** Exclusives reservation granule: 64 bytes (CTR_EL0.ERG = 4). IMPLEMENTATION DEFINED between 16 and 2048. */
+export const GRANULE_BYTES = 64;
+/** Bytes that DC ZVA zeroes (DCZID_EL0.BS = 4). */
+export const ZERO_BYTES = 64;
+
+// Scratch words: addresses and values in 32-bit halves, so that the fast path makes no bigint but its result.
+const address64 = new BigUint64Array(1);
+const address32 = new Int32Array(address64.buffer);
+const value64 = new BigUint64Array(1);
+const value32 = new Int32Array(value64.buffer);
+
+const PC_LOW = 2 * Word.PC;
+const PC_HIGH = PC_LOW + 1;
+const PSTATE = 2 * Word.PSTATE;
+const MONITOR = 2 * Word.MONITOR;
+
+const mode = (core: Core): number => {
+  const pstate = core.ints[PSTATE]!;
+  return MODE_OF[((pstate >> 2) & 3) | ((pstate >> 20) & 4)]!;
+};
+
+/** The linear-memory offset of the address in `address32` by a fast array, or -1. */
+function look(fast: Fast, core: Core, low: number, high: number): number {
+  const index = mode(core) * SETS + ((low >>> 12) & (SETS - 1));
+  if (fast.low[index] !== (low & ~0xfff) || fast.high[index] !== high) return -1;
+  return fast.page[index]! * PAGE_BYTES + (low & 0xfff);
 }
 
-/** The instruction word at PC. Raises PC alignment faults, Instruction Aborts and the Illegal Execution state exception. */
+function remember(fast: Fast, core: Core, low: number, high: number, linear: number): void {
+  const index = mode(core) * SETS + ((low >>> 12) & (SETS - 1));
+  fast.low[index] = low & ~0xfff;
+  fast.high[index] = high;
+  fast.page[index] = linear / PAGE_BYTES;
+}
+
+/** The instruction word at PC. Raises PC alignment faults, Instruction Aborts and, these passed, the Illegal Execution state exception (Arm ARM D1.3.5.3). */
 export function fetchInstruction(core: Core): number {
-  if ((core.ints[2 * Word.PC]! & 3) !== 0) pcAlignmentFault(core);
-  const offset = place(core, core.words[Word.PC]!, 'fetch');
-  if ((core.ints[2 * Word.PSTATE]! & Pstate.IL) !== 0) illegalExecutionState(core);
-  return core.board.memory.view.getUint32(offset, true);
+  const low = core.ints[PC_LOW]!;
+  const high = core.ints[PC_HIGH]!;
+  if ((low & 3) !== 0) pcAlignmentFault(core);
+  const { board } = core;
+  const translation = core.translation as Translation | undefined;
+  let offset = translation === undefined || board.footprint !== undefined ? -1 : look(translation.fetch, core, low, high);
+  if (offset < 0) {
+    const pc = core.words[Word.PC]!;
+    const entry = resolve(core, pc, FETCH, true, PLAIN, 4);
+    if (entry.linear < 0) abort(core, pc, FETCH, PLAIN, 4, Fsc.EXTERNAL);
+    offset = entry.linear + (low & 0xfff);
+    remember(translationOf(core).fetch, core, low, high, entry.linear);
+  }
+  if ((core.ints[PSTATE]! & Pstate.IL) !== 0) illegalExecutionState(core);
+  // Instructions are little-endian always.
+  return board.memory.view.getUint32(offset, true);
 }
 
-/** Loads `bytes` from `va`, zero-extended. */
-export function loadMemory(core: Core, va: bigint, bytes: Bytes, _access: Access): bigint {
-  const offset = place(core, va, 'read');
-  const { view } = core.board.memory;
-  return bytes === 8 ? view.getBigUint64(offset, true) : BigInt(bytes === 4 ? view.getUint32(offset, true) : bytes === 2 ? view.getUint16(offset, true) : view.getUint8(offset));
+/** Loads `bytes` from `va`, zero-extended. Throws UNWIND for aborts and for device loads whose answer is not there yet. */
+export function loadMemory(core: Core, va: bigint, bytes: Bytes, access: Access): bigint {
+  address64[0] = va;
+  const low = address32[0]!;
+  const translation = core.translation as Translation | undefined;
+  if ((low & (bytes - 1)) === 0 && translation !== undefined && core.board.footprint === undefined && access.unprivileged !== true && access.atomic !== true && access.alignment === undefined) {
+    const offset = look(translation.read, core, low, address32[1]!);
+    if (offset >= 0) return readLinear(core, offset, bytes);
+  }
+  return loadSlowly(core, va, bytes, access);
 }
 
 /** Stores the low `bytes` of `value` at `va`. */
-export function storeMemory(core: Core, va: bigint, bytes: Bytes, value: bigint, _access: Access): void {
-  const offset = place(core, va, 'write');
-  const { view } = core.board.memory;
-  markDirty(core.board.memory, offset);
-  if (bytes === 8) view.setBigUint64(offset, value, true);
-  else if (bytes === 4) view.setUint32(offset, Number(BigInt.asUintN(32, value)), true);
-  else if (bytes === 2) view.setUint16(offset, Number(BigInt.asUintN(16, value)), true);
-  else view.setUint8(offset, Number(BigInt.asUintN(8, value)));
+export function storeMemory(core: Core, va: bigint, bytes: Bytes, value: bigint, access: Access): void {
+  address64[0] = va;
+  const low = address32[0]!;
+  const translation = core.translation as Translation | undefined;
+  if ((low & (bytes - 1)) === 0 && translation !== undefined && core.board.footprint === undefined && access.unprivileged !== true && access.alignment === undefined && !othersMonitor(core)) {
+    const offset = look(translation.write, core, low, address32[1]!);
+    if (offset >= 0) {
+      writeLinear(core, offset, bytes, value);
+      return;
+    }
+  }
+  storeSlowly(core, va, bytes, value, access);
 }
 
-/** A load-exclusive of one register: `loadMemory`, and the granule is marked. */
-export function loadExclusive(core: Core, va: bigint, bytes: Bytes, access: Access): bigint { return loadMemory(core, va, bytes, access); }
+const PLAIN: Access = {};
+
+/** Whether another core's exclusive monitor is set: stores then look at the granule. */
+function othersMonitor(core: Core): boolean {
+  const { cores } = core.board;
+  for (let index = 0; index < cores.length; index++) {
+    const other = cores[index]!;
+    if (other !== core && other.ints[MONITOR] !== 0) return true;
+  }
+  return false;
+}
+
+function readLinear(core: Core, offset: number, bytes: Bytes): bigint {
+  const { memory } = core.board;
+  if (bytes === 8) return (offset & 7) === 0 ? memory.words[offset / 8]! : memory.view.getBigUint64(offset, true);
+  if (bytes === 4) return BigInt(memory.view.getUint32(offset, true));
+  return BigInt(bytes === 2 ? memory.view.getUint16(offset, true) : memory.bytes[offset]!);
+}
+
+function writeLinear(core: Core, offset: number, bytes: Bytes, value: bigint): void {
+  const { memory } = core.board;
+  if (memory.dirty[offset >>> 12] === 0) markDirty(memory, offset);
+  value64[0] = value;
+  if (bytes === 8) {
+    if ((offset & 7) === 0) memory.words[offset / 8] = value;
+    else memory.view.setBigUint64(offset, value, true);
+  } else if (bytes === 4) memory.view.setInt32(offset, value32[0]!, true);
+  else if (bytes === 2) memory.view.setInt16(offset, value32[0]!, true);
+  else memory.bytes[offset] = value32[0]!;
+}
+
+/** Whether data at the current level is big-endian: SCTLR_ELx.EE, at EL0 E0E. Unprivileged accesses use the current level's (Arm ARM B2.6). */
+function bigEndian(core: Core): boolean {
+  const el = (core.ints[PSTATE]! >> 2) & 3;
+  return (core.ints[sctlrIndex(core, el)]! & (el === 0 ? Sctlr.E0E : Sctlr.EE)) !== 0;
+}
+
+/** `value`'s low `bytes` in reverse order. */
+function swap(value: bigint, bytes: number): bigint {
+  let result = 0n;
+  for (let index = 0; index < bytes; index++) result = (result << 8n) | ((value >> BigInt(8 * index)) & 0xffn);
+  return result;
+}
+
+/** Alignment by the address alone, before translation: exclusives, atomics and ordered accesses always (no FEAT_LSE2), others under SCTLR_ELx.A. Returns whether it is aligned. */
+function checkAlignment(core: Core, va: bigint, kind: Kind, bytes: number, access: Access): boolean {
+  const size = Math.max(access.alignment ?? 0, bytes);
+  if ((va & BigInt(size - 1)) === 0n) return true;
+  const strict = access.exclusive === true || access.atomic === true || access.acquire === true || access.release === true;
+  if (strict || (core.ints[sctlrIndex(core, (pstateOf(core) >> 2) & 3)]! & Sctlr.A) !== 0) {
+    setFault(Fsc.ALIGNMENT);
+    abort(core, va, kind, access, bytes);
+  }
+  return false;
+}
+
+function setFault(fsc: number): void {
+  fault.fsc = fsc;
+  fault.stage2 = false;
+  fault.onWalk = false;
+  fault.ipa = 0;
+  fault.external = fsc === Fsc.EXTERNAL;
+}
+
+/** Translates for an access at the current level, or raises its abort. Notes the footprint. */
+function resolve(core: Core, va: bigint, kind: Kind, aligned: boolean, access: Access, bytes: number): Entry {
+  const pstate = pstateOf(core);
+  const el = (pstate >> 2) & 3;
+  const nv1 = el === 1 && nv1InForce(core);
+  let privileged = el !== 0;
+  // LDTR and STTR act as EL0 at EL1, and at EL2 for {E2H, TGE} = {1, 1}; not under UAO, which {NV, NV1} = {1, 1} forces.
+  if (access.unprivileged === true && (pstate & Pstate.UAO) === 0 && ((el === 1 && !nv1) || (el === 2 && inHost(core)))) privileged = false;
+  const regime = regimeAt(core, el);
+  const pan = (pstate & Pstate.PAN) !== 0 && privileged && !nv1 && regime !== Regime.EL2;
+  const entry = translate(core, va, kind, regime, privileged, pan, aligned) ?? abort(core, va, kind, access, bytes);
+  const { footprint } = core.board;
+  if (footprint !== undefined) {
+    (kind === WRITE ? footprint.written : footprint.read).add(entry.pa / PAGE_BYTES);
+    for (const descriptor of entry.descriptors) footprint.read.add(Math.floor(descriptor / PAGE_BYTES));
+  }
+  return entry;
+}
+
+/** Raises the abort that `fault` describes, or the External abort `code` says. */
+function abort(core: Core, va: bigint, kind: Kind, access: Access, bytes: number, code?: number, more = 0): never {
+  if (code !== undefined) setFault(code);
+  let iss = fault.fsc | (fault.onWalk ? Iss.S1PTW : 0) | more;
+  if (kind === WRITE) iss |= Iss.WNR;
+  // ISV only for stage-2 aborts of single-register loads and stores, walks and External aborts excluded.
+  if (fault.stage2 && !fault.onWalk && !fault.external && access.syndrome !== undefined && kind !== FETCH) iss |= loadStoreIss(bytes, access.syndrome, access.acquire === true || access.release === true);
+  const el = (pstateOf(core) >> 2) & 3;
+  const toEl2 = el < 2 && (fault.stage2 || (fault.external && core.board.el2 !== 'none' && (hcrHigh(core) & HcrHigh.TEA) !== 0));
+  const ec = kind === FETCH ? Ec.INSTRUCTION_ABORT : Ec.DATA_ABORT;
+  // HPFAR_EL2 is UNKNOWN for stage-2 Permission faults that are not on a walk: we write it all the same, as QEMU does.
+  raise(core, {
+    ec, iss, far: va,
+    ...(toEl2 ? { target: 2 } : {}),
+    ...(fault.stage2 && !fault.external ? { hpfar: BigInt(Math.floor(fault.ipa / PAGE_BYTES)) << 4n } : {}),
+  });
+}
+
+/** Fills a fast array where every later access by it needs no look: memory, little-endian. Unprivileged accesses have other permissions than their mode. */
+function cache(core: Core, va: bigint, kind: Kind, entry: Entry, access: Access): void {
+  const { board } = core;
+  if (board.footprint !== undefined || access.unprivileged === true || bigEndian(core)) return;
+  address64[0] = va;
+  const translation = translationOf(core);
+  if (kind === READ) remember(translation.read, core, address32[0]!, address32[1]!, entry.linear);
+  else if (!entry.rom && board.memory.holdsDescriptors[entry.linear / PAGE_BYTES] === 0) remember(translation.write, core, address32[0]!, address32[1]!, entry.linear);
+}
+
+const inPage = (va: bigint): number => Number(va & 0xfffn);
+
+function loadSlowly(core: Core, va: bigint, bytes: Bytes, access: Access): bigint {
+  const aligned = checkAlignment(core, va, READ, bytes, access);
+  const at = inPage(va);
+  if (at + bytes > PAGE_BYTES) return loadAcrossPages(core, va, bytes, access);
+  const entry = resolve(core, va, READ, aligned, access, bytes);
+  // A read-modify-write faults for its write too, with WnR = 1 where the read alone would not have.
+  if (access.atomic === true) resolve(core, va, WRITE, aligned, access, bytes);
+  if (entry.linear < 0) return loadDevice(core, va, entry.pa + at, bytes, access);
+  cache(core, va, READ, entry, access);
+  const value = readLinear(core, entry.linear + at, bytes);
+  return bigEndian(core) ? swap(value, bytes) : value;
+}
+
+/** An unaligned load over two pages: both are translated before either is read. FAR_ELx of a fault in the second is its first byte. */
+function loadAcrossPages(core: Core, va: bigint, bytes: Bytes, access: Access): bigint {
+  const second = nextPage(va);
+  const entries = [resolve(core, va, READ, false, access, bytes), resolve(core, second, READ, false, access, bytes)] as const;
+  let value = 0n;
+  for (let index = 0; index < bytes; index++) {
+    const at = inPage(va) + index;
+    const entry = entries[at < PAGE_BYTES ? 0 : 1];
+    if (entry.linear < 0) abort(core, va, READ, access, bytes, Fsc.EXTERNAL);
+    value |= BigInt(core.board.memory.bytes[entry.linear + (at % PAGE_BYTES)]!) << BigInt(8 * index);
+  }
+  return bigEndian(core) ? swap(value, bytes) : value;
+}
+
+const nextPage = (va: bigint): bigint => BigInt.asUintN(64, (va | 0xfffn) + 1n);
+
+function storeSlowly(core: Core, va: bigint, bytes: Bytes, value: bigint, access: Access): void {
+  const aligned = checkAlignment(core, va, WRITE, bytes, access);
+  const at = inPage(va);
+  const bytesOrdered = bigEndian(core) ? swap(value, bytes) : value;
+  if (at + bytes > PAGE_BYTES) {
+    const second = nextPage(va);
+    const entries = [resolve(core, va, WRITE, false, access, bytes), resolve(core, second, WRITE, false, access, bytes)] as const;
+    for (const entry of entries) if (entry.linear < 0) abort(core, va, WRITE, access, bytes, Fsc.EXTERNAL);
+    for (let index = 0; index < bytes; index++) {
+      const position = at + index;
+      commit(core, entries[position < PAGE_BYTES ? 0 : 1], position % PAGE_BYTES, 1, bytesOrdered >> BigInt(8 * index));
+    }
+    return;
+  }
+  const entry = resolve(core, va, WRITE, aligned, access, bytes);
+  if (entry.linear < 0) {
+    storeDevice(core, va, entry.pa + at, bytes, value, access);
+    return;
+  }
+  cache(core, va, WRITE, entry, access);
+  commit(core, entry, at, bytes, bytesOrdered);
+}
+
+/** Writes to a translated page and tells those who watch it: other cores' monitors, and translations made from descriptors there. Flash ignores stores, as in its read mode. */
+function commit(core: Core, entry: Entry, at: number, bytes: Bytes, value: bigint): void {
+  if (entry.rom) return;
+  writeLinear(core, entry.linear + at, bytes, value);
+  stored(core, entry.pa + at, entry.linear + at, bytes);
+}
+
+function stored(core: Core, pa: number, linear: number, bytes: number): void {
+  const { board } = core;
+  for (const other of board.cores) if (other !== core && other.ints[MONITOR] !== 0) breakMonitor(other, pa, bytes);
+  if (board.memory.holdsDescriptors[linear >>> 12] !== 0) descriptorStored(board, linear, bytes);
+}
+
+/** A store to a marked granule opens the monitor of the core that marked it, which is an event for its WFE (Arm ARM B2.12, D1.6.1). */
+function breakMonitor(other: Core, pa: number, bytes: number): void {
+  const marked = Number(other.words[Word.MONITOR]!) - 1;
+  if (pa + bytes <= marked || pa >= marked + GRANULE_BYTES) return;
+  setRegister(other, Word.MONITOR, 0n);
+  setEvent(other);
+}
+
+// ---- devices -------------------------------------------------------------------------------------------------------------------------------
+
+/** A load where there is no memory: from a device, whose answer comes from `deviceReplies` when the instruction runs again; else a synchronous External abort. */
+function loadDevice(core: Core, va: bigint, pa: number, bytes: Bytes, access: Access): bigint {
+  const { board } = core;
+  const device = board.deviceAt(pa);
+  if (device === undefined) abort(core, va, READ, access, bytes, Fsc.EXTERNAL);
+  const reply = core.deviceReplies[0];
+  if (reply !== undefined && reply.pa === pa && reply.bytes === bytes) {
+    core.deviceReplies.shift();
+    return reply.value;
+  }
+  board.outbox.push({ to: device.to, message: { type: 'read', from: `vcpu:${core.index}`, offset: device.offset, bytes } });
+  core.end = { type: 'device' };
+  throw UNWIND;
+}
+
+function storeDevice(core: Core, va: bigint, pa: number, bytes: Bytes, value: bigint, access: Access): void {
+  const { board } = core;
+  const device = board.deviceAt(pa);
+  if (device === undefined) abort(core, va, WRITE, access, bytes, Fsc.EXTERNAL);
+  board.outbox.push({ to: device.to, message: { type: 'write', from: `vcpu:${core.index}`, offset: device.offset, bytes, value: BigInt.asUintN(8 * bytes, value) } });
+  core.end ??= { type: 'effect' };
+}
+
+// ---- exclusives ----------------------------------------------------------------------------------------------------------------------------
+// Each core has one monitor, local and global in one: the physical granule its last load-exclusive marked. It is opened by the core's own
+// store-exclusive (successful or not), CLREX and exception return, and by any other core's store to the granule; the core's own plain
+// stores leave it (IMPLEMENTATION DEFINED). A store-exclusive passes when its address is in the marked granule and its size is the load's.
+
+function mark(core: Core, va: bigint, bytes: number, access: Access, entry: Entry): void {
+  if (entry.linear < 0) abort(core, va, READ, access, bytes, Fsc.UNSUPPORTED);
+  const pa = entry.pa + inPage(va);
+  core.words[Word.MONITOR] = BigInt(pa - (pa % GRANULE_BYTES) + 1);
+  core.words[Word.MONITOR_BYTES] = BigInt(bytes);
+}
+
+/** A load-exclusive of one register: loads, and marks the granule. */
+export function loadExclusive(core: Core, va: bigint, bytes: Bytes, access: Access): bigint {
+  checkAlignment(core, va, READ, bytes, { ...access, exclusive: true });
+  mark(core, va, bytes, access, resolve(core, va, READ, true, access, bytes));
+  return loadMemory(core, va, bytes, access);
+}
+
 /** A store-exclusive of one register. Returns whether it stored. */
-export function storeExclusive(core: Core, va: bigint, bytes: Bytes, value: bigint, access: Access): boolean { storeMemory(core, va, bytes, value, access); return true; }
-/** LDXP, LDAXP: two registers of `bytes` each, marked as one granule. Returns [first, second]. */
-export function loadExclusivePair(core: Core, va: bigint, bytes: 4 | 8, access: Access): [bigint, bigint] { return [loadMemory(core, va, bytes, access), loadMemory(core, va + BigInt(bytes), bytes, access)]; }
+export function storeExclusive(core: Core, va: bigint, bytes: Bytes, value: bigint, access: Access): boolean {
+  if (!monitorPasses(core, va, bytes, access)) return false;
+  storeMemory(core, va, bytes, value, access);
+  return true;
+}
+
+/** LDXP, LDAXP: two registers of `bytes` each, marked together; aligned to both. Returns [first, second]. */
+export function loadExclusivePair(core: Core, va: bigint, bytes: 4 | 8, access: Access): [bigint, bigint] {
+  const whole = 2 * bytes;
+  checkAlignment(core, va, READ, whole, { ...access, exclusive: true });
+  mark(core, va, whole, access, resolve(core, va, READ, true, access, whole));
+  return [loadMemory(core, va, bytes, access), loadMemory(core, va + BigInt(bytes), bytes, access)];
+}
+
 /** STXP, STLXP. Returns whether it stored. */
-export function storeExclusivePair(core: Core, va: bigint, bytes: 4 | 8, first: bigint, second: bigint, access: Access): boolean { storePair(core, va, bytes, first, second, access); return true; }
+export function storeExclusivePair(core: Core, va: bigint, bytes: 4 | 8, first: bigint, second: bigint, access: Access): boolean {
+  if (!monitorPasses(core, va, 2 * bytes, access)) return false;
+  storePair(core, va, bytes, first, second, access);
+  return true;
+}
+
+/** AArch64.ExclusiveMonitorsPass: alignment; the monitor; translation, whose faults are taken only when the monitor is set; the granule. Opens the monitor. */
+function monitorPasses(core: Core, va: bigint, bytes: number, access: Access): boolean {
+  checkAlignment(core, va, WRITE, bytes, { ...access, exclusive: true });
+  const marked = Number(core.words[Word.MONITOR]!) - 1;
+  if (marked < 0) return false;
+  const entry = resolve(core, va, WRITE, true, access, bytes);
+  const pa = entry.pa + inPage(va);
+  const passes = pa - (pa % GRANULE_BYTES) === marked && core.ints[2 * Word.MONITOR_BYTES] === bytes;
+  core.words[Word.MONITOR] = 0n;
+  return passes;
+}
+
 /** CLREX. */
-export function clearExclusive(core: Core): void { core.words[Word.MONITOR] = 0n; }
-/** STP and 16-byte stores: both halves are translated before either is written. */
-export function storePair(core: Core, va: bigint, bytes: 4 | 8, first: bigint, second: bigint, access: Access): void { storeMemory(core, va, bytes, first, access); storeMemory(core, va + BigInt(bytes), bytes, second, access); }
-/** DC ZVA: zeroes the 64-byte block that holds `va`. */
-export function zeroBlock(core: Core, va: bigint): void { for (let at = 0n; at < 64n; at += 8n) storeMemory(core, (va & ~63n) + at, 8, 0n, {}); }
-/** DC and IC by address, but for DC ZVA: only its translation faults matter, since caches are not modelled. `write`: DC IVAC, which needs write permission. */
-export function maintainCache(_core: Core, _va: bigint, _write: boolean): void {}
-/** The word at `offset` of the VNCR_EL2 page. */
-export function loadVncr(core: Core, offset: number): bigint { return loadMemory(core, BigInt(offset), 8, {}); }
-/** Stores the word at `offset` of the VNCR_EL2 page. */
-export function storeVncr(core: Core, offset: number, value: bigint): void { storeMemory(core, BigInt(offset), 8, value, {}); }
+export function clearExclusive(core: Core): void {
+  core.words[Word.MONITOR] = 0n;
+}
+
+/** STP and 16-byte stores: both halves are translated before either is written, so a faulting pair writes nothing. */
+export function storePair(core: Core, va: bigint, bytes: 4 | 8, first: bigint, second: bigint, access: Access): void {
+  const next = BigInt.asUintN(64, va + BigInt(bytes));
+  if (inPage(va) + 2 * bytes > PAGE_BYTES) {
+    const aligned = checkAlignment(core, va, WRITE, bytes, access);
+    resolve(core, va, WRITE, aligned, access, bytes);
+    resolve(core, inPage(next) < bytes ? next - BigInt(inPage(next)) : nextPage(next), WRITE, aligned, access, bytes);
+  }
+  storeMemory(core, va, bytes, first, access);
+  storeMemory(core, next, bytes, second, access.alignment === undefined ? access : withoutAlignment(access));
+}
+
+/** The second half of an access whose whole was checked already. */
+const withoutAlignment = ({ alignment: _whole, ...rest }: Access): Access => rest;
+
+// ---- cache and translation instructions ----------------------------------------------------------------------------------------------------
+
+/** DC ZVA: zeroes the 64-byte block that holds `va`. Device memory is an Alignment fault. */
+export function zeroBlock(core: Core, va: bigint): void {
+  const entry = resolve(core, va, WRITE, false, PLAIN, 1);
+  if (entry.linear < 0) abort(core, va, WRITE, PLAIN, 1, Fsc.EXTERNAL);
+  if (entry.rom) return;
+  const at = inPage(va) - (inPage(va) % ZERO_BYTES);
+  const { memory } = core.board;
+  markDirty(memory, entry.linear + at);
+  memory.bytes.fill(0, entry.linear + at, entry.linear + at + ZERO_BYTES);
+  stored(core, entry.pa + at, entry.linear + at, ZERO_BYTES);
+}
+
+/** DC and IC by address, but for DC ZVA: caches are not modelled, so only faults matter. `write`: DC IVAC, which needs write permission. Aborts report CM = 1 and WnR = 1. */
+export function maintainCache(core: Core, va: bigint, write: boolean): void {
+  const el = (pstateOf(core) >> 2) & 3;
+  const entry = translate(core, va, write ? WRITE : READ, regimeAt(core, el), el !== 0, false, true);
+  if (entry === undefined) abort(core, va, WRITE, PLAIN, 1, undefined, Iss.CM);
+}
+
+/** AT: PAR_EL1's value, or the Data Abort that the instruction takes itself (CM = 1, WnR = 1). `operation` as in `addressTranslateOrFault`. */
+export function addressTranslate(core: Core, operation: string, va: bigint): bigint {
+  return addressTranslateOrFault(core, operation, va) ?? abort(core, va, WRITE, PLAIN, 1, undefined, Iss.CM);
+}
+
+// ---- VNCR ----------------------------------------------------------------------------------------------------------------------------------
+
+const VNCR_EL2 = slot('VNCR_EL2');
+
+/** FEAT_NV2: the word at `offset` (a multiple of 8 below 4096) of the page that VNCR_EL2 names. */
+export function loadVncr(core: Core, offset: number): bigint {
+  const linear = vncrAddress(core, offset, READ);
+  const value = core.board.memory.words[linear / 8]!;
+  return (core.ints[sctlrIndex(core, 2)]! & Sctlr.EE) === 0 ? value : swap(value, 8);
+}
+
+/** FEAT_NV2: stores the word at `offset` of the page that VNCR_EL2 names. */
+export function storeVncr(core: Core, offset: number, value: bigint): void {
+  const linear = vncrAddress(core, offset, WRITE);
+  const { memory } = core.board;
+  markDirty(memory, linear);
+  memory.words[linear / 8] = (core.ints[sctlrIndex(core, 2)]! & Sctlr.EE) === 0 ? value : swap(value, 8);
+  stored(core, vncrPa, linear, 8);
+}
+
+/** Physical address of the VNCR word found last. */
+let vncrPa = 0;
+
+/**
+ * The linear offset of a VNCR word. Translated by the EL2 or EL2&0 regime as a privileged access with PAN = 0; where L0 owns EL2, its stage 1
+ * is the identity over all memory, its own pages included. Faults are Data Aborts to EL2, class 0x25 and VNCR = 1, at the lower-level vector.
+ */
+function vncrAddress(core: Core, offset: number, kind: Kind): number {
+  const { board, words } = core;
+  const va = BigInt.asUintN(64, BigInt.asIntN(53, (words[VNCR_EL2]! & ~0xfffn) | BigInt(offset)));
+  let linear: number;
+  if (board.el2 === 'kvm') {
+    vncrPa = Number(BigInt.asUintN(48, va));
+    linear = locate(board.memory, vncrPa);
+    if (linear < 0) setFault(Fsc.TRANSLATION | 3);
+  } else {
+    const entry = translate(core, va, kind, regimeAt(core, 2), true, false, true);
+    vncrPa = entry === undefined ? 0 : entry.pa + offset;
+    linear = entry === undefined ? -1 : entry.linear < 0 ? -1 : entry.linear + offset;
+    if (entry !== undefined && linear < 0) setFault(Fsc.EXTERNAL);
+  }
+  if (linear < 0) raise(core, { ec: Ec.DATA_ABORT_SAME, iss: Iss.VNCR | fault.fsc | (kind === WRITE ? Iss.WNR : 0), target: 2, far: va });
+  const { footprint } = board;
+  if (footprint !== undefined) (kind === WRITE ? footprint.written : footprint.read).add(Math.floor(vncrPa / PAGE_BYTES));
+  return linear;
+}

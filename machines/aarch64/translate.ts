@@ -1,10 +1,390 @@
-/** Address translation of a core. */
-import type { Core } from './state.ts';
-/** AArch64.BranchAddr: `target` with the tag byte that TBI ignores replaced. */
-export function branchAddress(_core: Core, target: bigint): bigint { return target; }
-/** Notices changed translation controls. */
-export function invalidateContext(core: Core): void { core.translation = undefined; }
-/** TLBI. `operation` is the Arm name without `TLBI `, e.g. `VAE1IS`. */
-export function invalidateTlb(core: Core, _operation: string, _value: bigint): void { core.translation = undefined; }
-/** AT. `operation` is the Arm name without `AT `, e.g. `S1E1R`. Returns PAR_EL1. */
-export function addressTranslate(_core: Core, _operation: string, va: bigint): bigint { return (va & 0xffff_ffff_f000n) | 0x800n; }
+/** Address translation of a core: which regime and controls apply, both stages, permissions, TLB maintenance and AT. Arm ARM D8; pseudocode AArch64.TranslateAddress. */
+
+import { regionAt } from '../memory/memory.ts';
+import type { Board } from './board.ts';
+import { Hcr, HcrHigh, Sctlr, e2h, hcrHigh, hcrLow, inHost, pstateOf } from './controls.ts';
+import { type Core, Pstate } from './state.ts';
+import { Fsc } from './syndrome.ts';
+import { slot } from './sysregs.ts';
+import { type Entry, Regime, type Translation, contextNumber, createTranslation, dropEntries, entryKey, forgetFast, insertEntry } from './tlb.ts';
+import { Permission, type Stage1Controls, type Stage1Walk, type Stage2Walk, type WalkFault, granule0, granule1, outputBitsOf, walkStage1, walkStage2 } from './walk.ts';
+
+export { walkStage2 } from './walk.ts';
+
+export const READ = 0;
+export const WRITE = 1;
+export const FETCH = 2;
+export type Kind = typeof READ | typeof WRITE | typeof FETCH;
+
+/** Why the last `translate` returned undefined. One record for all cores: read it at once. */
+export const fault = {
+  /** The 6-bit status code, level included. */
+  fsc: 0,
+  stage2: false,
+  /** Stage 2's fault on the address of a stage-1 descriptor (S1PTW). */
+  onWalk: false,
+  /** For `stage2`. */
+  ipa: 0,
+  /** A synchronous External abort. */
+  external: false,
+};
+
+const WORDS = {
+  sctlr1: slot('SCTLR_EL1'), tcr1: slot('TCR_EL1'), ttbr01: slot('TTBR0_EL1'), ttbr11: slot('TTBR1_EL1'), mair1: slot('MAIR_EL1'),
+  sctlr2: slot('SCTLR_EL2'), tcr2: slot('TCR_EL2'), ttbr02: slot('TTBR0_EL2'), ttbr12: slot('TTBR1_EL2'), mair2: slot('MAIR_EL2'),
+  hcr: slot('HCR_EL2'), vttbr: slot('VTTBR_EL2'), vtcr: slot('VTCR_EL2'),
+} as const;
+const TRACKED: readonly number[] = Object.values(WORDS);
+
+/** The core's derived translation state, made when it is not there. */
+export function translationOf(core: Core): Translation {
+  let translation = core.translation as Translation | undefined;
+  if (translation === undefined) {
+    translation = createTranslation(TRACKED.length);
+    core.translation = translation;
+    saveContext(core, translation);
+  }
+  return translation;
+}
+
+/** Looks whether a register that decides translation has changed, and if so empties the fast path and names the contexts anew. Cheap when none has. */
+export function invalidateContext(core: Core): void {
+  const translation = core.translation as Translation | undefined;
+  if (translation === undefined) return;
+  const { saved } = translation;
+  for (let index = 0; index < TRACKED.length; index++) {
+    if (saved[index] !== core.words[TRACKED[index]!]) {
+      saveContext(core, translation);
+      forgetFast(translation);
+      return;
+    }
+  }
+}
+
+function saveContext(core: Core, translation: Translation): void {
+  for (let index = 0; index < TRACKED.length; index++) translation.saved[index] = core.words[TRACKED[index]!]!;
+  translation.contexts.fill(-1);
+  translation.controls.fill(undefined);
+}
+
+/** The regime that translates accesses made at `el`. */
+export function regimeAt(core: Core, el: number): number {
+  if (el === 2) return e2h(core) ? Regime.EL20 : Regime.EL2;
+  return el === 0 && inHost(core) ? Regime.EL20 : Regime.EL10;
+}
+
+/** Whether {NV, NV1} = {1, 1}. */
+export const nv1InForce = (core: Core): boolean => (hcrHigh(core) & (HcrHigh.NV | HcrHigh.NV1)) === (HcrHigh.NV | HcrHigh.NV1);
+
+/** Stage 1 is on: SCTLR_ELx.M, which EL1&0 ignores under HCR_EL2.DC or TGE. */
+function stage1Enabled(core: Core, regime: number): boolean {
+  if (regime !== Regime.EL10) return (core.ints[2 * WORDS.sctlr2]! & Sctlr.M) !== 0;
+  return (core.ints[2 * WORDS.sctlr1]! & Sctlr.M) !== 0 && (hcrLow(core) & (Hcr.DC | Hcr.TGE)) === 0;
+}
+
+/** Stage 2 is on for EL1&0: HCR_EL2.VM, or DC which implies it. */
+const stage2Enabled = (core: Core): boolean => (hcrLow(core) & (Hcr.VM | Hcr.DC)) !== 0;
+
+/** The controls of one half of a regime's VA range. */
+function controlsOf(core: Core, regime: number, half: number): Stage1Controls {
+  const { words, board } = core;
+  const own = regime === Regime.EL10;
+  const tcr = words[own ? WORDS.tcr1 : WORDS.tcr2]!;
+  const low = Number(BigInt.asUintN(32, tcr));
+  const high = Number(tcr >> 32n);
+  const sctlr = core.ints[2 * (own ? WORDS.sctlr1 : WORDS.sctlr2)]!;
+  const common = {
+    bigEndian: (sctlr & Sctlr.EE) !== 0, wxn: (sctlr & Sctlr.WXN) !== 0, mair: words[own ? WORDS.mair1 : WORDS.mair2]!,
+    high: half === 1, nv1: own && nv1InForce(core),
+  };
+  if (regime === Regime.EL2) {
+    return {
+      ...common, ttbr: words[WORDS.ttbr02]!, txsz: low & 0x3f, pageShift: granule0((low >> 14) & 3), walksDisabled: false, twoPrivileges: false,
+      topByteIgnored: (low & (1 << 20)) !== 0, outputBits: outputBitsOf(low >> 16, board.features.paBits), hpd: (low & (1 << 24)) !== 0,
+    };
+  }
+  const upper = half === 1;
+  return {
+    ...common, twoPrivileges: true, outputBits: outputBitsOf(high, board.features.paBits),
+    ttbr: words[upper ? (own ? WORDS.ttbr11 : WORDS.ttbr12) : own ? WORDS.ttbr01 : WORDS.ttbr02]!,
+    txsz: (low >> (upper ? 16 : 0)) & 0x3f,
+    pageShift: upper ? granule1((low >>> 30) & 3) : granule0((low >> 14) & 3),
+    walksDisabled: (low & (upper ? 1 << 23 : 1 << 7)) !== 0,
+    topByteIgnored: (high & (upper ? 1 << 6 : 1 << 5)) !== 0,
+    hpd: (high & (upper ? 1 << 10 : 1 << 9)) !== 0,
+  };
+}
+
+/** Everything that decides what a half of a regime translates to, but memory, as text. ASIDs are left out: descriptors decide, not tags. */
+function contextName(core: Core, regime: number, half: number): string {
+  const { words } = core;
+  const on = stage1Enabled(core, regime);
+  if (regime !== Regime.EL10) {
+    const ttbr = BigInt.asUintN(48, words[half === 1 ? WORDS.ttbr12 : WORDS.ttbr02]!);
+    return `${regime} ${half} ${on} ${ttbr} ${words[WORDS.tcr2]} ${words[WORDS.mair2]} ${core.ints[2 * WORDS.sctlr2]! & (Sctlr.WXN | Sctlr.EE)}`;
+  }
+  const ttbr = BigInt.asUintN(48, words[half === 1 ? WORDS.ttbr11 : WORDS.ttbr01]!);
+  const hcr = hcrLow(core) & (Hcr.VM | Hcr.DC | Hcr.PTW);
+  const second = stage2Enabled(core) ? `${words[WORDS.vttbr]} ${words[WORDS.vtcr]} ${hcr} ${hcrHigh(core) & HcrHigh.FWB} ${core.ints[2 * WORDS.sctlr2]! & Sctlr.EE}` : '';
+  return `0 ${half} ${on} ${ttbr} ${words[WORDS.tcr1]} ${words[WORDS.mair1]} ${core.ints[2 * WORDS.sctlr1]! & (Sctlr.WXN | Sctlr.EE)} ${nv1InForce(core)} ${second}`;
+}
+
+function report(fsc: number, stage2: boolean, onWalk: boolean, ipa: number): undefined {
+  fault.fsc = fsc;
+  fault.stage2 = stage2;
+  fault.onWalk = onWalk;
+  fault.ipa = ipa;
+  fault.external = (fsc & 0x3c) === Fsc.EXTERNAL_ON_WALK || fsc === Fsc.EXTERNAL;
+  return undefined;
+}
+const reportWalk = (walk: WalkFault): undefined => report(walk.fsc, walk.stage2, walk.onWalk, walk.ipa);
+
+// A virtual address in 32-bit halves: the look-up uses no bigint arithmetic.
+const address64 = new BigUint64Array(1);
+const address32 = new Int32Array(address64.buffer);
+
+/**
+ * The translation of `va` for an access of `kind` in `regime`, or undefined with `fault` filled in. `privileged` is false at EL0 and for
+ * LDTR and STTR; `pan`: PSTATE.PAN applies. `aligned` false makes Device memory fault. `stage1Only` (AT S1E*) leaves out stage 2 of the result.
+ * Order of faults: stage 1's walk, alignment, permission; then stage 2's (Arm ARM D8.16, AArch64.TranslateAddress).
+ */
+export function translate(core: Core, va: bigint, kind: Kind, regime: number, privileged: boolean, pan: boolean, aligned: boolean, stage1Only = false): Entry | undefined {
+  const translation = translationOf(core);
+  address64[0] = va;
+  const low = address32[0]!;
+  const high = address32[1]!;
+  const half = regime === Regime.EL2 ? 0 : (high >>> 23) & 1;
+  const place = 2 * regime + half;
+  const controls = (translation.controls[place] ??= controlsOf(core, regime, half));
+  // A page number names a cached translation only where the bits above it are those of the half.
+  const upper = controls.topByteIgnored ? (high << 8) >> 24 : high >> 16;
+  const cacheable = !stage1Only && upper === -half;
+  const page = (high & 0xffff) * 0x10_0000 + (low >>> 12);
+  let key = -1;
+  if (cacheable) {
+    if (translation.contexts[place]! < 0) translation.contexts[place] = contextNumber(translation, contextName(core, regime, half));
+    key = entryKey(translation.contexts[place]!, page);
+    const entry = translation.entries.get(key);
+    if (entry !== undefined) {
+      const fine = checkStage1(entry.permissions, entry.device, entry.level, kind, privileged, pan, aligned)
+        && (!entry.stage2 || checkStage2(entry.permissions2, entry.device2, entry.level2, entry.ipa, kind, aligned));
+      return fine ? entry : undefined;
+    }
+  }
+
+  const { board } = core;
+  const staged = regime === Regime.EL10 && stage2Enabled(core);
+  const second = (ipa: number): Stage2Walk | WalkFault => stage2Walk(core, ipa);
+  const first = stage1Enabled(core, regime)
+    ? walkStage1(board.memory, controls, va, staged ? (ipa) => protectedWalk(core, second(ipa)) : undefined)
+    : flat(core, regime, controls.topByteIgnored, low, high);
+  if (!first.ok) return reportWalk(first);
+  const device = (first.attributes & 0xf0) === 0;
+  if (!checkStage1(first.permissions, device, first.level, kind, privileged, pan, aligned)) return undefined;
+
+  const ipa = first.pa - (first.pa % 4096);
+  let final: Stage2Walk | undefined;
+  if (staged && !stage1Only) {
+    const walked = second(ipa);
+    if (!walked.ok) return reportWalk(walked);
+    final = walked;
+  }
+  const pa = final === undefined ? ipa : final.pa;
+  const region = regionAt(board.memory, pa);
+  const reachable = region !== undefined && region.kind !== 'l0';
+  const entry: Entry = {
+    key, regime, page, global: first.global, asid: asidOf(core, regime), vttbr: core.words[WORDS.vttbr]!, ipa, stage2: final !== undefined, pa,
+    linear: reachable ? region.offset + (pa - region.base) : -1, rom: reachable && region.kind === 'rom',
+    permissions: first.permissions, level: first.level, blockShift: first.blockShift, device,
+    permissions2: final === undefined ? 7 : (final.read ? 1 : 0) | (final.write ? 2 : 0) | (final.execute ? 4 : 0),
+    level2: final?.level ?? 0, blockShift2: final === undefined ? 12 : Math.log2(final.bytes), device2: final?.device === true,
+    attributes: final === undefined ? first.attributes : combineAttributes(first.attributes, final, (hcrHigh(core) & HcrHigh.FWB) !== 0),
+    shareability: final === undefined ? first.shareability : Math.max(first.shareability & 2, final.shareability & 2) | (first.shareability === 2 || final.shareability === 2 ? 0 : first.shareability & final.shareability & 1),
+    descriptors: final === undefined ? first.descriptors : [...first.descriptors, ...final.descriptors],
+  };
+  if (cacheable) insertEntry(board, translation, entry);
+  if (final !== undefined && !checkStage2(entry.permissions2, entry.device2, entry.level2, ipa, kind, aligned)) return undefined;
+  return entry;
+}
+
+/** Alignment to Device memory, then permission, as stage 1 has them; reports the fault. */
+function checkStage1(permissions: number, device: boolean, level: number, kind: Kind, privileged: boolean, pan: boolean, aligned: boolean): boolean {
+  if (device && !aligned && kind !== FETCH) {
+    report(Fsc.ALIGNMENT, false, false, 0);
+    return false;
+  }
+  const base = privileged ? (pan && kind !== FETCH ? Permission.PAN_READ : Permission.READ) : Permission.USER_READ;
+  if ((permissions & (base << kind)) !== 0) return true;
+  report(Fsc.PERMISSION | level, false, false, 0);
+  return false;
+}
+
+/** The same for stage 2. */
+function checkStage2(permissions: number, device: boolean, level: number, ipa: number, kind: Kind, aligned: boolean): boolean {
+  if (device && !aligned && kind !== FETCH) {
+    report(Fsc.ALIGNMENT, true, false, ipa);
+    return false;
+  }
+  if ((permissions & (1 << kind)) !== 0) return true;
+  report(Fsc.PERMISSION | level, true, false, ipa);
+  return false;
+}
+
+/** Stage 1 off (AArch64.S1DisabledOutput): the address is the output, which must fit; data is Device-nGnRnE unless HCR_EL2.DC. Fetches ignore the memory type here. */
+function flat(core: Core, regime: number, topByteIgnored: boolean, low: number, high: number): Stage1Walk | WalkFault {
+  const pa = (high & (topByteIgnored ? 0xff_ffff : 0xffff_ffff)) * 0x1_0000_0000 + (low >>> 0);
+  if (pa < 0 || pa >= 2 ** core.board.features.paBits) return { ok: false, fsc: Fsc.ADDRESS_SIZE, level: 0, stage2: false, onWalk: false, ipa: 0 };
+  const cached = regime === Regime.EL10 && (hcrLow(core) & Hcr.DC) !== 0;
+  return { ok: true, pa, level: 0, blockShift: 12, permissions: Permission.ALL, attributes: cached ? 0xff : 0, shareability: cached ? 0 : 2, global: true, descriptors: [] };
+}
+
+/** Stage 2 of `ipa`: walked from VTTBR_EL2, or asked of L0's map where L0 owns EL2 (its attributes are Normal write-back). */
+function stage2Walk(core: Core, ipa: number): Stage2Walk | WalkFault {
+  const { board, words } = core;
+  const vttbr = words[WORDS.vttbr]!;
+  if (board.el2 !== 'kvm') {
+    return walkStage2(board.memory, {
+      vttbr, vtcr: words[WORDS.vtcr]!, bigEndian: (core.ints[2 * WORDS.sctlr2]! & Sctlr.EE) !== 0, fwb: (hcrHigh(core) & HcrHigh.FWB) !== 0, paBits: board.features.paBits,
+    }, ipa);
+  }
+  const answer = board.stage2(vttbr, ipa);
+  if (!answer.ok) return { ok: false, fsc: Fsc.TRANSLATION | answer.level, level: answer.level, stage2: true, onWalk: false, ipa };
+  // `pa` may be the block's or the byte's: blocks are aligned, so both give the same.
+  return {
+    ok: true, pa: answer.pa - (answer.pa % answer.bytes) + (ipa % answer.bytes), bytes: answer.bytes, level: answer.level,
+    read: answer.read, write: answer.write, execute: answer.execute, device: false, memAttr: 15, shareability: 3, descriptor: 0n, descriptors: [],
+  };
+}
+
+/** HCR_EL2.PTW: a stage-1 table in stage-2 Device memory is a stage-2 Permission fault. */
+function protectedWalk(core: Core, walked: Stage2Walk | WalkFault): Stage2Walk | WalkFault {
+  return walked.ok && walked.device && (hcrLow(core) & Hcr.PTW) !== 0 ? { ...walked, read: false } : walked;
+}
+
+/** The memory type of both stages together, as a MAIR byte: the weaker cacheability of each half (Arm ARM D8.6.4), or what FWB forces. */
+function combineAttributes(first: number, second: Stage2Walk, fwb: boolean): number {
+  const device = (first & 0xf0) === 0;
+  if (fwb) {
+    if (second.device) return (second.memAttr & 3) << 2;
+    return second.memAttr === 6 ? 0xff : second.memAttr === 5 && !device ? 0x44 : first;
+  }
+  if (second.device) return device ? Math.min(first, (second.memAttr & 3) << 2) : (second.memAttr & 3) << 2;
+  if (device) return first;
+  return (combineNibble(first >> 4, second.memAttr >> 2) << 4) | combineNibble(first & 15, second.memAttr & 3);
+}
+
+/** One cacheability: `first` a MAIR nibble, `second` 1 Non-cacheable, 2 Write-Through, 3 Write-Back. */
+function combineNibble(first: number, second: number): number {
+  if (first === 4 || second === 1) return 4;
+  const writeThrough = (first & 4) === 0 || second === 2;
+  return writeThrough ? first & ~4 : first;
+}
+
+/** The current ASID of a regime: that of TTBR1 when TCR_ELx.A1, eight bits unless TCR_ELx.AS. */
+function asidOf(core: Core, regime: number): number {
+  if (regime === Regime.EL2) return 0;
+  const own = regime === Regime.EL10;
+  const tcr = core.words[own ? WORDS.tcr1 : WORDS.tcr2]!;
+  const a1 = (tcr & (1n << 22n)) !== 0n;
+  const ttbr = core.words[a1 ? (own ? WORDS.ttbr11 : WORDS.ttbr12) : own ? WORDS.ttbr01 : WORDS.ttbr02]!;
+  return Number(ttbr >> 48n) & ((tcr & (1n << 36n)) === 0n ? 0xff : 0xffff);
+}
+
+/** AArch64.BranchAddr: a branch target at the current level, with the byte that TBI ignores replaced by what the range has there. */
+export function branchAddress(core: Core, target: bigint): bigint {
+  address64[0] = target;
+  const high = address32[1]!;
+  const regime = regimeAt(core, (pstateOf(core) >> 2) & 3);
+  const half = regime === Regime.EL2 ? 0 : (high >>> 23) & 1;
+  // Most addresses have their top byte right already.
+  if (high >> 24 === -half) return target;
+  const place = 2 * regime + half;
+  const translation = translationOf(core);
+  const controls = (translation.controls[place] ??= controlsOf(core, regime, half));
+  if (!controls.topByteIgnored) return target;
+  return half === 1 ? BigInt.asUintN(64, BigInt.asIntN(56, target)) : BigInt.asUintN(56, target);
+}
+
+const VMID_SHIFT = 48n;
+
+/**
+ * TLBI. `operation` is the Arm name without `TLBI `, e.g. `VAE1IS`; `value` is Xt, 0 where there is none. IS and OS forms reach every core
+ * of the board, as do all forms at EL1 under HCR_EL2.FB. Range forms drop their whole scope. Since cached translations follow their
+ * descriptors, none of this can be seen; it keeps the cache small, and L0's maps (which are not in memory) rely on it.
+ */
+export function invalidateTlb(core: Core, operation: string, value: bigint): void {
+  const name = operation.replace(/NXS$/, '');
+  const broadcast = /(IS|OS)$/.test(name) || (core.ints[2 * WORDS.hcr]! & (1 << 9)) !== 0;
+  const matches = scopeOf(core, name.replace(/(IS|OS)$/, ''), value);
+  for (const each of broadcast ? core.board.cores : [core]) dropEntries(each, matches);
+}
+
+/** Which entries a TLBI operation, given without its shareability suffix, is for. */
+function scopeOf(core: Core, name: string, value: bigint): (entry: Entry) => boolean {
+  const vmid = core.words[WORDS.vttbr]! >> VMID_SHIFT;
+  // At EL2 with {E2H, TGE} = {1, 1} the EL1 operations are for EL2&0.
+  const el1Regime = ((pstateOf(core) >> 2) & 3) === 2 && inHost(core) ? Regime.EL20 : Regime.EL10;
+  const el2Regime = e2h(core) ? Regime.EL20 : Regime.EL2;
+  const asid = Number(value >> 48n);
+  const page = Number(value & 0xf_ffff_ffffn);
+  const el1 = (entry: Entry): boolean => entry.regime === el1Regime && (el1Regime === Regime.EL20 || entry.vttbr >> VMID_SHIFT === vmid);
+  const address = (entry: Entry): boolean => covers(entry.page, entry.blockShift, page);
+  const tagged = (entry: Entry): boolean => entry.global || entry.asid === asid;
+  switch (name) {
+    case 'VMALLE1': return el1;
+    case 'VAE1': case 'VALE1': return (entry) => el1(entry) && address(entry) && tagged(entry);
+    case 'VAAE1': case 'VAALE1': return (entry) => el1(entry) && address(entry);
+    case 'ASIDE1': return (entry) => el1(entry) && !entry.global && entry.asid === asid;
+    case 'VMALLS12E1': return el1Regime === Regime.EL20 ? el1 : (entry) => entry.regime === Regime.EL10 && entry.vttbr >> VMID_SHIFT === vmid;
+    case 'ALLE1': return (entry) => entry.regime === Regime.EL10;
+    // Entries hold both stages together, so what came through the stage-2 entry goes.
+    case 'IPAS2E1': case 'IPAS2LE1': return (entry) => entry.stage2 && entry.vttbr >> VMID_SHIFT === vmid && covers(Math.floor(entry.ipa / 4096), entry.blockShift2, page);
+    case 'RIPAS2E1': case 'RIPAS2LE1': return (entry) => entry.stage2 && entry.vttbr >> VMID_SHIFT === vmid;
+    case 'RVAE1': case 'RVALE1': case 'RVAAE1': case 'RVAALE1': return el1;
+    case 'ALLE2': case 'RVAE2': case 'RVALE2': return (entry) => entry.regime === el2Regime;
+    case 'VAE2': case 'VALE2': return (entry) => entry.regime === el2Regime && address(entry) && (el2Regime === Regime.EL2 || tagged(entry));
+    default: throw new RangeError(`no TLBI operation is called ${name}`);
+  }
+}
+
+/** Whether the block of 2^shift bytes with `page` in it holds page `other`; both are page numbers of up to 36 bits. */
+function covers(page: number, shift: number, other: number): boolean {
+  const pages = 2 ** (shift - 12);
+  return Math.floor(page / pages) === Math.floor(other / pages);
+}
+
+/** L0 changed `bytes` at `ipa` of the map that VTTBR_EL2 value `vttbr` names (all of it when `ipa` is absent): every core of the board forgets what it translated by it. */
+export function invalidateStage2(board: Board, vttbr: bigint, ipa?: number, bytes = 4096): void {
+  for (const core of board.cores) {
+    dropEntries(core, (entry) => entry.regime === Regime.EL10 && entry.vttbr === vttbr && (ipa === undefined || dependsOn(entry, ipa, bytes)));
+  }
+}
+
+/** An entry depends on stage 2 for its own page, and for those of its tables, whose intermediate addresses it does not keep: the latter make any change matter. */
+function dependsOn(entry: Entry, ipa: number, bytes: number): boolean {
+  return entry.descriptors.length > 0 || (entry.ipa < ipa + bytes && ipa < entry.ipa + 4096);
+}
+
+/**
+ * AT. `operation` is the Arm name without `AT `: S1E1R, S1E1W, S1E0R, S1E0W, S1E1RP, S1E1WP, S1E2R, S1E2W, S12E1R, S12E1W, S12E0R, S12E0W.
+ * Returns PAR_EL1, or undefined where the instruction itself takes an exception (then `fault` tells): an External abort on the walk, or
+ * from EL1 a stage-2 fault on a stage-1 table (AArch64.AT).
+ */
+export function addressTranslateOrFault(core: Core, operation: string, va: bigint): bigint | undefined {
+  const match = /^S1(2?)E([012])([RW])(P?)$/.exec(operation);
+  if (match === null) throw new RangeError(`no AT operation is called ${operation}`);
+  const el = (pstateOf(core) >> 2) & 3;
+  const level = Number(match[2]);
+  const regime = level === 2 ? regimeAt(core, 2) : el === 2 && inHost(core) ? Regime.EL20 : Regime.EL10;
+  const stage1Only = match[1] === '' || regime !== Regime.EL10;
+  const pan = match[4] === 'P' && (pstateOf(core) & Pstate.PAN) !== 0 && !(regime === Regime.EL10 && nv1InForce(core));
+  const entry = translate(core, va, match[3] === 'W' ? WRITE : READ, regime, level !== 0, pan, true, stage1Only);
+  if (entry === undefined) {
+    if (fault.external || (fault.onWalk && el === 1)) return undefined;
+    return (1n << 11n) | (fault.stage2 ? 1n << 9n : 0n) | (fault.onWalk ? 1n << 8n : 0n) | BigInt(fault.fsc << 1) | 1n;
+  }
+  const { attributes } = entry;
+  const shareability = (attributes & 0xf0) === 0 || attributes === 0x44 ? 2 : entry.shareability;
+  // NS is UNKNOWN outside Secure state: 1, as QEMU has it. Bit 11 is RES1.
+  return (BigInt(attributes) << 56n) | BigInt(entry.pa) | (1n << 11n) | (1n << 9n) | BigInt(shareability << 7);
+}

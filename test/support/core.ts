@@ -1,14 +1,11 @@
 /** A board with bare cores for unit tests: RAM at 0x4000_0000, the vCPU blocks in a region of kind `l0`, registers at reset. */
 
-import { type Board, type Features, type Outgoing, type Stage2Answer } from '../../machines/aarch64/board.ts';
+import { type Board, type Features, type Outgoing, type Stage2Answer, blockAddress, vncrPage } from '../../machines/aarch64/board.ts';
 import { BLOCK_BYTES, type Core, Power, Pstate, Word } from '../../machines/aarch64/state.ts';
 import { slot } from '../../machines/aarch64/sysregs.ts';
 import { type Memory, type RegionSpec, createMemory, regionNamed, writeWord } from '../../machines/memory/memory.ts';
 
 export const RAM = 0x4000_0000;
-/** Where the vCPU blocks are, and, one page a core behind them, pages to point VNCR_EL2 at. */
-export const BLOCKS = 0xf_0000_0000;
-export const VNCR_PAGES = 0xf_1000_0000;
 /** A UART-like device page. */
 export const DEVICE = 0x900_0000;
 
@@ -32,17 +29,18 @@ export interface Bare {
   readonly cores: readonly Core[];
 }
 
+const identity = (_vttbr: bigint, ipa: number): Stage2Answer => ({ ok: true, pa: ipa - (ipa % 4096), bytes: 4096, read: true, write: true, execute: true, level: 3 });
+
 /** A new board with `options.cores` (1) cores. */
 export function bareCore(options: BareOptions = {}): Bare {
   const count = options.cores ?? 1;
   const el2 = options.el2 ?? 'guest';
   const memory = createMemory([
-    { name: 'vcpus', base: BLOCKS, bytes: count * BLOCK_BYTES, kind: 'l0' },
-    { name: 'vncr', base: VNCR_PAGES, bytes: count * 4096, kind: 'l0' },
+    { name: 'vcpus', base: blockAddress(0), bytes: count * BLOCK_BYTES, kind: 'l0' },
+    { name: 'vncr', base: vncrPage(0), bytes: count * 4096, kind: 'l0' },
     { name: 'ram', base: RAM, bytes: options.ramBytes ?? 0x40_0000, kind: 'ram' },
     ...(options.regions ?? []),
   ]);
-  const identity = (_vttbr: bigint, ipa: number): Stage2Answer => ({ ok: true, pa: ipa - (ipa % 4096), bytes: 4096, read: true, write: true, execute: true, level: 3 });
   const board: Board = {
     memory, cores: [], el2, now: 0, counterHz: 62_500_000, outbox: [] as Outgoing[], events: [], footprint: undefined,
     features: { nv: 2, vhe: true, e2h: 'writable', fgt: true, ecv: true, hcx: true, listRegisters: 4, paBits: 48, ...options.features },

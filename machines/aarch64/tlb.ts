@@ -1,0 +1,174 @@
+/** The derived translation state of a core: cached translations by context, the direct-mapped arrays of the fast path, and what drops them. Never state: a core without it behaves the same. */
+
+import { locate } from '../memory/memory.ts';
+import type { Board } from './board.ts';
+import type { Core } from './state.ts';
+import type { Stage1Controls } from './walk.ts';
+
+/** The stage-1 regimes. */
+export const Regime = { EL10: 0, EL2: 1, EL20: 2 } as const;
+
+/** A cached translation of one 4 KiB page, stage 1 and stage 2 combined. */
+export interface Entry {
+  /** Key in the map of entries. */
+  readonly key: number;
+  readonly regime: number;
+  /** VA bits 47 to 12. */
+  readonly page: number;
+  readonly asid: number;
+  readonly global: boolean;
+  /** VTTBR_EL2 where stage 2 was in force or EL2 is implemented; its VMID tags the entry. */
+  readonly vttbr: bigint;
+  /** Intermediate physical address of the page; the physical one where there is no stage 2. */
+  readonly ipa: number;
+  readonly stage2: boolean;
+  /** Physical address of the page. */
+  readonly pa: number;
+  /** Linear-memory offset of the page; -1 where there is no memory a guest can address. */
+  readonly linear: number;
+  /** Flash: stores are ignored. */
+  readonly rom: boolean;
+  /** Stage 1's permissions, bits of `Permission`. */
+  readonly permissions: number;
+  /** Stage 2's: 1 read, 2 write, 4 execute. */
+  readonly permissions2: number;
+  readonly level: number;
+  readonly level2: number;
+  /** log2 of the bytes that stage 1's and stage 2's descriptor map. */
+  readonly blockShift: number;
+  readonly blockShift2: number;
+  /** Device memory by stage 1, and by stage 2. */
+  readonly device: boolean;
+  readonly device2: boolean;
+  /** MAIR byte and shareability after stage 2, as AT reports them. */
+  readonly attributes: number;
+  readonly shareability: number;
+  /** Physical addresses of the descriptors it was made from. */
+  readonly descriptors: readonly number[];
+}
+
+/** One access kind's direct-mapped array: MODES sets of SETS pages, keyed by the VA's bits 63 to 12. */
+export interface Fast {
+  /** VA bits 31 to 12 in place; 1, which no page has, when empty. */
+  readonly low: Int32Array;
+  readonly high: Int32Array;
+  /** Index of the page in linear memory. */
+  readonly page: Int32Array;
+}
+
+export const SETS = 512;
+/** EL0, EL1, EL1 with PAN, EL2, EL2 with PAN. */
+export const MODES = 5;
+/** The set's number by PSTATE.EL | PSTATE.PAN << 2. */
+export const MODE_OF: readonly number[] = [0, 1, 3, 0, 0, 2, 4, 0];
+
+export interface Translation {
+  readonly read: Fast;
+  readonly write: Fast;
+  readonly fetch: Fast;
+  readonly entries: Map<number, Entry>;
+  /** Entries by the linear-memory offset of a descriptor they were made from. May hold dropped ones. */
+  readonly byDescriptor: Map<number, Entry[]>;
+  /** The registers that decide translation, as they were when the contexts were named. */
+  readonly saved: BigUint64Array;
+  /** Number of the context of each half of each regime: regime * 2 + half; -1 when not named yet. */
+  readonly contexts: Int32Array;
+  readonly controls: (Stage1Controls | undefined)[];
+  readonly contextNumbers: Map<string, number>;
+}
+
+const ENTRIES_MAX = 16384;
+const CONTEXTS_MAX = 4096;
+
+const fast = (): Fast => ({ low: new Int32Array(MODES * SETS).fill(1), high: new Int32Array(MODES * SETS), page: new Int32Array(MODES * SETS) });
+
+export function createTranslation(trackedWords: number): Translation {
+  return {
+    read: fast(), write: fast(), fetch: fast(), entries: new Map(), byDescriptor: new Map(),
+    saved: new BigUint64Array(trackedWords), contexts: new Int32Array(6).fill(-1), controls: Array.from({ length: 6 }, () => undefined), contextNumbers: new Map(),
+  };
+}
+
+/** Empties the fast path. */
+export function forgetFast(translation: Translation): void {
+  translation.read.low.fill(1);
+  translation.write.low.fill(1);
+  translation.fetch.low.fill(1);
+}
+
+/** Forgets every translation. */
+export function forgetAll(translation: Translation): void {
+  forgetFast(translation);
+  translation.entries.clear();
+  translation.byDescriptor.clear();
+}
+
+/** The number of a context: one for each combination of controls that translate a half of a regime. */
+export function contextNumber(translation: Translation, name: string): number {
+  let number = translation.contextNumbers.get(name);
+  if (number === undefined) {
+    if (translation.contextNumbers.size >= CONTEXTS_MAX) {
+      forgetAll(translation);
+      translation.contextNumbers.clear();
+      translation.contexts.fill(-1);
+    }
+    number = translation.contextNumbers.size;
+    translation.contextNumbers.set(name, number);
+  }
+  return number;
+}
+
+/** The map's key: contexts are fewer than 2^16, pages are 36 bits. */
+export const entryKey = (context: number, page: number): number => context * 2 ** 36 + page;
+
+/** Caches an entry. Pages of descriptors leave every core's write arrays, so that stores to them are seen. */
+export function insertEntry(board: Board, translation: Translation, entry: Entry): void {
+  if (translation.entries.size >= ENTRIES_MAX || translation.byDescriptor.size >= 4 * ENTRIES_MAX) forgetAll(translation);
+  translation.entries.set(entry.key, entry);
+  const { memory } = board;
+  for (const descriptor of entry.descriptors) {
+    const offset = locate(memory, descriptor);
+    const users = translation.byDescriptor.get(offset);
+    if (users === undefined) translation.byDescriptor.set(offset, [entry]);
+    else {
+      // A table descriptor gathers users; those dropped since are swept out when the list has grown long.
+      if (users.length > 1024) users.splice(0, users.length, ...users.filter((user) => translation.entries.get(user.key) === user));
+      users.push(entry);
+    }
+    const page = offset >>> 12;
+    if (memory.holdsDescriptors[page] === 0) {
+      memory.holdsDescriptors[page] = 1;
+      for (const core of board.cores) (core.translation as Translation | undefined)?.write.low.fill(1);
+    }
+  }
+}
+
+/** A store changed `bytes` at linear-memory `offset`: drops what any core translated by a descriptor there. Call it when `holdsDescriptors` is set for the page. */
+export function descriptorStored(board: Board, offset: number, bytes: number): void {
+  for (const core of board.cores) {
+    const translation = core.translation as Translation | undefined;
+    if (translation === undefined) continue;
+    let dropped = false;
+    for (let at = offset - (offset % 8); at < offset + bytes; at += 8) {
+      const users = translation.byDescriptor.get(at);
+      if (users === undefined) continue;
+      for (const entry of users) if (translation.entries.get(entry.key) === entry) translation.entries.delete(entry.key);
+      translation.byDescriptor.delete(at);
+      dropped = true;
+    }
+    if (dropped) forgetFast(translation);
+  }
+}
+
+/** Drops the entries of `core` that `matches` picks. */
+export function dropEntries(core: Core, matches: (entry: Entry) => boolean): void {
+  const translation = core.translation as Translation | undefined;
+  if (translation === undefined) return;
+  let dropped = false;
+  for (const entry of translation.entries.values()) {
+    if (!matches(entry)) continue;
+    translation.entries.delete(entry.key);
+    dropped = true;
+  }
+  if (dropped) forgetFast(translation);
+}
