@@ -46,7 +46,8 @@ export type DistributorMessage = DeviceRead | DeviceWrite | IrqLine | SgiRequest
 /** A redistributor: GICR registers, SGIs and PPIs of one PE; it merges in the SPIs that the distributor routes to it and makes the offer. */
 export type RedistributorMessage =
   | DeviceRead | DeviceWrite | IrqLine | CpuInterfaceMessage
-  | { readonly type: 'sgi-pending'; readonly intid: number }
+  /** `group` 0: only if the SGI is in Group 0. */
+  | { readonly type: 'sgi-pending'; readonly intid: number; readonly group?: 0 | 1 }
   /** The distributor's SPIs routed to this PE that are enabled, and pending or active; complete list, and which groups GICD_CTLR enables. */
   | { readonly type: 'spis'; readonly interrupts: readonly OfferedInterrupt[]; readonly groupsEnabled: readonly [boolean, boolean] };
 

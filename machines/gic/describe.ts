@@ -1,0 +1,50 @@
+/** The GIC's state as text: one line a frame, then one line an interrupt that is set up or not at rest. */
+
+import { hex } from '../bits.ts';
+import { pendingBits } from './bank.ts';
+import { routedToAny } from './registers.ts';
+import type { Bank, DistributorState, RedistributorState } from './state.ts';
+
+export function describeDistributor(state: DistributorState): string {
+  const lines = [`GICD: ${state.vcpus} PEs, ${state.spis} SPIs, Group 0 ${onOff(state.enables & 1)}, Group 1 ${onOff(state.enables & 2)}`];
+  for (const [position, bank] of state.banks.entries()) {
+    lines.push(...describeBank(bank, 32 * (position + 1), (intid) => {
+      const route = state.routes[intid - 32]!;
+      const holder = state.activeOn[intid - 32]!;
+      return `to ${routedToAny(route) ? 'any PE' : `affinity ${hex(route)}`}${holder < 0 ? '' : `, held by PE ${holder}`}`;
+    }));
+  }
+  return lines.join('\n');
+}
+
+export function describeRedistributor(state: RedistributorState): string {
+  const offered = state.offered.map((interrupt) => `${interrupt.intid}${interrupt.active ? ' active' : ''}`).join(', ');
+  return [
+    `GICR ${state.index}: ${state.asleep ? 'asleep' : 'awake'}, offers ${offered === '' ? 'nothing' : offered} to ${state.listener}`,
+    ...describeBank(state.bank, 0, () => ''),
+  ].join('\n');
+}
+
+/** The state of one interrupt by the name that the architecture gives it. */
+export function lifecycle(bank: Bank, index: number): 'inactive' | 'pending' | 'active' | 'active and pending' {
+  const pending = (pendingBits(bank) & (1 << index)) !== 0;
+  if ((bank.active & (1 << index)) === 0) return pending ? 'pending' : 'inactive';
+  return pending ? 'active and pending' : 'active';
+}
+
+const onOff = (bit: number): string => (bit === 0 ? 'off' : 'on');
+
+function describeBank(bank: Bank, first: number, more: (intid: number) => string): string[] {
+  const lines: string[] = [];
+  for (let index = 0; index < 32; index++) {
+    const enabled = (bank.enabled & (1 << index)) !== 0;
+    const state = lifecycle(bank, index);
+    if (!enabled && state === 'inactive') continue;
+    const parts = [
+      state, enabled ? 'enabled' : 'disabled', `Group ${(bank.group >>> index) & 1}`, `priority ${hex(bank.priorities[index]!, 2)}`,
+      ((bank.edge >>> index) & 1) === 0 ? `level ${((bank.line >>> index) & 1) === 0 ? 'low' : 'high'}` : 'edge', more(first + index),
+    ];
+    lines.push(`  ${first + index}: ${parts.filter((part) => part !== '').join(', ')}`);
+  }
+  return lines;
+}

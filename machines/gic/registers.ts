@@ -1,0 +1,211 @@
+/** The GIC's memory-mapped registers as rows: offset, units, access sizes, what a read gives and a write does. Arm IHI 0069, chapter 12. */
+
+import { hex } from '../bits.ts';
+import { clearActive, clearPending, pendingBits, setActive, setPending } from './bank.ts';
+import { affinityOf, type Bank, type DistributorState, type RedistributorState } from './state.ts';
+
+/** `count` registers of `unit` bytes from `offset` on. No `read`: RAZ. No `write`: WI. */
+export interface Register<S> {
+  readonly name: string;
+  readonly offset: number;
+  readonly unit: 1 | 4 | 8;
+  readonly count: number;
+  /** The access sizes that it takes, in bytes. Larger than the unit: several units; smaller: a part of one. */
+  readonly sizes: readonly number[];
+  readonly read?: (state: S, index: number) => bigint;
+  readonly write?: (state: S, index: number, value: bigint) => void;
+}
+
+/** One 32-bit register. */
+function register<S>(name: string, offset: number, read?: (state: S) => bigint, write?: (state: S, value: bigint) => void): Register<S> {
+  return { name, offset, unit: 4, count: 1, sizes: [4], ...(read && { read }), ...(write && { write: (state: S, _index: number, value: bigint) => write(state, value) }) };
+}
+
+/** Registers that exist and have nothing in them here: RAZ/WI. */
+const reserved = (name: string, offset: number, count = 1): Register<unknown> => ({ name, offset, unit: 4, count, sizes: [1, 4] });
+
+const IMPLEMENTER_ARM = 0x43b;
+/** GICD_IIDR and GICR_IIDR: product 'Z', revision 0, implementer as KVM's. */
+const IIDR = (0x5a << 24) | IMPLEMENTER_ARM;
+
+/** PIDR4 to 7, PIDR0 to 3, CIDR0 to 3. Only PIDR2.ArchRev is architected: 3, GICv3. The designer is Arm (0x43b); the part number is 0. */
+const IDENTIFICATION = [0x04, 0, 0, 0, 0, 0xb0, 0x3b, 0, 0x0d, 0xf0, 0x05, 0xb1] as const;
+const identification = (name: string, base: number): Register<unknown> => ({
+  name, offset: base + 0xffd0, unit: 4, count: 12, sizes: [4], read: (_state, index) => BigInt(IDENTIFICATION[index]!),
+});
+
+/** The registers with one bit, two bits or a byte for each interrupt, which both frames have in the same places. */
+interface Frame<S> {
+  readonly prefix: 'GICD' | 'GICR';
+  readonly base: number;
+  /** Banks that the register map has room for, those that are not implemented included. */
+  readonly banks: number;
+  /** Bank `index` of the map, or undefined: RAZ/WI. */
+  bank(state: S, index: number): Bank | undefined;
+  /** A bank's interrupts whose trigger mode is fixed. */
+  readonly fixedMode: number;
+  /** Interrupts were made inactive by a write. */
+  deactivated?(state: S, index: number, bits: number): void;
+}
+
+function bankRegisters<S>(frame: Frame<S>): Register<S>[] {
+  const { prefix, base, banks } = frame;
+  const bitmap = (name: string, offset: number, read: (bank: Bank) => number, write: (bank: Bank, bits: number, state: S, index: number) => void): Register<S> => ({
+    name: `${prefix}_${name}<n>`, offset: base + offset, unit: 4, count: banks, sizes: [4],
+    read: (state, index) => {
+      const bank = frame.bank(state, index);
+      return bank === undefined ? 0n : BigInt(read(bank));
+    },
+    write: (state, index, value) => {
+      const bank = frame.bank(state, index);
+      if (bank !== undefined) write(bank, Number(value), state, index);
+    },
+  });
+  return [
+    bitmap('IGROUPR', 0x080, (bank) => bank.group, (bank, bits) => { bank.group = bits; }),
+    bitmap('ISENABLER', 0x100, (bank) => bank.enabled, (bank, bits) => { bank.enabled = (bank.enabled | bits) >>> 0; }),
+    bitmap('ICENABLER', 0x180, (bank) => bank.enabled, (bank, bits) => { bank.enabled = (bank.enabled & ~bits) >>> 0; }),
+    bitmap('ISPENDR', 0x200, pendingBits, setPending),
+    bitmap('ICPENDR', 0x280, pendingBits, clearPending),
+    bitmap('ISACTIVER', 0x300, (bank) => bank.active, setActive),
+    bitmap('ICACTIVER', 0x380, (bank) => bank.active, (bank, bits, state, index) => {
+      clearActive(bank, bits);
+      frame.deactivated?.(state, index, bits);
+    }),
+    {
+      name: `${prefix}_IPRIORITYR<n>`, offset: base + 0x400, unit: 1, count: 32 * banks, sizes: [1, 4],
+      read: (state, index) => BigInt(frame.bank(state, index >> 5)?.priorities[index & 31] ?? 0),
+      write: (state, index, value) => {
+        const bank = frame.bank(state, index >> 5);
+        if (bank !== undefined) bank.priorities[index & 31] = Number(value) & 0xf8;
+      },
+    },
+    {
+      name: `${prefix}_ICFGR<n>`, offset: base + 0xc00, unit: 4, count: 2 * banks, sizes: [4],
+      read: (state, index) => {
+        const edge = (frame.bank(state, index >> 1)?.edge ?? 0) >>> (16 * (index & 1));
+        let value = 0;
+        for (let bit = 0; bit < 16; bit++) if ((edge & (1 << bit)) !== 0) value |= 2 << (2 * bit);
+        return BigInt(value >>> 0);
+      },
+      write: (state, index, value) => {
+        const bank = frame.bank(state, index >> 1);
+        if (bank === undefined) return;
+        let edge = 0;
+        for (let bit = 0; bit < 16; bit++) if ((Number(value) & (2 << (2 * bit))) !== 0) edge |= 1 << bit;
+        const shift = 16 * (index & 1);
+        const writable = (0xffff << shift) & ~frame.fixedMode;
+        bank.edge = ((bank.edge & ~writable) | ((edge << shift) & writable)) >>> 0;
+      },
+    },
+    // One Security state (GICD_CTLR.DS): neither a modifier of groups nor Non-secure access control.
+    reserved(`${prefix}_IGRPMODR<n>`, base + 0xd00, banks),
+    reserved(`${prefix}_NSACR<n>`, base + 0xe00, 2 * banks),
+  ];
+}
+
+/** GICD_CTLR: affinity routing always on (ARE is RAO/WI, no legacy operation), one Security state (DS is RAO/WI), writes complete at once (RWP 0). */
+const GICD_CTLR_CONSTANT = (1 << 4) | (1 << 6);
+
+/** GICD_TYPER: ITLinesNumber, IDbits 10, A3V. No LPIs, no message-based SPIs, no extended SPIs, range selector 0 only. */
+const distributorType = (spis: number): number => spis / 32 | (9 << 19) | (1 << 24);
+
+const IRM = 0x8000_0000;
+
+export const DISTRIBUTOR_REGISTERS: readonly Register<DistributorState>[] = checked([
+  register('GICD_CTLR', 0x000, (state) => BigInt(GICD_CTLR_CONSTANT | state.enables), (state, value) => { state.enables = Number(value & 3n); }),
+  register('GICD_TYPER', 0x004, (state) => BigInt(distributorType(state.spis))),
+  register('GICD_IIDR', 0x008, () => BigInt(IIDR)),
+  reserved('GICD_TYPER2', 0x00c),
+  // Reporting of access errors is optional; ours are events.
+  reserved('GICD_STATUSR', 0x010),
+  ...bankRegisters<DistributorState>({
+    prefix: 'GICD', base: 0, banks: 32, fixedMode: 0,
+    // Bank 0 is banked by PE: with affinity routing it is the redistributors', and RAZ/WI here.
+    bank: (state, index) => state.banks[index - 1],
+    deactivated: (state, index, bits) => {
+      for (let bit = 0; bit < 32; bit++) if ((bits & (1 << bit)) !== 0) state.activeOn[32 * (index - 1) + bit] = -1;
+    },
+  }),
+  // Without meaning under affinity routing: RAZ/WI.
+  reserved('GICD_ITARGETSR<n>', 0x800, 255),
+  reserved('GICD_SGIR', 0xf00),
+  reserved('GICD_CPENDSGIR<n>', 0xf10, 4),
+  reserved('GICD_SPENDSGIR<n>', 0xf20, 4),
+  {
+    name: 'GICD_IROUTER<n>', offset: 0x6000, unit: 8, count: 1020, sizes: [4, 8],
+    read: (state, index) => BigInt(state.routes[index - 32] ?? 0),
+    write: (state, index, value) => {
+      // Aff3, IRM, Aff2.Aff1.Aff0.
+      if (index >= 32 && index - 32 < state.spis) state.routes[index - 32] = Number(value & 0xff_80ff_ffffn);
+    },
+  },
+  identification('GICD_PIDR<n>', 0),
+]);
+
+/** Whether GICD_IROUTER asks for any PE (Interrupt_Routing_Mode), and the affinity that it names. */
+export const routedToAny = (route: number): boolean => Math.floor(route / IRM) % 2 === 1;
+
+const SGI_BASE = 0x1_0000;
+const PROCESSOR_SLEEP = 1n << 1n;
+const CHILDREN_ASLEEP = 1n << 2n;
+
+/** RD_base, then SGI_base 64 KiB above. */
+export const REDISTRIBUTOR_REGISTERS: readonly Register<RedistributorState>[] = checked([
+  // No LPIs, nothing to wait for, and no choice of PE to take part in: all RES0.
+  reserved('GICR_CTLR', 0x000),
+  register('GICR_IIDR', 0x004, () => BigInt(IIDR)),
+  {
+    name: 'GICR_TYPER', offset: 0x008, unit: 8, count: 1, sizes: [4, 8],
+    read: (state) => (BigInt(affinityOf(state.index)) << 32n) | BigInt((state.index << 8) | (state.last ? 1 << 4 : 0)),
+  },
+  reserved('GICR_STATUSR', 0x010),
+  register('GICR_WAKER', 0x014, (state) => (state.asleep ? PROCESSOR_SLEEP | CHILDREN_ASLEEP : 0n), (state, value) => { state.asleep = (value & PROCESSOR_SLEEP) !== 0n; }),
+  identification('GICR_PIDR<n>', 0),
+  ...bankRegisters<RedistributorState>({
+    prefix: 'GICR', base: SGI_BASE, banks: 1, fixedMode: 0xffff,
+    bank: (state) => state.bank,
+  }),
+  identification('GICR_SGI_PIDR<n>', SGI_BASE),
+]);
+
+/** Refuses a map in which two rows claim a byte. */
+function checked<S>(rows: readonly Register<S>[]): readonly Register<S>[] {
+  const sorted = [...rows].sort((one, other) => one.offset - other.offset);
+  for (const [position, row] of sorted.entries()) {
+    const next = sorted[position + 1];
+    if (next !== undefined && row.offset + row.unit * row.count > next.offset) throw new Error(`${row.name} runs into ${next.name} at ${hex(next.offset)}`);
+  }
+  return sorted;
+}
+
+/** The row of a register access, or undefined: no register there, or not of that size. */
+export function registerAt<S>(rows: readonly Register<S>[], offset: number, bytes: number): Register<S> | undefined {
+  const row = rows.find((candidate) => offset >= candidate.offset && offset < candidate.offset + candidate.unit * candidate.count);
+  return row !== undefined && row.sizes.includes(bytes) && offset % bytes === 0 ? row : undefined;
+}
+
+/** Reads `bytes` at `offset`, which `registerAt` found to be `row`'s. */
+export function readRegister<S>(row: Register<S>, state: S, offset: number, bytes: number): bigint {
+  if (row.read === undefined) return 0n;
+  const index = Math.floor((offset - row.offset) / row.unit);
+  const part = BigInt(8 * ((offset - row.offset) % row.unit));
+  if (bytes <= row.unit) return BigInt.asUintN(8 * bytes, row.read(state, index) >> part);
+  let value = 0n;
+  for (let unit = 0; unit < bytes / row.unit; unit++) value |= row.read(state, index + unit) << BigInt(8 * row.unit * unit);
+  return value;
+}
+
+/** Writes `bytes` at `offset`. A part of a unit leaves the rest of it as it reads. */
+export function writeRegister<S>(row: Register<S>, state: S, offset: number, bytes: number, value: bigint): void {
+  if (row.write === undefined) return;
+  const index = Math.floor((offset - row.offset) / row.unit);
+  const width = 8 * Math.min(bytes, row.unit);
+  if (bytes < row.unit) {
+    const part = BigInt(8 * ((offset - row.offset) % row.unit));
+    const rest = row.read!(state, index) & ~(((1n << BigInt(width)) - 1n) << part);
+    row.write(state, index, rest | (BigInt.asUintN(width, value) << part));
+    return;
+  }
+  for (let unit = 0; unit < bytes / row.unit; unit++) row.write(state, index + unit, BigInt.asUintN(width, value >> BigInt(width * unit)));
+}

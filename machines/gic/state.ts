@@ -1,0 +1,123 @@
+/** The state of the GIC's distributor and redistributors: interrupts as bitmaps of 32, their reset values, and what always holds. */
+
+import type { OfferedInterrupt, VcpuAddress, VgicAddress } from '../messages.ts';
+
+/** 32 interrupts with neighbouring INTIDs. Each number but the priorities is a bitmap, unsigned: bit i is the bank's i-th interrupt. */
+export interface Bank {
+  enabled: number;
+  /** 1: Group 1. */
+  group: number;
+  /** 1: edge-triggered. 0: level-sensitive. */
+  edge: number;
+  /** The level of the input line. */
+  line: number;
+  /** Pending by an edge, an SGI or a write to ISPENDR, until it is acknowledged or ICPENDR is written. */
+  latched: number;
+  active: number;
+  /** 0, the highest, to 0xf8: five bits are implemented. */
+  priorities: number[];
+}
+
+export interface DistributorState {
+  readonly vcpus: number;
+  /** SPIs implemented, INTIDs 32 to 31 + spis. */
+  readonly spis: number;
+  /** GICD_CTLR.{EnableGrp1, EnableGrp0}: bits 1 and 0. */
+  enables: number;
+  /** Bank 0 holds INTIDs 32 to 63. */
+  banks: Bank[];
+  /** GICD_IROUTER of each SPI. */
+  routes: number[];
+  /** The PE that acknowledged an active SPI, -1 when none did: it stays with that PE when the route changes. */
+  activeOn: number[];
+  /** What each redistributor was last told. */
+  told: Told[];
+}
+
+export interface Told {
+  interrupts: readonly OfferedInterrupt[];
+  groupsEnabled: readonly [boolean, boolean];
+}
+
+export interface RedistributorState {
+  readonly index: number;
+  /** GICR_TYPER.Last: the last redistributor of the board. */
+  readonly last: boolean;
+  /** Who takes the offer. */
+  readonly listener: VcpuAddress | VgicAddress;
+  /** GICR_WAKER.ProcessorSleep. ChildrenAsleep follows it at once. */
+  asleep: boolean;
+  /** SGIs and PPIs, INTIDs 0 to 31. */
+  bank: Bank;
+  /** The distributor's last word. */
+  spis: Told;
+  /** The listener's last offer. */
+  offered: readonly OfferedInterrupt[];
+}
+
+const SGIS = 0xffff;
+
+export const initialBank = (): Bank => ({ enabled: 0, group: 0, edge: 0, line: 0, latched: 0, active: 0, priorities: Array.from({ length: 32 }, () => 0) });
+
+/**
+ * A distributor for `vcpus` PEs, 1 to 4096, with `spis` SPIs, a multiple of 32 from 32 to 960. Everything disabled, in Group 0, level-sensitive,
+ * and routed to affinity 0.0.0.0. Throws RangeError for other numbers.
+ */
+export function initialDistributor(vcpus: number, spis: number): DistributorState {
+  if (!Number.isInteger(spis / 32) || spis < 32 || spis > 960) throw new RangeError(`a distributor has 32 to 960 SPIs in steps of 32, not ${spis}`);
+  if (!Number.isInteger(vcpus) || vcpus < 1 || vcpus > 4096) throw new RangeError(`a distributor serves 1 to 4096 PEs, not ${vcpus}`);
+  return {
+    vcpus, spis, enables: 0,
+    banks: Array.from({ length: spis / 32 }, initialBank),
+    routes: Array.from({ length: spis }, () => 0),
+    activeOn: Array.from({ length: spis }, () => -1),
+    told: Array.from({ length: vcpus }, () => ({ interrupts: [], groupsEnabled: [false, false] })),
+  };
+}
+
+/** The redistributor of PE `index`, asleep. `last` marks the highest. */
+export function initialRedistributor(index: number, last: boolean, listener: VcpuAddress | VgicAddress = `vcpu:${index}`): RedistributorState {
+  return {
+    index, last, listener, asleep: true,
+    // SGIs are edge-triggered, always (Arm IHI 0069, GICR_ICFGR0).
+    bank: { ...initialBank(), edge: SGIS },
+    spis: { interrupts: [], groupsEnabled: [false, false] },
+    offered: [],
+  };
+}
+
+/** The affinity of PE `index`, as Aff2.Aff1.Aff0 in bits 23 to 0: 16 PEs a cluster, so that every SGI reaches its target with range selector 0. */
+export const affinityOf = (index: number): number => ((index >> 4) << 8) | (index & 15);
+
+/** The PE with an affinity, or undefined. `affinity` has Aff3 in bits 39 to 32, as GICD_IROUTER. */
+export function peAt(affinity: number, vcpus: number): number | undefined {
+  const index = 16 * Math.floor(affinity / 256) + (affinity % 256);
+  return affinity < 0x1_0000 && affinity % 256 < 16 && index < vcpus ? index : undefined;
+}
+
+/** What always holds of a distributor: sentences about what does not, none when all is well. */
+export function distributorFaults(state: DistributorState): string[] {
+  const faults = state.banks.flatMap((bank, index) => bankFaults(bank, `SPIs from ${32 * (index + 1)}`));
+  if (state.banks.length * 32 !== state.spis) faults.push(`${state.banks.length} banks for ${state.spis} SPIs`);
+  for (const [index, pe] of state.activeOn.entries()) {
+    if (pe >= 0 && (state.banks[index >> 5]!.active & (1 << (index & 31))) === 0) faults.push(`SPI ${index + 32} is held by PE ${pe} and not active`);
+  }
+  return faults;
+}
+
+export function redistributorFaults(state: RedistributorState): string[] {
+  const faults = bankFaults(state.bank, `PE ${state.index}`);
+  if ((state.bank.edge & SGIS) !== SGIS) faults.push(`PE ${state.index}: an SGI is level-sensitive`);
+  if ((state.bank.line & SGIS) !== 0) faults.push(`PE ${state.index}: an SGI has a line`);
+  if (state.asleep && state.offered.length > 0) faults.push(`PE ${state.index} is asleep and was offered interrupts`);
+  return faults;
+}
+
+function bankFaults(bank: Bank, where: string): string[] {
+  const faults: string[] = [];
+  for (const [index, priority] of bank.priorities.entries()) if ((priority & ~0xf8) !== 0) faults.push(`${where}: priority ${priority} of interrupt ${index}`);
+  for (const name of ['enabled', 'group', 'edge', 'line', 'latched', 'active'] as const) {
+    if (!Number.isInteger(bank[name]) || bank[name] < 0 || bank[name] > 0xffff_ffff) faults.push(`${where}: ${name} is ${bank[name]}`);
+  }
+  return faults;
+}
