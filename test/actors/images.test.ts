@@ -9,7 +9,7 @@ import { smallElf } from '../support/small-elf.ts';
 
 const BUILT = new URL('../../scenarios/guests/built/', import.meta.url);
 const guests = existsSync(BUILT) ? readdirSync(BUILT).filter((name) => name.endsWith('.elf')).toSorted() : [];
-const elves: [string, Uint8Array][] = [['small.elf', smallElf()], ...guests.slice(0, 1).map((name): [string, Uint8Array] => [name, readFileSync(new URL(name, BUILT))])];
+const elves: [string, Uint8Array][] = [['small.elf', smallElf()], ...guests.filter((name) => name === 'tiny-hypervisor.elf').map((name): [string, Uint8Array] => [name, readFileSync(new URL(name, BUILT))])];
 
 const patched = (change: (view: DataView, file: Uint8Array) => void): Uint8Array => {
   const file = smallElf();
