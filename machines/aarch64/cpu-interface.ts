@@ -192,16 +192,21 @@ function tellGic(core: Core, type: 'acknowledge' | 'deactivate', intid: number):
  * group and the other two only Group 0, which `group` tells the redistributor.
  */
 function generateSgi(core: Core, value: bigint, group: Group): void {
-  const count = core.board.cores.length;
+  const targets = sgiTargets(value, core.index, core.board.cores.length);
+  if (targets.length > 0) say(core, 'gicd', { type: 'sgi', intid: Number((value >> 24n) & 0xfn), group, targets });
+}
+
+/** The vCPUs, in ascending order, that ICC_SGI<n>R_EL1 = `value` written by vCPU `from` of `count` names. */
+export function sgiTargets(value: bigint, from: number, count: number): number[] {
   const targets: number[] = [];
   if ((value & (1n << 40n)) !== 0n) {
-    for (let index = 0; index < count; index++) if (index !== core.index) targets.push(index);
+    for (let index = 0; index < count; index++) if (index !== from) targets.push(index);
   } else if (((value >> 32n) & 0xffn) === 0n && ((value >> 44n) & 0xfn) === 0n && ((value >> 48n) & 0xffn) === 0n) {
     const first = 16 * Number((value >> 16n) & 0xffn);
     const list = Number(value & 0xffffn);
     for (let bit = 0; bit < 16; bit++) if ((list & (1 << bit)) !== 0 && first + bit < count) targets.push(first + bit);
   }
-  if (targets.length > 0) say(core, 'gicd', { type: 'sgi', intid: Number((value >> 24n) & 0xfn), group, targets });
+  return targets;
 }
 
 // ---------------------------------------------------------------- the virtual interface

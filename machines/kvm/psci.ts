@@ -13,7 +13,8 @@ export type FirmwareRequest =
   | { readonly type: 'affinity-info'; readonly target: number }
   | { readonly type: 'power'; readonly request: 'off' | 'reset' };
 
-const FUNCTIONS = new Map<number, (a: readonly bigint[], vcpus: number) => FirmwareRequest>([
+type Handler = (args: readonly bigint[], vcpus: number) => FirmwareRequest;
+const FUNCTIONS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
   [0x8400_0000, () => answer(0x1_0001n)],
   [0x8400_0001, () => ({ type: 'cpu-suspend' })],
   [0xc400_0001, () => ({ type: 'cpu-suspend' })],

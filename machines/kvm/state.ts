@@ -28,6 +28,8 @@ export type Step =
   | { readonly step: 'wait-finish' }
   | { readonly step: 'requests' }
   | { readonly step: 'flush' }
+  | { readonly step: 'power-off' }
+  | { readonly step: 'halt' }
   | { readonly step: 'enter' };
 
 /** An exception that L0 takes to virtual EL2 on the guest's behalf. */
@@ -52,6 +54,8 @@ export interface KvmState {
   loaded: boolean;
   /** Virtual registers that are neither in the VNCR page nor, at the moment, in the hardware. Keys in the order of RESET_REGISTERS. */
   registers: Record<string, bigint>;
+  /** Which vector the exit in hand came through. */
+  vector: 'sync' | 'irq' | 'fiq' | 'serror';
   /** What is still to be done before the vCPU runs again, first step first. */
   work: Step[];
   /** The last answer of another actor to this vCPU's work. */
@@ -79,7 +83,7 @@ export const RESET_REGISTERS: readonly (readonly [string, bigint])[] = [
 
 export function initialKvm(index: number, mechanism: Mechanism, flavour: Flavour): KvmState {
   return {
-    index, mechanism, flavour, mode: 'off', hyp: false, loaded: false, registers: Object.fromEntries(RESET_REGISTERS), work: [], reply: null,
+    index, mechanism, flavour, mode: 'off', hyp: false, loaded: false, vector: 'sync', registers: Object.fromEntries(RESET_REGISTERS), work: [], reply: null,
     inWait: false, wakeRequested: false, kicked: false, interruptPending: false, exits: 0, nestedExits: 0,
   };
 }

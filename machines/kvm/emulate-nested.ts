@@ -1,0 +1,37 @@
+/**
+ * Which of L2's trapped accesses L1 asked for. L0 programs the hardware with what it wants trapped and what L1 wants; an
+ * access that trapped is L1's when L1's own controls, on real hardware, would have trapped it. That question is put to the
+ * rows of aarch64/traps.ts themselves, with a core whose EL2 controls are L1's virtual ones. Linux keeps a second table for it
+ * (emulate-nested.c); ours cannot disagree with the hardware's.
+ */
+
+import type { Board } from '../aarch64/board.ts';
+import { type Core, Word } from '../aarch64/state.ts';
+import { registerByName, slot } from '../aarch64/sysregs.ts';
+import { trapTarget, trapsOf } from '../aarch64/traps.ts';
+import { readVirtual } from './context.ts';
+import type { KvmState } from './state.ts';
+import { virtualHardware } from './virtual-hardware.ts';
+
+/** EL2 controls that the trap rows read. */
+const CONTROLS = [
+  'HCR_EL2', 'CPTR_EL2', 'MDCR_EL2', 'CNTHCTL_EL2', 'HSTR_EL2', 'ICH_HCR_EL2', 'HCRX_EL2', 'HFGRTR_EL2', 'HFGWTR_EL2', 'HFGITR_EL2', 'HDFGRTR_EL2', 'HDFGWTR_EL2',
+].filter((name) => registerByName(name) !== undefined);
+/** EL1 controls over EL0 are live in the hardware while L2 runs. */
+const LIVE = ['SCTLR_EL1', 'CNTKCTL_EL1', 'MDSCR_EL1', 'CPACR_EL1'];
+
+/** Whether L1 traps the access `name` ('SCTLR_EL1', 'TLBI VAE1IS') of the code below virtual EL2 that has just exited. */
+export function trappedByL1(state: KvmState, board: Board, name: string, direction: 'read' | 'write'): boolean {
+  return trapTarget(asSeenByL1(state, board), trapsOf(name, direction)) === 2;
+}
+
+/** A core with L1's controls in place of L0's: a question, not a state. */
+export function asSeenByL1(state: KvmState, board: Board): Core {
+  const core = board.cores[state.index]!;
+  const words = new BigUint64Array(core.words.length);
+  const { el2, features } = virtualHardware(state, board);
+  for (const name of CONTROLS) words[slot(name)] = readVirtual(state, board, name);
+  for (const name of LIVE) words[slot(name)] = core.words[slot(name)]!;
+  words[Word.PSTATE] = core.words[slot('SPSR_EL2')]! & 0x0fff_ffffn;
+  return { ...core, words, ints: new Int32Array(words.buffer), board: { ...board, el2, features } };
+}

@@ -1,0 +1,144 @@
+/** What L0 does about each exit: the table of exception classes, and which exits of L2 belong to L1. Linux: handle_exit.c. */
+
+import type { Board } from '../aarch64/board.ts';
+import { setRegister, Word, type Core } from '../aarch64/state.ts';
+import { slot } from '../aarch64/sysregs.ts';
+import { hex } from '../bits.ts';
+import type { Out } from '../messages.ts';
+import { Hcr } from './controls.ts';
+import { handleAbort } from './fault.ts';
+import { guestPc, guestPstate, setGuestPc, takeToEl1, UNKNOWN_ESR } from './inject.ts';
+import { handleEret } from './nested-eret.ts';
+import { decodePv } from './pv.ts';
+import { firmwareCall, NOT_SUPPORTED, type FirmwareRequest } from './psci.ts';
+import type { KvmState, Step } from './state.ts';
+import { emulateOperation, emulateRegister, handleSystemTrap } from './sys-regs.ts';
+import { readVncr } from './vncr.ts';
+
+/** Exception classes that reach L0 (ESR_EL2.EC). Arm ARM: ESR_EL2. */
+export const Ec = { UNKNOWN: 0x00, WFX: 0x01, FP: 0x07, ILLEGAL: 0x0e, HVC: 0x16, SMC: 0x17, SYSREG: 0x18, ERET: 0x1a, IABT_LOWER: 0x20, IABT_SAME: 0x21, DABT_LOWER: 0x24, DABT_SAME: 0x25 } as const;
+
+export const esrOf = (core: Core): bigint => core.words[slot('ESR_EL2')]!;
+export const ecOf = (core: Core): number => Number((esrOf(core) >> 26n) & 0x3fn);
+
+export const getX = (core: Core, register: number): bigint => (register === 31 ? 0n : core.words[register]!);
+export function setX(core: Core, register: number, value: bigint): void {
+  if (register !== 31) setRegister(core, Word.X + register, value);
+}
+
+/** Moves the guest past the trapped instruction: PC, and the state that the instruction would have consumed (BTYPE, SS). */
+export function skipInstruction(core: Core): void {
+  setGuestPc(core, BigInt.asUintN(64, guestPc(core) + 4n));
+  setRegister(core, slot('SPSR_EL2'), core.words[slot('SPSR_EL2')]! & ~((3n << 10n) | (1n << 21n)));
+}
+
+/** L1's HCR_EL2 as it stands in the VNCR page. */
+export const virtualHcr = (state: KvmState, board: Board): bigint => (state.mechanism === 'none' ? 0n : readVncr(board, state.index, 'HCR_EL2'));
+
+/** An exception for L1, from whatever it runs: through a world switch, or at once when virtual EL2's registers are in the hardware. */
+export function injectSync(state: KvmState, board: Board, out: Out, esr: bigint, far?: bigint, hpfar?: bigint): Step[] {
+  const core = board.cores[state.index]!;
+  out.event('kvm_inject_nested_exception', { vcpu: state.index, type: 'sync', esr, pc: guestPc(core), pstate: guestPstate(state, core) });
+  const exception = { type: 'sync' as const, esr, ...(far === undefined ? {} : { far }), ...(hpfar === undefined ? {} : { hpfar }) };
+  if (state.hyp) return [{ step: 'inject', exception }];
+  return [{ step: 'put', blocking: false }, { step: 'inject', exception }, { step: 'load' }];
+}
+
+/** Decides one exit. Returns the steps that follow before the vCPU goes back in. */
+export function handleExit(state: KvmState, board: Board, out: Out): Step[] {
+  const core = board.cores[state.index]!;
+  hostInterrupts(state, core, out);
+  if (state.vector !== 'sync') return [];
+  const ec = ecOf(core);
+  switch (ec) {
+    case Ec.WFX: return handleWfx(state, board, core, out);
+    case Ec.HVC: return handleHvc(state, board, core, out);
+    case Ec.SMC: return handleSmc(state, board, core, out);
+    case Ec.SYSREG: return handleSystemTrap(state, board, out);
+    case Ec.ERET: return state.hyp ? handleEret(state, board, out) : injectSync(state, board, out, esrOf(core));
+    case Ec.IABT_LOWER: case Ec.DABT_LOWER: return handleAbort(state, board, out);
+    default:
+      if (!state.hyp && state.mechanism !== 'none') return injectSync(state, board, out, esrOf(core));
+      throw new Error(`L0 has no handler for exception class ${hex(ec, 2)} (ESR_EL2 ${hex(esrOf(core))}) at ${hex(guestPc(core))}`);
+  }
+}
+
+/** Timer lines of the hardware that L0 owns: each rising line is one host interrupt, masked (forwarded) until the guest has dealt with it. */
+function hostInterrupts(state: KvmState, core: Core, out: Out): void {
+  const lines = Number(core.words[Word.TIMER_LINES]! & ~core.words[Word.FORWARDED]! & 3n);
+  for (const line of [0, 1]) if ((lines & (1 << line)) !== 0) out.send(`timer:${state.index}`, { type: 'host-irq', line });
+}
+
+function handleWfx(state: KvmState, board: Board, core: Core, out: Out): Step[] {
+  const esr = esrOf(core);
+  const isWfe = (esr & 1n) === 1n;
+  const hcr = virtualHcr(state, board);
+  out.event('kvm_wfx_arm64', { vcpu: state.index, pc: guestPc(core), is_wfe: isWfe });
+  if (!state.hyp && (hcr & (isWfe ? Hcr.TWE : Hcr.TWI)) !== 0n) return injectSync(state, board, out, esr);
+  skipInstruction(core);
+  return isWfe ? [] : [{ step: 'wait-prepare' }];
+}
+
+function handleHvc(state: KvmState, board: Board, core: Core, out: Out): Step[] {
+  const esr = esrOf(core);
+  const imm = Number(esr & 0xffffn);
+  if (state.mechanism === 'pv' && inEl2Mode(state, core)) {
+    const steps = handlePv(state, board, core, out, imm);
+    if (steps) return steps;
+  }
+  out.event('kvm_hvc_arm64', { vcpu: state.index, pc: guestPc(core), r0: core.words[0]!, imm });
+  if (state.mechanism === 'none') return firmware(state, board, core, out);
+  if (!state.hyp && (virtualHcr(state, board) & Hcr.HCD) !== 0n) {
+    // The preferred return of an UNDEFINED HVC is the HVC itself.
+    setGuestPc(core, guestPc(core) - 4n);
+    takeToEl1(state, board, UNKNOWN_ESR);
+    return [];
+  }
+  return injectSync(state, board, out, esr);
+}
+
+/** Virtual EL2 proper, not the EL0 of a VHE host. */
+const inEl2Mode = (state: KvmState, core: Core): boolean => state.hyp && (guestPstate(state, core) & 0xcn) === 8n;
+
+/** An HVC that stands for another instruction. PC is already behind it. Undefined: an HVC after all. */
+function handlePv(state: KvmState, board: Board, core: Core, out: Out, imm: number): Step[] | undefined {
+  const operation = decodePv(imm);
+  switch (operation.kind) {
+    case 'mrs': case 'msr': return emulateRegister(state, board, out, operation.register, operation.kind === 'msr', operation.rt);
+    case 'tlbi': case 'at': return emulateOperation(state, board, out, operation.encoding, getX(core, operation.rt));
+    case 'eret': return handleEret(state, board, out);
+    case 'psci': return firmware(state, board, core, out);
+    default: return undefined;
+  }
+}
+
+function handleSmc(state: KvmState, board: Board, core: Core, out: Out): Step[] {
+  const esr = esrOf(core);
+  if (!state.hyp && (virtualHcr(state, board) & Hcr.TSC) !== 0n) return injectSync(state, board, out, esr);
+  skipInstruction(core);
+  out.event('kvm_smc_arm64', { vcpu: state.index, r0: core.words[0]!, imm: Number(esr & 0xffffn) });
+  if ((esr & 0xffffn) !== 0n) {
+    setX(core, 0, NOT_SUPPORTED);
+    return [];
+  }
+  return firmware(state, board, core, out);
+}
+
+/** A PSCI or SMCCC call by the guest, through SMC, or through HVC where there is no virtual EL2. */
+function firmware(state: KvmState, board: Board, core: Core, out: Out): Step[] {
+  const request: FirmwareRequest = firmwareCall([0, 1, 2, 3].map((register) => getX(core, register)), board.cores.length);
+  out.event('kvm_psci', { vcpu: state.index, request: request.type, function: core.words[0]! });
+  switch (request.type) {
+    case 'answer': setX(core, 0, request.value); return [];
+    case 'cpu-on':
+      out.send(`kvm:${request.target}`, { type: 'power-on', entry: request.entry, context: request.context, from: `kvm:${state.index}` });
+      return [{ step: 'finish-power-on' }];
+    // A vCPU's power state is read from its block: 0 ON, 1 OFF.
+    case 'affinity-info': setX(core, 0, board.cores[request.target]!.words[Word.POWER]! === 0n ? 1n : 0n); return [];
+    case 'cpu-suspend': setX(core, 0, 0n); return [{ step: 'wait-prepare' }];
+    case 'cpu-off': return [{ step: 'power-off' }];
+    case 'power':
+      out.send('psci', { type: 'power', request: request.request });
+      return [];
+  }
+}
