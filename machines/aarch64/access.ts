@@ -179,7 +179,7 @@ export function systemInstruction(core: Core, encoding: number, value: bigint, r
   const operation = operationByEncoding(encoding);
   if (operation === undefined || hasResult || (operation.needs !== undefined && !hasFeature(core.board, operation.needs))) undefinedInstruction(core);
   if (el < operation.el) {
-    // AT and TLBI of EL2 are virtual EL2's as well (Arm ARM D8.11.1); none becomes a memory access.
+    // AT and TLBI of EL2 are virtual EL2's as well (Arm ARM D8.14.1); none becomes a memory access.
     if (el === 1 && (nvx(core) & 1) !== 0) trapToEl2(core, encoding, rt, true);
     undefinedInstruction(core);
   }

@@ -68,7 +68,7 @@ export const EFFECTS: Readonly<Record<string, Effect>> = {
   UAO: pstateBits(Pstate.UAO, invalidateContext),
   DIT: pstateBits(Pstate.DIT),
   SSBS: pstateBits(Pstate.SSBS),
-  // Under FEAT_NV virtual EL2 sees EL2 (Arm ARM D8.11.1).
+  // Under FEAT_NV virtual EL2 sees EL2 (Arm ARM D8.14.1).
   CurrentEL: { read: (core) => BigInt((elOf(core) === 1 && (hcrHigh(core) & HcrHigh.NV) !== 0 ? 2 : elOf(core)) << 2) },
 
   MIDR_EL1: identity(MIDR, VPIDR),
