@@ -62,8 +62,8 @@ const ADD_SUBTRACT: readonly Row[] = FOUR.flatMap(([name, op, S]) => {
       `${text} <Rd>, <Rn>, <Rm><, shift k i>`,
     ], { unallocated: (f) => f.k === 3 || (f.s === 0 && f.i >= 32) }),
     instruction(`${name} (extended register)`, `s ${op} ${S} 01011 00 1 mmmmm ppp iii nnnnn ddddd`, addSubtractExtended(op === 1, S === 1), [
-      ...(S ? [alias(`${compare} <Rn|SP>, <Rm by p><, extend p i>`, { d: 31 })] : []),
-      `${text} ${destination}, <Rn|SP>, <Rm by p><, extend p i>`,
+      ...(S ? [alias(`${compare} <Rn|SP>, <Rm by s p><, extend n>`, { d: 31 })] : []),
+      `${text} ${destination}, <Rn|SP>, <Rm by s p><, extend ${S ? 'n' : 'd n'}>`,
     ], { unallocated: (f) => f.i > 4 }),
   ];
 });
@@ -154,7 +154,7 @@ const FLAGS: readonly Row[] = [
   instruction('RMIF', '1 0 1 11010000 iiiiii 00001 nnnnn 0 ffff', (b, f) => {
     const rotated = b.and(b.rotateRight(b.x(f.n), b.number(f.i)), b.number(f.f));
     b.setFlags(b.or(rotated, b.and(b.flags(), b.number(~f.f & 15))));
-  }, 'rmif <Xn>, #<i>, #<f:hex>'),
+  }, 'rmif <Xn>, #<i>, #<f>'),
   ...([['SETF8', 0, 8], ['SETF16', 1, 16]] as const).map(([name, z, width]) =>
     instruction(name, `0 0 1 11010000 00000 0 ${z} 0010 nnnnn 0 1101`, (b, f) => {
       const value = b.x(f.n);

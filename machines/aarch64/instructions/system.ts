@@ -1,17 +1,24 @@
 /** System registers and instructions, exceptions, barriers and hints. */
 
 import type { Exception } from '../builder.ts';
-import { alias, instruction, type Form, type Row } from '../row.ts';
+import { alias, instruction, type Fields, type Form, type Row } from '../row.ts';
 import { nothing } from './common.ts';
+import { operationOf } from './operations.ts';
 
 const register = { stop: 'system-register' } as const;
 const barrier = { stop: 'barrier' } as const;
+
+/** SYS has a name for this operation; one without a register is named with XZR only. */
+function namedOperation(f: Fields): boolean {
+  const operation = operationOf(0x4000 + f.i);
+  return operation !== undefined && (operation.register || f.t === 31);
+}
 
 const REGISTERS: readonly Row[] = [
   instruction('MSR (register)', '1101010100 0 1 iiiiiiiiiiiiiii ttttt', (b, f) => b.writeSystemRegister(0x8000 + f.i, b.x(f.t), f.t), 'msr <system register>, <Xt>', register),
   instruction('MRS', '1101010100 1 1 iiiiiiiiiiiiiii ttttt', (b, f) => b.setX(f.t, b.readSystemRegister(0x8000 + f.i, f.t)), 'mrs <Xt>, <system register>', register),
   instruction('SYS', '1101010100 0 01 iiiiiiiiiiiiii ttttt', (b, f) => { b.systemInstruction(0x4000 + f.i, b.x(f.t), f.t, false); }, [
-    alias('<system operation><, Xt>', {}), 'sys <system encoding><, Xt=31>'], register),
+    alias('<system operation>', {}, (f) => namedOperation(f)), 'sys <system encoding><, Xt=31>'], register),
   instruction('SYSL', '1101010100 1 01 iiiiiiiiiiiiii ttttt', (b, f) => b.setX(f.t, b.systemInstruction(0x4000 + f.i, b.number(0), f.t, true)), 'sysl <Xt>, <system encoding>', register),
 ];
 
@@ -47,7 +54,7 @@ const BARRIERS: readonly Row[] = [
 
 /** CRm:op2 of the hints without effect here. Pointer authentication and BTI are hints so that they run as NOP where they are not implemented. */
 const HINT_NAMES: readonly (readonly [number, string])[] = [
-  [6, 'dgh'], [7, 'xpaclri'], [8, 'pacia1716'], [10, 'pacib1716'], [12, 'autia1716'], [14, 'autib1716'], [16, 'esb'], [17, 'psb csync'], [18, 'tsb csync'], [20, 'csdb'],
+  [6, 'dgh'], [7, 'xpaclri'], [8, 'pacia1716'], [10, 'pacib1716'], [12, 'autia1716'], [14, 'autib1716'], [16, 'esb'], [17, 'psb csync'], [18, 'tsb csync'], [20, 'csdb'], [22, 'clearbhb'],
   [24, 'paciaz'], [25, 'paciasp'], [26, 'pacibz'], [27, 'pacibsp'], [28, 'autiaz'], [29, 'autiasp'], [30, 'autibz'], [31, 'autibsp'],
   [32, 'bti'], [34, 'bti c'], [36, 'bti j'], [38, 'bti jc'],
 ];
