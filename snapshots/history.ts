@@ -41,6 +41,8 @@ export interface History<World, Choice, Event> {
   sinceKept: Progress;
   sincePrint: Progress;
 }
+/** Encoded bytes that a line may hold before they are handed over unasked. */
+const BUFFER_BYTES = 1 << 16;
 interface Progress { frames: number; insns: number }
 
 export const DEFAULTS: Required<HistoryOptions> = {
@@ -216,12 +218,13 @@ function run<World, Choice, Event>(history: History<World, Choice, Event>, move:
   history.world = step.world;
   if (isNew) {
     line.append(move, frameSum(step.frame));
-    if (history.options.flushDue()) line.flush();
     count(history.sincePrint, step.frame.insns);
   }
   noteFrame(timeline, history.cursor, step.frame, move.type === 'choice' ? system.vcpuOf?.(move.choice) : undefined, system.landmarks);
   history.cursor++;
   count(history.sinceKept, step.frame.insns);
+  // Last, so that a disk that is full leaves the cursor and the line agreeing.
+  if (isNew && (line.buffered >= BUFFER_BYTES || history.options.flushDue())) line.flush();
   return step.frame;
 }
 

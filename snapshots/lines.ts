@@ -21,6 +21,8 @@ export interface Line<Choice> {
   readonly frames: number;
   /** True when the last thing written says that the run ended or was closed here. */
   readonly closed: boolean;
+  /** Bytes that flush would hand over. */
+  readonly buffered: number;
   readonly prints: readonly Print[];
   readonly marks: readonly Mark[];
   /** The move of an own frame. Throws RangeError outside first to frames-1. */
@@ -143,7 +145,7 @@ function memoryLine<Choice>(name: string, parent: Fork | undefined): Line<Choice
   const marks: Mark[] = [];
   let closed = false;
   return {
-    name, parent, first, prints, marks,
+    name, parent, first, prints, marks, buffered: 0,
     get frames() { return first + moves.length; },
     get closed() { return closed; },
     move(frame) {

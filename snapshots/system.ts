@@ -17,7 +17,7 @@ export interface System<World, Choice, Event> {
   keep(world: World): World;
   /** A sum of everything: equal sums prove a replay. */
   fingerprint(world: World): string;
-  /** A sum for search: equal for worlds with the same futures (alarms relative to now, totals left out). */
+  /** A sum for search: equal for worlds with the same futures (alarms relative to now, totals left out); what properties look at belongs to it. */
   stateKey(world: World): string;
   describeChoice(choice: Choice): string;
 
