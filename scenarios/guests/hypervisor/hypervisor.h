@@ -7,7 +7,7 @@
 
 #define CPUS_MAX 4
 #define LIST_REGISTERS_MAX 16
-#define QUEUE_MAX 16
+#define QUEUE_MAX 32
 #define LINE_MAX 64
 
 /* The board: QEMU's virt. */

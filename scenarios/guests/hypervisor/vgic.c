@@ -52,11 +52,25 @@ static void take_sgis(struct cpu *cpu)
     if (pending & BIT(sgi)) vgic_queue(cpu, sgi, PRIORITY, 0);
 }
 
+/* With more interrupts than list registers, priority decides which wait: what is only pending goes back in the queue. */
+static void recall_pending(struct cpu *cpu)
+{
+  u64 lr[LIST_REGISTERS_MAX];
+  u32 used = cpu->lr_used;
+  cpu->lr_used = 0;
+  for (u32 i = 0; i < used; i++) lr[i] = cpu->lr[i];
+  for (u32 i = 0; i < used; i++) {
+    if ((lr[i] & (LR_PENDING | LR_ACTIVE)) == LR_PENDING) vgic_queue(cpu, (u32)lr[i], lr[i] >> 48, (lr[i] & LR_HW) != 0);
+    else cpu->lr[cpu->lr_used++] = lr[i];
+  }
+}
+
 /* Before entry: the queue's head into free list registers; if some must wait, a maintenance interrupt when they run low. */
 void vgic_flush(struct cpu *cpu)
 {
   u32 moved = 0;
   take_sgis(cpu);
+  if (cpu->queue_used > cpu->lr_count - cpu->lr_used) recall_pending(cpu);
   while (moved < cpu->queue_used && cpu->lr_used < cpu->lr_count) {
     struct queued *q = &cpu->queue[moved++];
     u64 lr = q->vintid | (u64)q->priority << 48 | LR_GROUP1 | LR_PENDING;

@@ -53,6 +53,13 @@ static u64 level1[512] __attribute__((section(".tables"), aligned(4096)));
 static u64 level2_low[512] __attribute__((section(".tables"), aligned(4096)));
 static u64 level2_ram[512] __attribute__((section(".tables"), aligned(4096)));
 
+void mmu_map_table(u64 va, u64 table)
+{
+  level2_ram[va >> 21 & 511] = table | TABLE;
+  dsb(ishst);
+  isb();
+}
+
 void mmu_on(void)
 {
   level1[0] = (u64)level2_low | TABLE;

@@ -21,8 +21,13 @@ void print(const char *line);
 
 u32 my_index(void);
 void mmu_on(void);
+void mmu_map_table(u64 va, u64 table); /* a level-3 table for the 2 MiB at va, in the second GiB */
 void gic_on(u32 eoi_mode);
 void send_sgi(u32 target, u32 sgi);
+
+static inline u32 acknowledge(void) { return read_sysreg(ICC_IAR1_EL1) & 0xffffff; }
+static inline void end_of_interrupt(u32 intid) { write_sysreg(ICC_EOIR1_EL1, intid); isb(); }
+#define SPURIOUS 1023
 
 static inline void irqs_off(void) { asm volatile("msr daifset, #2" : : : "memory"); }
 static inline void irqs_on(void) { asm volatile("msr daifclr, #2" : : : "memory"); }
