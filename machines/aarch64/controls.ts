@@ -24,8 +24,18 @@ const HCR_HIGH = HCR_LOW + 1;
 const SCTLR_EL1 = 2 * slot('SCTLR_EL1');
 const SCTLR_EL2 = 2 * slot('SCTLR_EL2');
 
-/** HCR_EL2 bits 31 to 0; all zero without EL2. */
-export const hcrLow = (core: Core): number => (core.board.el2 === 'none' ? 0 : core.ints[HCR_LOW]!);
+/** Behave as 0 while TGE is 1: SWIO, PTW, VF, VI, VSE, FB, TID1, TID3, TSC, TACR, TSW, TTLB, TVM, HCD, TRVM. */
+const IGNORED_BY_TGE = 0x666d_03c6;
+/** And while {E2H, TGE} is {1, 1}: VM, FMO, IMO, AMO, BSU, DC, TWI, TWE, TID0, TID2, TPCP, TPU, TDZ. */
+const IGNORED_BY_HOST = IGNORED_BY_TGE | 0x1182_fc39;
+
+/** HCR_EL2 bits 31 to 0 as they take effect under TGE (FMO, IMO and AMO keep what was written for E2H = 0: interrupts.ts routes by TGE); all zero without EL2. */
+export function hcrLow(core: Core): number {
+  if (core.board.el2 === 'none') return 0;
+  const low = core.ints[HCR_LOW]!;
+  if ((low & Hcr.TGE) === 0) return low;
+  return low & ~(e2h(core) ? IGNORED_BY_HOST : IGNORED_BY_TGE);
+}
 
 /** HCR_EL2 bits 63 to 32 as they take effect: NV, NV1 and NV2 only where implemented and only under NV, E2H as the board fixes it. */
 export function hcrHigh(core: Core): number {

@@ -141,7 +141,9 @@ export function supervisorCall(core: Core, imm16: number): never {
 
 /** HVC: UNDEFINED at EL0, without EL2, and when HCR_EL2.HCD (no EL3, so HCD is not RES0). FEAT_NV does not trap it. */
 export function hypervisorCall(core: Core, imm16: number): never {
-  if (elOf(core) === 0 || core.board.el2 === 'none' || (hcrLow(core) & Hcr.HCD) !== 0) undefinedInstruction(core);
+  const el = elOf(core);
+  if (el === 1 && core.board.el2 === 'none') firmwareCall(core);
+  if (el === 0 || core.board.el2 === 'none' || (hcrLow(core) & Hcr.HCD) !== 0) undefinedInstruction(core);
   raise(core, { ec: Ec.HVC, iss: imm16, target: 2, preferredReturn: nextInstruction(core) });
 }
 
@@ -150,8 +152,22 @@ export function hypervisorCall(core: Core, imm16: number): never {
  * without, whether TSC is RES0 is IMPLEMENTATION DEFINED, and ours traps, as a hypervisor expects of hardware with EL3.
  */
 export function secureMonitorCall(core: Core, imm16: number): never {
-  if (elOf(core) === 1 && (hcrLow(core) & Hcr.TSC) !== 0) raise(core, { ec: Ec.SMC, iss: imm16, target: 2 });
-  undefinedInstruction(core);
+  const el = elOf(core);
+  if (el === 1 && (hcrLow(core) & Hcr.TSC) !== 0) raise(core, { ec: Ec.SMC, iss: imm16, target: 2 });
+  if (el === 0 || core.board.el2 === 'kvm') undefinedInstruction(core);
+  return firmwareCall(core);
+}
+
+/**
+ * The board's firmware takes the place of EL3: X0 to X3 go to the `psci` actor, and the vCPU waits for X0. SMC is its conduit
+ * where guests start at EL2, HVC where they start at EL1 (QEMU's virt board does the same).
+ */
+function firmwareCall(core: Core): never {
+  const [x0, x1, x2, x3] = core.words as unknown as [bigint, bigint, bigint, bigint];
+  core.board.outbox.push({ to: 'psci', message: { type: 'call', from: `vcpu:${core.index}`, arguments: [x0, x1, x2, x3] } });
+  core.words[Word.PC] = core.words[Word.PC]! + 4n;
+  core.end = { type: 'firmware' };
+  throw UNWIND;
 }
 
 /** BRK: to EL2 when HCR_EL2.TGE or MDCR_EL2.TDE. Arm ARM: AArch64.SoftwareBreakpoint. */

@@ -329,9 +329,12 @@ function mark(core: Core, va: bigint, bytes: number, access: Access, entry: Entr
   core.words[Word.MONITOR_BYTES] = BigInt(bytes);
 }
 
+/** `access` as an exclusive one: its alignment is always checked. */
+const asExclusive = (access: Access): Access => (access.exclusive === true ? access : { ...access, exclusive: true });
+
 /** A load-exclusive of one register: loads, and marks the granule. */
 export function loadExclusive(core: Core, va: bigint, bytes: Bytes, access: Access): bigint {
-  checkAlignment(core, va, READ, bytes, { ...access, exclusive: true });
+  checkAlignment(core, va, READ, bytes, asExclusive(access));
   mark(core, va, bytes, access, resolve(core, va, READ, true, access, bytes));
   return loadMemory(core, va, bytes, access);
 }
@@ -346,9 +349,15 @@ export function storeExclusive(core: Core, va: bigint, bytes: Bytes, value: bigi
 /** LDXP, LDAXP: two registers of `bytes` each, marked together; aligned to both. Returns [first, second]. */
 export function loadExclusivePair(core: Core, va: bigint, bytes: 4 | 8, access: Access): [bigint, bigint] {
   const whole = 2 * bytes;
-  checkAlignment(core, va, READ, whole, { ...access, exclusive: true });
+  checkAlignment(core, va, READ, whole, asExclusive(access));
   mark(core, va, whole, access, resolve(core, va, READ, true, access, whole));
-  return [loadMemory(core, va, bytes, access), loadMemory(core, va + BigInt(bytes), bytes, access)];
+  return [loadMemory(core, va, bytes, PLAIN), loadMemory(core, va + BigInt(bytes), bytes, PLAIN)];
+}
+
+/** A load of two elements whose alignment, permissions and atomicity are those of the whole (`access.alignment`): CASP. Returns [first, second]. */
+export function loadPair(core: Core, va: bigint, bytes: 4 | 8, access: Access): [bigint, bigint] {
+  const first = loadMemory(core, va, bytes, access);
+  return [first, loadMemory(core, BigInt.asUintN(64, va + BigInt(bytes)), bytes, access.alignment === undefined ? access : PLAIN)];
 }
 
 /** STXP, STLXP. Returns whether it stored. */
@@ -360,7 +369,7 @@ export function storeExclusivePair(core: Core, va: bigint, bytes: 4 | 8, first: 
 
 /** AArch64.ExclusiveMonitorsPass: alignment; the monitor; translation, whose faults are taken only when the monitor is set; the granule. Opens the monitor. */
 function monitorPasses(core: Core, va: bigint, bytes: number, access: Access): boolean {
-  checkAlignment(core, va, WRITE, bytes, { ...access, exclusive: true });
+  checkAlignment(core, va, WRITE, bytes, asExclusive(access));
   const marked = Number(core.words[Word.MONITOR]!) - 1;
   if (marked < 0) return false;
   const entry = resolve(core, va, WRITE, true, access, bytes);
@@ -384,11 +393,9 @@ export function storePair(core: Core, va: bigint, bytes: 4 | 8, first: bigint, s
     resolve(core, inPage(next) < bytes ? next - BigInt(inPage(next)) : nextPage(next), WRITE, aligned, access, bytes);
   }
   storeMemory(core, va, bytes, first, access);
-  storeMemory(core, next, bytes, second, access.alignment === undefined ? access : withoutAlignment(access));
+  // The whole was aligned and permitted, so that its second half needs no check of its own.
+  storeMemory(core, next, bytes, second, access.alignment === undefined ? access : PLAIN);
 }
-
-/** The second half of an access whose whole was checked already. */
-const withoutAlignment = ({ alignment: _whole, ...rest }: Access): Access => rest;
 
 // ---- cache and translation instructions ----------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 /** A board with bare cores for unit tests: RAM at 0x4000_0000, the vCPU blocks in a region of kind `l0`, registers at reset. */
 
 import { type Board, type Features, type Outgoing, type Stage2Answer, blockAddress, vncrPage } from '../../machines/aarch64/board.ts';
+import { UNWIND } from '../../machines/aarch64/exception.ts';
 import { BLOCK_BYTES, type Core, Power, Pstate, Word } from '../../machines/aarch64/state.ts';
 import { slot } from '../../machines/aarch64/sysregs.ts';
 import { type Memory, type RegionSpec, createMemory, regionNamed, writeWord } from '../../machines/memory/memory.ts';
@@ -80,4 +81,28 @@ export const get = (core: Core, name: string): bigint => core.words[slot(name)]!
 /** Puts A64 instruction words at physical address `pa`. */
 export function program(memory: Memory, pa: number, words: readonly number[]): void {
   for (let index = 0; index < words.length; index += 2) writeWord(memory, pa + 4 * index, BigInt(words[index]!) | (BigInt(words[index + 1] ?? 0) << 32n));
+}
+
+/** What `act` did: 'done', the end of the run it unwound to ('device', 'firmware', …), or the exception it took as `EL1 ec=25 iss=7`, iss in hexadecimal. */
+export function outcome(core: Core, act: () => unknown): string {
+  try {
+    act();
+    return 'done';
+  } catch (error) {
+    if (error !== UNWIND) throw error;
+    if (core.end !== undefined && core.end.type !== 'exit') return core.end.type;
+    return taken(core);
+  }
+}
+
+/** The synchronous exception taken last, by the level the core is at now. */
+export function taken(core: Core): string {
+  const el = (core.ints[2 * Word.PSTATE]! >> 2) & 3;
+  const esr = get(core, `ESR_EL${el}`);
+  return `EL${el} ec=${(esr >> 26n).toString(16).padStart(2, '0')} iss=${(esr & 0x1ff_ffffn).toString(16)}`;
+}
+
+/** Sets PSTATE: exception level, SP selection (ELxh unless EL0 or told), and other bits. */
+export function setPstate(core: Core, el: number, more = 0, sp = el === 0 ? 0 : 1): void {
+  core.words[Word.PSTATE] = BigInt(((el << 2) | sp | more) >>> 0);
 }

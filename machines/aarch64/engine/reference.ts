@@ -133,8 +133,7 @@ export class ReferenceEngine implements Builder<bigint, boolean> {
     return before;
   }
   compareAndSwapPair(address: bigint, expected: readonly [bigint, bigint], replacement: readonly [bigint, bigint], access: Access): readonly [bigint, bigint] {
-    const low = memory.loadMemory(this.core, address, 8, access);
-    const high = memory.loadMemory(this.core, address + 8n, 8, access);
+    const [low, high] = memory.loadPair(this.core, address, 8, access);
     if (low === expected[0] && high === expected[1]) memory.storePair(this.core, address, 8, replacement[0], replacement[1], access);
     return [low, high];
   }
