@@ -11,7 +11,6 @@ _Static_assert(sizeof(struct cpu) <= 4096, "struct cpu is one page");
 
 struct cpu *cpu_of(u32 index) { return &cpu_pages[index].cpu; }
 
-#define FDT_OF_QEMU 0x40000000UL
 #define MMFR1_VH(value)   ((value) >> 8 & 15)
 #define MMFR4_E2H0(value) ((value) >> 24 & 15)
 
@@ -120,11 +119,12 @@ void __attribute__((noreturn)) boot_primary(const void *fdt)
 {
   struct fdt_facts facts = { "", 1 };
   struct cpu *cpu = cpu_of(0);
-  if (!fdt || !fdt_read(fdt, &facts)) fdt_read((const void *)FDT_OF_QEMU, &facts);
+  if (!fdt_read(fdt, &facts)) fdt_read((const void *)RAM, &facts); /* where QEMU puts it for an ELF image */
   shared.cpus = facts.cpus < CPUS_MAX ? facts.cpus : CPUS_MAX;
   shared.vhe = flavour(facts.bootargs);
   shared.vm_offset = read_sysreg(CNTPCT_EL0);
-  copy_word(shared.payload, argument(facts.bootargs, "payload"), sizeof shared.payload);
+  const char *payload = argument(facts.bootargs, "payload");
+  copy_word(shared.payload, payload ? payload : "unnamed", sizeof shared.payload);
   fault_stale_elr = is(argument(facts.bootargs, "fault"), "stale-elr");
   stage1_build(shared.vhe);
   stage2_build();

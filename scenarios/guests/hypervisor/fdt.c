@@ -20,7 +20,7 @@ int fdt_read(const void *fdt, struct fdt_facts *facts)
 {
   const u32 *header = fdt;
   enum { BEGIN = 1, END = 2, PROPERTY = 3, NOP = 4 };
-  if (((u64)fdt & 3) || big_endian(header) != 0xd00dfeed) return 0;
+  if (((u64)fdt & 3) || (u64)fdt < RAM || (u64)fdt >= RAM_END || big_endian(header) != 0xd00dfeed) return 0;
   const u32 *token = (const u32 *)((const char *)fdt + big_endian(header + 2));
   const char *strings = (const char *)fdt + big_endian(header + 3);
   enum { OTHER, CHOSEN, CPUS } inside = OTHER;

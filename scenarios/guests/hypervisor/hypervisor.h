@@ -15,6 +15,8 @@
 #define GICD      0x08000000UL
 #define GICR      0x080a0000UL
 #define GICR_CPU  0x20000UL
+#define RAM       0x40000000UL
+#define RAM_END   0x80000000UL /* where a device tree may lie; L1 itself uses 128 MiB */
 #define L2_RAM_PA 0x44000000UL
 
 #define KICK_SGI  1

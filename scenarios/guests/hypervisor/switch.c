@@ -12,19 +12,21 @@
 
 static void enter(struct cpu *cpu)
 {
-  vgic_restore(cpu);
-  timers_restore(cpu);
   if (cpu->vhe) {
     CONTROLS_FIXED(GUEST_VHE)
     CONTROLS_SWITCHED(GUEST_VHE)
-    isb();
+  } else {
+    CONTROLS_FIXED(GUEST_NVHE)
+    CONTROLS_SWITCHED(GUEST_NVHE)
+  }
+  isb();
+  vgic_restore(cpu);
+  timers_restore(cpu); /* after CNTVOFF_EL2, or it might fire by the wrong count */
+  if (cpu->vhe) {
     EL1_CONTEXT(RESTORE_VHE)
     write_sysreg(ELR_EL1, cpu->pc);
     write_sysreg(SPSR_EL1, cpu->pstate);
   } else {
-    CONTROLS_FIXED(GUEST_NVHE)
-    CONTROLS_SWITCHED(GUEST_NVHE)
-    isb();
     EL1_CONTEXT(RESTORE_NVHE)
     write_sysreg(ELR_EL2, cpu->pc);
     write_sysreg(SPSR_EL2, cpu->pstate);
