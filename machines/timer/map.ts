@@ -145,18 +145,17 @@ export function conditionOf(board: Board, { ctl, cval }: Comparator, offset: big
 export const conditionNow = (state: TimerState, board: Board, timer: TimerName, nowNs: number): Condition =>
   conditionOf(board, readTimer(state, board, timer), offsetOf(state, board, timer), nowNs);
 
-/** A name in a register access, as the timer and the part of it that is meant. */
+/** A register as the timer and the part of it that is meant. */
 export interface TimerRegisterName { readonly timer: TimerName; readonly part: 'CTL' | 'CVAL' | 'TVAL' }
 
 /**
- * Resolves a register name at the virtual exception level. `_EL02` names are the EL1 timers, `CNTHP` and `CNTHV` virtual
- * EL2's, and plain `_EL0` names the EL1 timers too but for a VHE host in virtual EL2, whose names E2H redirects. Throws RangeError for other names.
+ * Resolves a register by its name after E2H's redirection, which is kvm's: CNTP and CNTV, `_EL02` or `_EL0`, are the EL1
+ * timers, CNTHP and CNTHV virtual EL2's own. Throws RangeError for other names.
  */
-export function resolveName(state: TimerState, board: Board, name: string, nested: boolean): TimerRegisterName {
+export function resolveName(name: string): TimerRegisterName {
   const match = /^CNT(H?)([PV])_(CTL|CVAL|TVAL)_(EL0|EL02|EL2)$/.exec(name);
   if (match === null || (match[1] === 'H') !== (match[4] === 'EL2')) throw new RangeError(`${name} is not a timer register`);
-  const redirected = match[4] === 'EL0' && !nested && l1IsVhe(state, board);
-  return { timer: `${match[1] === 'H' || redirected ? 'H' : ''}${match[2]}` as TimerName, part: match[3] as TimerRegisterName['part'] };
+  return { timer: `${match[1]}${match[2]}` as TimerName, part: match[3] as TimerRegisterName['part'] };
 }
 
 export const positionOf = (timer: TimerName): number => TIMER_NAMES.indexOf(timer);

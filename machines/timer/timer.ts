@@ -18,9 +18,9 @@ export function receive(state: TimerState, message: TimerMessage, out: Out, boar
     case 'flush': evaluate(state, board, out); break;
     case 'host-irq': hostInterrupt(state, board, out, message.line); break;
     case 'alarm': expire(state, board, out, message.name); break;
-    case 'register-read': out.send(message.from, { type: 'register-value', value: readEmulated(state, board, message.name, message.nested, out.now) }); break;
+    case 'register-read': out.send(message.from, { type: 'register-value', value: readEmulated(state, board, message.name, out.now) }); break;
     case 'register-write':
-      writeEmulated(state, board, message.name, message.value, message.nested, out.now);
+      writeEmulated(state, board, message.name, message.value, out.now);
       evaluate(state, board, out);
       break;
   }
@@ -155,9 +155,9 @@ function disarm(state: TimerState, out: Out): void {
 
 const earliest = (a: number | undefined, b: number | undefined): number | undefined => (a === undefined ? b : b === undefined ? a : Math.min(a, b));
 
-/** The value of a timer register as the guest reads it through a trap. `nested`: below virtual EL2. Throws RangeError for a name that is none. */
-export function readEmulated(state: TimerState, board: Board, name: string, nested: boolean, nowNs: number): bigint {
-  const { timer, part } = resolveName(state, board, name, nested);
+/** The value of a timer register as the guest reads it through a trap. Throws RangeError for a name that is none. */
+export function readEmulated(state: TimerState, board: Board, name: string, nowNs: number): bigint {
+  const { timer, part } = resolveName(name);
   const { ctl, cval } = readTimer(state, board, timer);
   if (part === 'CVAL') return cval;
   if (part === 'TVAL') return BigInt.asUintN(32, cval - (countAt(board, nowNs) - offsetOf(state, board, timer)));
@@ -166,8 +166,8 @@ export function readEmulated(state: TimerState, board: Board, name: string, nest
 }
 
 /** A guest's trapped write of a timer register. Lines and alarms are for `evaluate` to bring up to date. */
-export function writeEmulated(state: TimerState, board: Board, name: string, value: bigint, nested: boolean, nowNs: number): void {
-  const { timer, part } = resolveName(state, board, name, nested);
+export function writeEmulated(state: TimerState, board: Board, name: string, value: bigint, nowNs: number): void {
+  const { timer, part } = resolveName(name);
   const comparator = readTimer(state, board, timer);
   if (part === 'CTL') comparator.ctl = value & (Ctl.ENABLE | Ctl.IMASK);
   else if (part === 'CVAL') comparator.cval = BigInt.asUintN(64, value);
