@@ -41,11 +41,11 @@ const HCR: Fields = {
   TID3: 18, TID2: 17, TID1: 16, TID0: 15, TWE: 14, TWI: 13, DC: 12, BSU: [10, 2], FB: 9, VSE: 8, VI: 7, VF: 6, AMO: 5, IMO: 4, FMO: 3, PTW: 2, SWIO: 1, VM: 0,
 };
 const HCR_ALWAYS = fieldBits(HCR, [
-  'MIOCNCE', 'ID', 'CD', 'TRVM', 'HCD', 'TDZ', 'TGE', 'TVM', 'TTLB', 'TPU', 'TPCP', 'TSW', 'TACR', 'TIDCP', 'TSC', 'TID3', 'TID2', 'TID1', 'TID0',
+  'ID', 'CD', 'TRVM', 'HCD', 'TDZ', 'TGE', 'TVM', 'TTLB', 'TPU', 'TPCP', 'TSW', 'TACR', 'TIDCP', 'TSC', 'TID3', 'TID2', 'TID1', 'TID0',
   'TWE', 'TWI', 'DC', 'BSU', 'FB', 'VSE', 'VI', 'VF', 'AMO', 'IMO', 'FMO', 'PTW', 'SWIO', 'VM',
 ]);
 
-/** RW is RES1: EL1 is AArch64 only. FWB, TEA, TERR, TLOR, API and their like are RES0 with their features. */
+/** RW is RES1: EL1 is AArch64 only. FWB, TEA, TERR, TLOR, API and their like are RES0 with their features, MIOCNCE since nothing is cached. */
 function hcrWritable(hardware: Hardware): bigint {
   let writable = HCR_ALWAYS;
   const { e2h } = hardware.features;
@@ -106,7 +106,7 @@ export const CONTROL: readonly SystemRegister[] = [
   sysreg('ERRIDR_EL1', [3, 0, 5, 3, 0], { access: 'R', needs: 'FEAT_RAS' }),
   sysreg('ERRSELR_EL1', [3, 0, 5, 3, 1], { needs: 'FEAT_RAS' }),
   sysreg('FAR_EL1', [3, 0, 6, 0, 0], { vncr: 0x220, vncrNv1: 1, e2h: 'FAR_EL2' }),
-  sysreg('PAR_EL1', [3, 0, 7, 4, 0], { fields: { F: 0 } }),
+  sysreg('PAR_EL1', [3, 0, 7, 4, 0], { fields: { F: 0 }, reset: 0x800n }),
   sysreg('MAIR_EL1', [3, 0, 10, 2, 0], { vncr: 0x140, vncrNv1: 1, e2h: 'MAIR_EL2', fields: MAIR }),
   sysreg('AMAIR_EL1', [3, 0, 10, 3, 0], { vncr: 0x148, vncrNv1: 1, e2h: 'AMAIR_EL2', writable: 0n }),
   sysreg('VBAR_EL1', [3, 0, 12, 0, 0], { vncr: 0x250, vncrNv1: 1, nv1Trap: true, e2h: 'VBAR_EL2', writable: VBAR_WRITABLE }),

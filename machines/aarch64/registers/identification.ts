@@ -82,7 +82,7 @@ export const IDENTIFICATION: readonly SystemRegister[] = [
     TGran16: 1, ASIDBits: 2, PARange: (hardware) => ({ 40: 2, 44: 4, 48: 5 })[hardware.features.paBits] ?? 2,
   }),
   identification('ID_AA64MMFR1_EL1', [3, 0, 0, 7, 1], 'ECBHB CMOW TIDCP1 nTLBPA AFP HCX ETS TWED XNX SpecSEI PAN LO HPDS VH VMIDBits HAFDBS', {
-    HCX: (hardware) => (hasFeature(hardware, 'FEAT_HCX') ? 1 : 0), PAN: 2, VH: (hardware) => (hasFeature(hardware, 'FEAT_VHE') ? 1 : 0),
+    HCX: (hardware) => (hasFeature(hardware, 'FEAT_HCX') ? 1 : 0), PAN: 2, VH: (hardware) => (hasFeature(hardware, 'FEAT_VHE') ? 1 : 0), VMIDBits: 2,
   }),
   identification('ID_AA64MMFR2_EL1', [3, 0, 0, 7, 2], 'E0PD EVT BBM TTL - FWB IDS AT ST NV CCIDX VARange IESB LSM UAO CnP', {
     EVT: (hardware) => (hasFeature(hardware, 'FEAT_EVT') ? 2 : 0), UAO: 1,
