@@ -1,6 +1,6 @@
 /** The generic timers: offsets by exception level, comparators at the exact nanosecond, and who is told. */
 
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { counter, nextDeadline, nextEventStreamEdge, pollTimers, timerLines, TIMER_REGISTERS, TIMERS } from '../../../machines/aarch64/generic-timer.ts';
 import { Pstate, Word, type Core } from '../../../machines/aarch64/state.ts';
