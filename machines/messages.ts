@@ -9,7 +9,11 @@ export type RedistributorAddress = `gicr:${number}`;
 export type Address = VcpuAddress | KvmAddress | VgicAddress | TimerAddress | RedistributorAddress | 'gicd' | 'mmu' | 'uart' | 'psci';
 
 /** A load or store that reaches a device. `offset` is from the device's base; `bytes` is 1, 2, 4 or 8. */
-export interface DeviceRead { readonly type: 'read'; readonly from: VcpuAddress | KvmAddress; readonly offset: number; readonly bytes: number }
+export interface DeviceRead {
+  readonly type: 'read'; readonly from: VcpuAddress | KvmAddress; readonly offset: number; readonly bytes: number;
+  /** Where the vCPU read: it finds the answer by it when the instruction runs again. */
+  readonly pa?: number;
+}
 export interface DeviceWrite { readonly type: 'write'; readonly from: VcpuAddress | KvmAddress; readonly offset: number; readonly bytes: number; readonly value: bigint }
 /** The answer to a DeviceRead. `offset` and `bytes` repeat the question's. */
 export interface DeviceReply { readonly type: 'device-reply'; readonly offset: number; readonly bytes: number; readonly value: bigint }

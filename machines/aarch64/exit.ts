@@ -21,6 +21,8 @@ export type RunEnd =
   | { readonly type: 'wait' }
   /** A load from a device: `board.outbox` holds the request, the instruction has not completed and runs again when the reply is there. */
   | { readonly type: 'device' }
+  /** A call of the board's firmware: `board.outbox` holds it, and the vCPU waits for the answer in X0. */
+  | { readonly type: 'firmware' }
   /** Messages wait in `board.outbox`, or a timer was reprogrammed: they must be delivered before the next instruction. */
   | { readonly type: 'effect' }
   /** `stops` names the next instruction; it was not attempted. */

@@ -304,7 +304,7 @@ function loadDevice(core: Core, va: bigint, pa: number, bytes: Bytes, access: Ac
     core.deviceReplies.shift();
     return reply.value;
   }
-  board.outbox.push({ to: device.to, message: { type: 'read', from: `vcpu:${core.index}`, offset: device.offset, bytes } });
+  board.outbox.push({ to: device.to, message: { type: 'read', from: `vcpu:${core.index}`, offset: device.offset, bytes, pa } });
   core.end = { type: 'device' };
   throw UNWIND;
 }

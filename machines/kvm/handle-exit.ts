@@ -108,6 +108,8 @@ function handlePv(state: KvmState, board: Board, core: Core, out: Out, imm: numb
     case 'tlbi': case 'at': return emulateOperation(state, board, out, operation.encoding, getX(core, operation.rt));
     case 'eret': return handleEret(state, board, out);
     case 'psci': return firmware(state, board, core, out);
+    // L1's own hypercall, which goes to virtual EL2 itself.
+    case 'hvc': return injectSync(state, board, out, (esrOf(core) & ~0xffffn) | BigInt(operation.immediate));
     default: return undefined;
   }
 }

@@ -6,7 +6,7 @@ import { type Core, Power, setRegister, Word } from '../aarch64/state.ts';
 import { encodingName, registerByName, resetValue, sanitise, slot, type SystemRegister } from '../aarch64/sysregs.ts';
 import { CPU_INTERFACE, sgiTargets } from '../aarch64/cpu-interface.ts';
 import { hasFeature } from '../aarch64/registers/features.ts';
-import { addressTranslate } from '../aarch64/translate.ts';
+import { addressTranslate } from '../aarch64/memory-access.ts';
 import { bits, hex } from '../bits.ts';
 import type { Out } from '../messages.ts';
 import { readVirtual, writeVirtual } from './context.ts';

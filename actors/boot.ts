@@ -1,0 +1,225 @@
+/** Builds a World from images and options: the one way in which tests, scenarios, the command line and the page get theirs. */
+
+import { produce } from 'immer';
+import { blockAddress, vncrPage, type Board, type Features } from '../machines/aarch64/board.ts';
+import { BLOCK_BYTES, type Core } from '../machines/aarch64/state.ts';
+import { initialDistributor, initialRedistributor } from '../machines/gic/state.ts';
+import { behaviourOf } from '../machines/kvm/behaviour.ts';
+import { startVcpu } from '../machines/kvm/kvm.ts';
+import { rewrite, type RefusedWord, type RewrittenWord } from '../machines/kvm/pv.ts';
+import { initialKvm, type Flavour, type KvmState, type Mechanism } from '../machines/kvm/state.ts';
+import { VARIANTS } from '../machines/kvm/variants/variants.ts';
+import { createMemory, locate, markDirty, regionNamed, writeBytes, type Memory, type RegionSpec } from '../machines/memory/memory.ts';
+import { capture, emptyTree } from '../machines/memory/page-tree.ts';
+import { lookupStage2 } from '../machines/mmu/mmu.ts';
+import { initialMmu, type MmuState } from '../machines/mmu/state.ts';
+import { initialTimer } from '../machines/timer/state.ts';
+import { initialUart } from '../machines/uart/state.ts';
+import { initialVgic } from '../machines/vgic/state.ts';
+import { receivers } from './actor.ts';
+import { deviceTree, VIRT_MAP } from './device-tree.ts';
+import { checkFits, type Image } from './images.ts';
+import { InputError } from './input-error.ts';
+import { initialPsci } from './psci.ts';
+import { initialVcpu, resetCore, startCore } from './vcpu.ts';
+import type { Engine, World, WorldState } from './world.ts';
+
+export interface BootOptions {
+  /** 1 to 16. */
+  readonly vcpus: number;
+  /** Bytes of RAM from 0x4000_0000, a multiple of 4096. */
+  readonly memoryBytes: number;
+  readonly el2: 'kvm' | 'guest' | 'none';
+  /** How virtual EL2 is made, under `el2: 'kvm'`. */
+  readonly nested: Mechanism;
+  /** Which EL2 the guest sees. Under L0 `both` is not to be had. */
+  readonly l1: Flavour | 'both';
+  /** Known bugs of L0 to have, by name. */
+  readonly variants?: readonly string[];
+  readonly seed?: number;
+  readonly quantum?: number;
+  readonly kernel?: Image;
+  readonly firmware?: Image;
+  /** Bytes placed at 0x4400_0000 and named in /chosen. */
+  readonly initrd?: Uint8Array;
+  /** In place of the generated device tree. */
+  readonly dtb?: Uint8Array;
+  readonly append?: string;
+}
+
+export interface Booted {
+  readonly world: World;
+  /** What the paravirtual mechanism changed in the image, word by word. */
+  readonly rewritten: readonly RewrittenWord[];
+  readonly refused: readonly RefusedWord[];
+}
+
+export const RAM_BASE = VIRT_MAP.ram[0];
+export const INITRD_BASE = 0x4400_0000;
+const QUANTUM_INSNS = 10_000;
+const SPIS = 256;
+const FLASH_BYTES = 2 * VIRT_MAP.flash[1];
+const REDISTRIBUTOR_BYTES = 0x2_0000;
+
+/** What a core of ours has; L0's mechanisms take parts of it away. */
+const FULL: Features = { nv: 2, vhe: true, e2h: 'writable', fgt: true, ecv: true, hcx: true, listRegisters: 4, paBits: 44 };
+
+/** The hardware: on a bare board as the guest is to see it, under L0 as the mechanism needs it. */
+export function hardwareFeatures(options: Pick<BootOptions, 'el2' | 'nested' | 'l1'>): Features {
+  if (options.el2 === 'kvm') {
+    // `pv` is an Armv8.0 core. `nv` is today's core without FEAT_NV2, so that only the mechanism differs.
+    if (options.nested === 'pv') return { ...FULL, nv: 0, vhe: false, e2h: 'res0', fgt: false, ecv: false, hcx: false };
+    return options.nested === 'nv' ? { ...FULL, nv: 1 } : FULL;
+  }
+  if (options.l1 === 'vhe') return { ...FULL, e2h: 'res1' };
+  return options.l1 === 'nvhe' ? { ...FULL, vhe: false, e2h: 'res0' } : FULL;
+}
+
+/** A new machine, its images loaded and vCPU 0 about to start. Throws InputError for options or images that do not fit each other. */
+export function boot(options: BootOptions): Booted {
+  checkOptions(options);
+  const { vcpus } = options;
+  const specs: RegionSpec[] = [
+    { name: 'vcpus', base: blockAddress(0), bytes: vcpus * BLOCK_BYTES, kind: 'l0' },
+    { name: 'vncr', base: vncrPage(0), bytes: vcpus * 4096, kind: 'l0' },
+    { name: 'flash', base: VIRT_MAP.flash[0], bytes: FLASH_BYTES, kind: 'rom' },
+    { name: 'ram', base: RAM_BASE, bytes: options.memoryBytes, kind: 'ram' },
+  ];
+  for (const image of [options.kernel, options.firmware]) if (image) checkFits(image, specs);
+  const memory = createMemory(specs);
+  const board = createBoard(memory, options);
+  const behaviour = behaviourOf((options.variants ?? []).map((name) => VARIANTS[name]!));
+  const receive = receivers(behaviour);
+  const engine: Engine = {
+    options: { vcpus, el2: options.el2, mechanism: options.el2 === 'kvm' ? options.nested : 'none', flavour: options.l1, quantum: options.quantum ?? QUANTUM_INSNS },
+    board, behaviour, live: undefined, tree: emptyTree, stops: undefined,
+    receive: (to, state, message, out) => receive(to)(state, message, out, board),
+  };
+  const changes = loadImages(memory, options);
+  for (const core of board.cores) resetCore(core);
+  const actors = initialActors(engine, options);
+  const entry = BigInt(options.firmware ? options.firmware.entry : options.kernel!.entry);
+  const context = options.firmware ? 0n : BigInt(RAM_BASE);
+  if (options.el2 === 'kvm') actors['kvm:0'] = produce(actors['kvm:0'] as KvmState, (state) => { startVcpu(state, board, entry, context); });
+  else startCore(board.cores[0]!, options.el2 === 'none' ? 1 : 2, entry, context);
+  const state: WorldState = {
+    actors, mailbox: [], alarms: [], clock: 0, turn: { vcpu: 0, left: engine.options.quantum }, inputBytes: 0, console: '', ended: null, seed: options.seed ?? 0,
+  };
+  wireStage2(engine);
+  engine.tree = capture(memory, engine.tree);
+  const world: World = { engine, state, tree: engine.tree };
+  engine.live = world;
+  return { world, ...changes };
+}
+
+function checkOptions(options: BootOptions): void {
+  if (!Number.isInteger(options.vcpus) || options.vcpus < 1 || options.vcpus > 16) throw new InputError(`--smp ${options.vcpus}: this board has 1 to 16 vCPUs`);
+  if (options.el2 === 'kvm' && options.nested !== 'none' && options.l1 === 'both') throw new InputError('--l1 both: under L0 (--el2 kvm) virtual EL2 is vhe or nvhe, as KVM has it');
+  if (options.el2 !== 'kvm' && options.nested !== 'none') throw new InputError(`--nested ${options.nested}: virtual EL2 is made by L0, which needs --el2 kvm`);
+  if (options.kernel === undefined && options.firmware === undefined) throw new InputError('nothing to boot: give --kernel FILE or --firmware FILE');
+  for (const name of options.variants ?? []) if (!(name in VARIANTS)) throw new InputError(`--variant ${name}: there is no such variant; there is ${Object.keys(VARIANTS).join(', ')}`);
+  if (options.nested === 'pv' && (options.kernel?.codeRanges.length ?? 0) === 0) throw new InputError(`--nested pv: ${options.kernel?.name ?? options.firmware!.name} does not say which of its bytes are instructions; an ELF file with symbols does`);
+}
+
+function createBoard(memory: Memory, options: BootOptions): Board {
+  const board: Board = {
+    memory, cores: [], features: hardwareFeatures(options), el2: options.el2, now: 0, counterHz: 62_500_000, outbox: [], events: [], footprint: undefined,
+    deviceAt: (pa) => deviceAt(pa, options.vcpus),
+    stage2: () => { throw new Error('stage 2 is wired when the machine has its actors'); },
+  };
+  const blocks = regionNamed(memory, 'vcpus');
+  for (let index = 0; index < options.vcpus; index++) {
+    const offset = blocks.offset + index * BLOCK_BYTES;
+    const core: Core = {
+      index, board, words: new BigUint64Array(memory.bytes.buffer, offset, BLOCK_BYTES / 8), ints: new Int32Array(memory.bytes.buffer, offset, BLOCK_BYTES / 4),
+      attention: true, end: undefined, translation: undefined, deviceReplies: [],
+    };
+    board.cores.push(core);
+  }
+  return board;
+}
+
+/** QEMU virt's memory map. */
+function deviceAt(pa: number, vcpus: number): { to: string; offset: number } | undefined {
+  const within = ([base, bytes]: readonly [number, number]): boolean => pa >= base && pa < base + bytes;
+  if (within(VIRT_MAP.uart)) return { to: 'uart', offset: pa - VIRT_MAP.uart[0] };
+  if (within(VIRT_MAP.gicDistributor)) return { to: 'gicd', offset: pa - VIRT_MAP.gicDistributor[0] };
+  const [base] = VIRT_MAP.gicRedistributors;
+  if (pa < base || pa >= base + vcpus * REDISTRIBUTOR_BYTES) return undefined;
+  return { to: `gicr:${Math.floor((pa - base) / REDISTRIBUTOR_BYTES)}`, offset: (pa - base) % REDISTRIBUTOR_BYTES };
+}
+
+/** L0's maps are state of the mmu actor: the walker asks the World that is live. */
+function wireStage2(engine: Engine): void {
+  (engine.board as { stage2: Board['stage2'] }).stage2 = (vttbr, ipa) => lookupStage2(mmuOf(engine), vttbr, ipa);
+}
+
+function mmuOf(engine: Engine): MmuState {
+  const live = engine.live;
+  if (live === undefined) throw new Error('no world is live');
+  return live.state.actors.mmu as MmuState;
+}
+
+function loadImages(memory: Memory, options: BootOptions): Pick<Booted, 'rewritten' | 'refused'> {
+  for (const image of [options.kernel, options.firmware]) {
+    for (const segment of image?.segments ?? []) writeBytes(memory, segment.address, segment.bytes);
+  }
+  const dtb = options.dtb ?? deviceTree({
+    memoryBytes: options.memoryBytes, cpus: options.vcpus, el2: startsAtEl2(options), vhe: startsAtEl2(options) && options.l1 !== 'nvhe', psci: startsAtEl2(options) ? 'smc' : 'hvc',
+    chosen: {
+      seed: BigInt(options.seed ?? 0),
+      ...(options.append === undefined ? {} : { bootargs: options.append }),
+      ...(options.initrd === undefined ? {} : { initrd: { from: INITRD_BASE, to: INITRD_BASE + options.initrd.length } }),
+    },
+  });
+  place(memory, 'device tree', RAM_BASE, dtb, options);
+  if (options.initrd) place(memory, 'initrd', INITRD_BASE, options.initrd, options);
+  if (options.nested !== 'pv' || options.kernel === undefined) return { rewritten: [], refused: [] };
+  const words = {
+    read: (address: number) => memory.view.getUint32(locate(memory, address), true),
+    write: (address: number, word: number) => {
+      const offset = locate(memory, address);
+      markDirty(memory, offset);
+      memory.view.setUint32(offset, word, true);
+    },
+  };
+  return rewrite(words, options.kernel.codeRanges, options.l1 as Flavour);
+}
+
+const startsAtEl2 = (options: BootOptions): boolean => options.el2 === 'guest' || (options.el2 === 'kvm' && options.nested !== 'none');
+
+function place(memory: Memory, what: string, at: number, bytes: Uint8Array, options: BootOptions): void {
+  const end = at + bytes.length;
+  if (end > RAM_BASE + options.memoryBytes) throw new InputError(`the ${what}, 0x${at.toString(16)} to 0x${end.toString(16)}, does not fit RAM, which ends at 0x${(RAM_BASE + options.memoryBytes).toString(16)}: give more --mem`);
+  for (const image of [options.kernel, options.firmware]) {
+    for (const segment of image?.segments ?? []) {
+      if (at < segment.address + segment.memoryBytes && segment.address < end) throw new InputError(`${image!.name}: its bytes at 0x${segment.address.toString(16)} overlap the ${what} at 0x${at.toString(16)} to 0x${end.toString(16)}`);
+    }
+  }
+  writeBytes(memory, at, bytes);
+}
+
+function initialActors(engine: Engine, options: BootOptions): Record<string, unknown> {
+  const { vcpus } = options;
+  const l0 = options.el2 === 'kvm';
+  const each = (make: (index: number) => [string, unknown]): [string, unknown][] => Array.from({ length: vcpus }, (_, index) => make(index));
+  return Object.fromEntries([
+    ...each((index) => [`vcpu:${index}`, initialVcpu(index)]),
+    ...(l0 ? each((index) => [`kvm:${index}`, initialKvm(index, options.nested, options.l1 === 'vhe' ? 'vhe' : 'nvhe')]) : []),
+    ...(l0 ? each((index) => [`vgic:${index}`, initialVgic(index)]) : []),
+    ...(l0 ? each((index) => [`timer:${index}`, initialTimer(index, options.l1 === 'vhe' ? 'vhe' : 'nvhe')]) : []),
+    ...each((index) => [`gicr:${index}`, initialRedistributor(index, index === vcpus - 1, l0 ? `vgic:${index}` : `vcpu:${index}`)]),
+    ['gicd', initialDistributor(vcpus, SPIS)],
+    ...(l0 ? [['mmu', initialMmu(vcpus, canonicalMap(options))] as [string, unknown]] : []),
+    ['uart', initialUart()],
+    ['psci', initialPsci()],
+  ]);
+}
+
+/** The guest's physical map as L0 gives it: RAM, and flash that cannot be written. */
+function canonicalMap(options: BootOptions) {
+  return [
+    { ipa: VIRT_MAP.flash[0], pa: VIRT_MAP.flash[0], bytes: FLASH_BYTES, write: false, execute: true },
+    { ipa: RAM_BASE, pa: RAM_BASE, bytes: options.memoryBytes, write: true, execute: true },
+  ];
+}

@@ -1,0 +1,143 @@
+/** What may happen next in a World: the default choice, and under exploration all of them, in a stated order. */
+
+import { nextDeadline, nextEventStreamEdge } from '../machines/aarch64/generic-timer.ts';
+import { interruptPending } from '../machines/aarch64/interrupts.ts';
+import { Power, Word, type Core } from '../machines/aarch64/state.ts';
+import { hasWork } from '../machines/kvm/kvm.ts';
+import type { KvmState } from '../machines/kvm/state.ts';
+import { type VcpuState } from './vcpu.ts';
+import { actorOf, type Engine, type World, type WorldState } from './world.ts';
+
+export type Choice =
+  /** vCPU `vcpu` attempts at most `insns` instructions; it stops earlier when it exits, waits or has to speak. */
+  | { readonly type: 'run'; readonly vcpu: number; readonly insns: number }
+  /** As `run`, up to the next of the engine's stops. Exploration only: logged as the `run` that it turned out to be. */
+  | { readonly type: 'slice'; readonly vcpu: number }
+  /** L0 does `steps` steps of its work for `vcpu`; 0 means all. */
+  | { readonly type: 'l0'; readonly vcpu: number; readonly steps: number }
+  /** The host's scheduler takes the processor from L0's work for `vcpu`, and gives it back. */
+  | { readonly type: 'preempt'; readonly vcpu: number }
+  /** The oldest message is delivered. */
+  | { readonly type: 'deliver' }
+  /** The clock moves to `timeNs` and what is due then happens. */
+  | { readonly type: 'advance'; readonly timeNs: number }
+  /** Bytes arrive at the console. */
+  | { readonly type: 'input'; readonly bytes: readonly number[] };
+
+/** Longest run of one choice under exploration: a stop comes long before. */
+export const SLICE_INSNS = 1_000_000;
+
+/** The default choice: L0's work first, then the vCPU whose turn it is, then the clock. Undefined: the machine is off, or nothing can ever happen. */
+export function next(world: World): Choice | undefined {
+  const { state, engine } = world;
+  if (state.ended !== null) return undefined;
+  if (state.mailbox.length > 0) return { type: 'deliver' };
+  const working = firstFrom(engine, state, (index) => l0Works(engine, state, index));
+  if (working !== undefined) return { type: 'l0', vcpu: working, steps: 0 };
+  const due = earliest(world);
+  if (due !== undefined && due <= state.clock) return { type: 'advance', timeNs: state.clock };
+  const running = firstFrom(engine, state, (index) => runnable(engine, state, index));
+  if (running === undefined) {
+    if (due !== undefined) return { type: 'advance', timeNs: due };
+    // Nobody runs and nothing is armed: only a vCPU in WFE may go on by itself (Arm ARM D1.6.1: wake-ups without an event are allowed).
+    const dozing = firstFrom(engine, state, (index) => inEvent(engine, state, index));
+    return dozing === undefined ? undefined : { type: 'run', vcpu: dozing, insns: engine.options.quantum };
+  }
+  const left = running === state.turn.vcpu && state.turn.left > 0 ? state.turn.left : engine.options.quantum;
+  return { type: 'run', vcpu: running, insns: due === undefined ? left : Math.min(left, due - state.clock) };
+}
+
+/**
+ * Every choice: for each vCPU, from the one whose turn it is, its next L0 step or its run up to the next stop; then
+ * preemptions of L0 on its way into a wait; the clock only when nobody can run.
+ */
+export function choices(world: World): readonly Choice[] {
+  const { state, engine } = world;
+  if (state.ended !== null) return [];
+  if (state.mailbox.length > 0) return [{ type: 'deliver' }];
+  const found: Choice[] = [];
+  for (let step = 0; step < engine.options.vcpus; step++) {
+    const vcpu = (state.turn.vcpu + step) % engine.options.vcpus;
+    if (l0Works(engine, state, vcpu)) found.push({ type: 'l0', vcpu, steps: 1 });
+    else if (runnable(engine, state, vcpu)) found.push({ type: 'slice', vcpu });
+  }
+  for (let step = 0; step < engine.options.vcpus; step++) {
+    const vcpu = (state.turn.vcpu + step) % engine.options.vcpus;
+    if (preemptible(engine, state, vcpu)) found.push({ type: 'preempt', vcpu });
+  }
+  if (found.some((choice) => choice.type !== 'preempt')) return found;
+  const only = next(world);
+  return only === undefined ? found : [only, ...found];
+}
+
+/** The earliest instant at which something is due: an alarm, a timer of a vCPU that is on, an edge of its event stream. */
+export function earliest(world: World): number | undefined {
+  const { state, engine } = world;
+  let at = state.alarms[0]?.deadlineNs;
+  for (const core of engine.board.cores) {
+    if (!hardwareTimersCount(engine, state, core)) continue;
+    at = sooner(at, nextDeadline(core));
+    if (core.ints[2 * Word.POWER] === Power.WFE) at = sooner(at, nextEventStreamEdge(core));
+  }
+  return at;
+}
+
+/** Whether L0 has work for a vCPU that it can do now. */
+export function l0Works(engine: Engine, state: WorldState, index: number): boolean {
+  if (engine.options.el2 !== 'kvm') return false;
+  const kvm = actorOf<KvmState>(state, `kvm:${index}`);
+  return kvm.mode === 'host' && hasWork(kvm);
+}
+
+/** Whether a vCPU can attempt instructions. */
+export function runnable(engine: Engine, state: WorldState, index: number): boolean {
+  const core = engine.board.cores[index]!;
+  const power = core.ints[2 * Word.POWER]!;
+  if (power === Power.OFF || power === Power.HALTED) return false;
+  if (engine.options.el2 === 'kvm' && actorOf<KvmState>(state, `kvm:${index}`).mode !== 'guest') return false;
+  if (actorOf<VcpuState>(state, `vcpu:${index}`).waiting !== 'nothing') return false;
+  if (power === Power.ON) return true;
+  return interruptPending(core) || (power === Power.WFE && core.ints[2 * Word.EVENT] !== 0);
+}
+
+const inEvent = (engine: Engine, state: WorldState, index: number): boolean =>
+  engine.board.cores[index]!.ints[2 * Word.POWER] === Power.WFE && (engine.options.el2 !== 'kvm' || actorOf<KvmState>(state, `kvm:${index}`).mode === 'guest');
+
+/** L0 can be preempted on its way into a wait, where the wake-up request matters; elsewhere preemption changes nothing in this model. */
+function preemptible(engine: Engine, state: WorldState, index: number): boolean {
+  if (engine.options.el2 !== 'kvm') return false;
+  const kvm = actorOf<KvmState>(state, `kvm:${index}`);
+  return kvm.mode === 'host' && kvm.inWait && (kvm.work[0]?.step === 'wait-check' || kvm.work[0]?.step === 'wait-block');
+}
+
+/** Under L0 a vCPU's hardware timers run while its context is loaded and it is in the guest. */
+function hardwareTimersCount(engine: Engine, state: WorldState, core: Core): boolean {
+  const power = core.ints[2 * Word.POWER];
+  if (power === Power.OFF || power === Power.HALTED) return false;
+  return engine.options.el2 !== 'kvm' || actorOf<KvmState>(state, `kvm:${core.index}`).mode === 'guest';
+}
+
+/** The first vCPU, from the one whose turn it is (or the next, when its quantum is used up), for which `test` holds. */
+function firstFrom(engine: Engine, state: WorldState, test: (index: number) => boolean): number | undefined {
+  const { vcpus } = engine.options;
+  const start = state.turn.left > 0 ? state.turn.vcpu : (state.turn.vcpu + 1) % vcpus;
+  for (let step = 0; step < vcpus; step++) {
+    const index = (start + step) % vcpus;
+    if (test(index)) return index;
+  }
+  return undefined;
+}
+
+const sooner = (a: number | undefined, b: number | undefined): number | undefined => (a === undefined ? b : b === undefined ? a : Math.min(a, b));
+
+export function describeChoice(choice: Choice): string {
+  switch (choice.type) {
+    case 'run': return `run vcpu${choice.vcpu} for ${choice.insns}`;
+    case 'slice': return `run vcpu${choice.vcpu} to its next stop`;
+    case 'l0': return choice.steps === 0 ? `L0 works for vcpu${choice.vcpu}` : `L0 step for vcpu${choice.vcpu}`;
+    case 'preempt': return `preempt L0 for vcpu${choice.vcpu}`;
+    case 'deliver': return 'deliver a message';
+    case 'advance': return `clock to ${choice.timeNs} ns`;
+    case 'input': return `${choice.bytes.length} bytes at the console`;
+  }
+}

@@ -1,0 +1,129 @@
+/** The World: one plain value that holds everything, and the engine that has one live World in its linear memory at a time. */
+
+import type { Board } from '../machines/aarch64/board.ts';
+import type { Stops } from '../machines/aarch64/exit.ts';
+import { capture, restore, type PageTree } from '../machines/memory/page-tree.ts';
+import type { Address, Message, Out } from '../machines/messages.ts';
+import type { Behaviour } from '../machines/kvm/behaviour.ts';
+import type { Flavour, Mechanism } from '../machines/kvm/state.ts';
+
+/** What happened, for the timeline. `event` is a KVM tracepoint's name where one exists; `level` is where the vCPU was. */
+export interface WorldEvent {
+  readonly event: string;
+  readonly timeNs: number;
+  readonly [field: string]: unknown;
+}
+
+export interface Envelope { readonly to: Address; readonly message: Message }
+/** An armed alarm: it comes back to its actor as a message when the clock reaches it. */
+export interface ArmedAlarm { readonly to: Address; readonly name: string; readonly deadlineNs: number }
+
+export interface Outcome { readonly outcome: 'passed' | 'failed' | 'stopped'; readonly reason: string }
+
+/** The plain part of a World: immutable, and with the memory all that there is. */
+export interface WorldState {
+  /** Every actor's state, in the order in which `boot` made them. */
+  readonly actors: Readonly<Record<string, unknown>>;
+  /** Messages not yet delivered, oldest first. */
+  readonly mailbox: readonly Envelope[];
+  /** By deadline, then by actor and name. */
+  readonly alarms: readonly ArmedAlarm[];
+  /** Virtual nanoseconds since boot. */
+  readonly clock: number;
+  /** Whose turn it is, and how many instructions of its quantum are left. */
+  readonly turn: { readonly vcpu: number; readonly left: number };
+  /** Console bytes that came in so far. */
+  readonly inputBytes: number;
+  /** The last characters that the console printed, at most CONSOLE_TAIL. */
+  readonly console: string;
+  /** Set when the machine was powered off or cannot go on. */
+  readonly ended: { readonly by: 'off' | 'reset' | 'hole'; readonly reason: string } | null;
+  readonly seed: number;
+}
+
+export const CONSOLE_TAIL = 256;
+
+/** What does not change while a machine runs. */
+export interface MachineOptions {
+  readonly vcpus: number;
+  readonly el2: 'kvm' | 'guest' | 'none';
+  readonly mechanism: Mechanism;
+  readonly flavour: Flavour | 'both';
+  /** Instructions in a turn. */
+  readonly quantum: number;
+}
+
+/** A machine: its board (linear memory and cores), its actors' handlers, and which World is in the memory now. */
+export interface Engine {
+  readonly options: MachineOptions;
+  readonly board: Board;
+  readonly behaviour: Behaviour;
+  readonly receive: (to: Address, state: unknown, message: Message, out: Out) => void;
+  /** The World in linear memory; any other must be restored first. */
+  live: World | undefined;
+  /** The tree that linear memory equals, but for its dirty pages. */
+  tree: PageTree;
+  /** Stops for runs under exploration. */
+  stops: Stops | undefined;
+}
+
+/** A World. Stepping it spends it, unless it was kept. */
+export interface World {
+  readonly engine: Engine;
+  readonly state: WorldState;
+  /** The memory, when the World was kept. */
+  readonly tree: PageTree | undefined;
+}
+
+/** The same World as an immutable value that can be stepped any number of times. Cost: O(pages dirtied). */
+export function keep(world: World): World {
+  if (world.tree !== undefined) return world;
+  const { engine } = world;
+  assertLive(world);
+  engine.tree = capture(engine.board.memory, engine.tree);
+  const kept: World = { engine, state: world.state, tree: engine.tree };
+  engine.live = kept;
+  return kept;
+}
+
+/** Makes `world` the live one. Throws when it was spent: stepped without having been kept. */
+export function enter(world: World): void {
+  const { engine } = world;
+  if (engine.live === world) return;
+  if (world.tree === undefined) throw new Error('this world was spent: it was stepped without having been kept');
+  restore(engine.board.memory, engine.tree, world.tree);
+  engine.tree = world.tree;
+  engine.live = world;
+  for (const core of engine.board.cores) {
+    core.translation = undefined;
+    core.end = undefined;
+    core.deviceReplies.length = 0;
+    core.attention = true;
+  }
+  engine.board.memory.holdsDescriptors.fill(0);
+  engine.board.outbox.length = 0;
+  engine.board.events.length = 0;
+  engine.board.now = world.state.clock;
+}
+
+/** Throws unless `world` is what linear memory holds. */
+export function assertLive(world: World): void {
+  if (world.engine.live !== world) throw new Error('this world was spent: it was stepped without having been kept');
+}
+
+/** The memory of a World: captures what is dirty when it is the live one. */
+export function treeOf(world: World): PageTree {
+  if (world.tree !== undefined) return world.tree;
+  assertLive(world);
+  const { engine } = world;
+  engine.tree = capture(engine.board.memory, engine.tree);
+  return engine.tree;
+}
+
+/** The state of actor `address`, of the type that its machine has. Throws RangeError when the machine has no such actor. */
+export function actorOf<S>(state: WorldState, address: Address): S {
+  const found = state.actors[address];
+  if (found === undefined) throw new RangeError(`this machine has no actor ${address}`);
+  return found as S;
+}
+
