@@ -16,10 +16,11 @@ void console_init(void)
   *uart(UART_CR) = 0x101;   /* transmit, on */
 }
 
+static u32 in_fifo __attribute__((section(".shared"))); /* under the console lock */
+
 /* Waits for an idle transmitter once in FIFO_DEPTH characters rather than for room before each: a device access is an exit under L0. */
 void put_char(char c)
 {
-  static u32 in_fifo; /* under the console lock */
   if (in_fifo == 0) while (*uart(UART_FR) & FR_BUSY) ;
   in_fifo = (in_fifo + 1) % FIFO_DEPTH;
   *uart(UART_DR) = (u8)c;
