@@ -4,11 +4,13 @@ import { MASK32, MASK64 } from '../../bits.ts';
 import { msrImmediate, readSystemRegister, systemInstruction, writeSystemRegister } from '../access.ts';
 import type { AtomicOperation, Builder, Exception } from '../builder.ts';
 import * as exception from '../exception.ts';
+import { FLOATING_POINT } from '../instructions/holes.ts';
 import * as memory from '../memory-access.ts';
 import type { Access, Bytes } from '../memory-access.ts';
 import { Power, Word, elOf, stackWord, type Core } from '../state.ts';
 import { branchAddress } from '../translate.ts';
 import { crc32Of } from './crc32.ts';
+import { checkFloatingPoint } from './floating-point.ts';
 
 const SIGN64 = 1n << 63n;
 
@@ -179,6 +181,7 @@ export class ReferenceEngine implements Builder<bigint, boolean> {
   undefinedInstruction(): void { exception.undefinedInstruction(this.core); }
   hole(what: string): void {
     const { core, words } = this;
+    if (what === FLOATING_POINT) checkFloatingPoint(core);
     const pc = words[Word.PC]!;
     const word = memory.fetchInstruction(core);
     words[Word.POWER] = BigInt(Power.HALTED);
