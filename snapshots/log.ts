@@ -64,11 +64,11 @@ export class LogError extends Error {
 }
 
 /** The first bytes of a log. */
-export function encodeHeader(): Uint8Array {
+export function encodeHeader(version = LOG_VERSION): Uint8Array {
   const header = new Uint8Array(HEADER_BYTES);
   header.set(MAGIC);
   const view = new DataView(header.buffer);
-  view.setUint32(8, LOG_VERSION, true);
+  view.setUint32(8, version, true);
   view.setUint32(12, Number(checksum64(header.subarray(0, 12)) & 0xffff_ffffn), true);
   return header;
 }

@@ -7,7 +7,7 @@ import type { Frame, Step, System } from '../../snapshots/system.ts';
 export type Instruction = 'load' | 'increment' | 'store' | 'lock' | 'unlock' | 'random' | 'loop';
 
 interface Thread { readonly pc: number; readonly register: number }
-interface State {
+export interface State {
   readonly now: number;
   readonly counter: number;
   readonly owner: number;
@@ -36,7 +36,7 @@ export interface CounterSystem extends System<CounterWorld, CounterChoice, Count
 
 /** A world where nothing has happened. */
 export const counterWorld = (options: CounterOptions, seed = 1): CounterWorld => ({
-  state: { now: 0, counter: 0, owner: -1, seed, turn: 0, typed: '', threads: options.programs.map(() => ({ pc: 0, register: 0 })) },
+  state: { now: 0, counter: 0, owner: -1, seed, turn: -1, typed: '', threads: options.programs.map(() => ({ pc: 0, register: 0 })) },
   kept: false, spent: false,
 });
 
