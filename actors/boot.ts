@@ -11,7 +11,7 @@ import { initialKvm, type Flavour, type KvmState, type Mechanism } from '../mach
 import { VARIANTS } from '../machines/kvm/variants/variants.ts';
 import { createMemory, locate, markDirty, regionNamed, writeBytes, type Memory, type RegionSpec } from '../machines/memory/memory.ts';
 import { capture, emptyTree } from '../machines/memory/page-tree.ts';
-import { lookupStage2 } from '../machines/mmu/mmu.ts';
+import { lookupStage2 } from '../machines/mmu/stage2.ts';
 import { initialMmu, type MmuState } from '../machines/mmu/state.ts';
 import { initialTimer } from '../machines/timer/state.ts';
 import { initialUart } from '../machines/uart/state.ts';
@@ -97,7 +97,7 @@ export function boot(options: BootOptions): Booted {
   };
   const changes = loadImages(memory, options);
   for (const core of board.cores) resetCore(core);
-  const actors = initialActors(engine, options);
+  const actors = initialActors(options);
   const entry = BigInt(options.firmware ? options.firmware.entry : options.kernel!.entry);
   const context = options.firmware ? 0n : BigInt(RAM_BASE);
   if (options.el2 === 'kvm') actors['kvm:0'] = produce(actors['kvm:0'] as KvmState, (state) => { startVcpu(state, board, entry, context); });
@@ -199,7 +199,7 @@ function place(memory: Memory, what: string, at: number, bytes: Uint8Array, opti
   writeBytes(memory, at, bytes);
 }
 
-function initialActors(engine: Engine, options: BootOptions): Record<string, unknown> {
+function initialActors(options: BootOptions): Record<string, unknown> {
   const { vcpus } = options;
   const l0 = options.el2 === 'kvm';
   const each = (make: (index: number) => [string, unknown]): [string, unknown][] => Array.from({ length: vcpus }, (_, index) => make(index));
@@ -207,7 +207,7 @@ function initialActors(engine: Engine, options: BootOptions): Record<string, unk
     ...each((index) => [`vcpu:${index}`, initialVcpu(index)]),
     ...(l0 ? each((index) => [`kvm:${index}`, initialKvm(index, options.nested, options.l1 === 'vhe' ? 'vhe' : 'nvhe')]) : []),
     ...(l0 ? each((index) => [`vgic:${index}`, initialVgic(index)]) : []),
-    ...(l0 ? each((index) => [`timer:${index}`, initialTimer(index, options.l1 === 'vhe' ? 'vhe' : 'nvhe')]) : []),
+    ...(l0 ? each((index) => [`timer:${index}`, initialTimer(index)]) : []),
     ...each((index) => [`gicr:${index}`, initialRedistributor(index, index === vcpus - 1, l0 ? `vgic:${index}` : `vcpu:${index}`)]),
     ['gicd', initialDistributor(vcpus, SPIS)],
     ...(l0 ? [['mmu', initialMmu(vcpus, canonicalMap(options))] as [string, unknown]] : []),

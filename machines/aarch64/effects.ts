@@ -12,6 +12,8 @@ import { invalidateContext } from './translate.ts';
 export interface Effect {
   readonly read?: (core: Core) => bigint;
   readonly write?: (core: Core, value: bigint) => void;
+  /** What a write of `value` would switch on that has no model: the run ends there by that name. */
+  readonly unmodelled?: (core: Core, value: bigint) => string | undefined;
 }
 
 const PSTATE = 2 * Word.PSTATE;
@@ -53,6 +55,11 @@ function translationControl(name: string): Effect {
 const CACHES: Readonly<Record<number, bigint>> = {
   0b000: (127n << 13n) | (3n << 3n) | 2n, 0b001: (127n << 13n) | (3n << 3n) | 2n, 0b010: (1023n << 13n) | (15n << 3n) | 2n,
 };
+
+const MDE = 1n << 15n;
+/** DBGBCR<n>_EL1 and DBGWCR<n>_EL1: enabled by bit 0. */
+const DEBUG_CONTROLS = [...[0, 1, 2, 3, 4, 5].map((n) => `DBGBCR${n}_EL1`), ...[0, 1, 2, 3].map((n) => `DBGWCR${n}_EL1`)];
+const NO_DEBUG_EVENTS = 'breakpoint and watchpoint exceptions (MDSCR_EL1.MDE)';
 
 /** MDSCR_EL1 bits that can be written only while the OS Lock is locked. */
 const MDSCR_EXTERNAL = 0x6c68_4040n;
@@ -105,7 +112,14 @@ export const EFFECTS: Readonly<Record<string, Effect>> = {
       const kept = bit(core.words[OSLSR]!, 1) ? 0n : MDSCR_EXTERNAL;
       core.words[MDSCR] = (value & ~kept) | (core.words[MDSCR]! & kept);
     },
+    unmodelled: (core, value) => {
+      if ((value & 1n) !== 0n) return 'software step (MDSCR_EL1.SS)';
+      return (value & MDE) !== 0n && DEBUG_CONTROLS.some((name) => (core.words[slot(name)]! & 1n) !== 0n) ? NO_DEBUG_EVENTS : undefined;
+    },
   },
+  ...Object.fromEntries(
+    DEBUG_CONTROLS.map((name): [string, Effect] => [name, { unmodelled: (core, value) => ((value & 1n) !== 0n && (core.words[MDSCR]! & MDE) !== 0n ? NO_DEBUG_EVENTS : undefined) }]),
+  ),
   // No debugger is there: nothing was sent, and what is sent goes nowhere.
   DBGDTR_EL0: { read: () => 0n, write: () => {} },
   DBGDTRRX_EL0: { read: () => 0n, write: () => {} },

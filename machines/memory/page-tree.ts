@@ -68,6 +68,21 @@ export function diffTrees(a: PageTree, b: PageTree): number[] {
 /** The 4096 bytes of a page. Shared: not to be written. */
 export const pageOf = (tree: PageTree, page: number): Uint8Array => leafAt(tree, page)?.bytes ?? ZERO_PAGE;
 
+/** `tree` with `count` pages from page `first` on made zero. */
+export function clearPages(tree: PageTree, first: number, count: number): PageTree {
+  let { root } = tree;
+  for (let page = first; page < first + count; page++) root = cleared(root, TOP_LEVEL, page);
+  return root === tree.root ? tree : { root };
+}
+
+function cleared(subtree: Subtree, level: number, page: number): Subtree {
+  if (subtree === undefined || level < 0) return undefined;
+  const children = [...(subtree as Inner).children];
+  const slot = (page >>> (level * FAN_BITS)) % FAN;
+  children[slot] = cleared(children[slot], level - 1, page);
+  return children.every((child) => child === undefined) ? undefined : { children, hash: undefined };
+}
+
 function takeDirty(memory: Memory): Int32Array {
   const dirty = Int32Array.from(memory.dirtyPages).sort();
   for (const page of dirty) memory.dirty[page] = 0;

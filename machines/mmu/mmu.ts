@@ -7,6 +7,8 @@ import { CORRECT, load, put, type Behaviour } from './shadow.ts';
 import type { MmuState } from './state.ts';
 import { invalidate } from './tlbi.ts';
 
+export { lookupStage2 } from './stage2.ts';
+
 /** The handler, with the right behaviour or with a known bug in it. */
 export function mmuMachine(behaviour: Behaviour): (state: MmuState, message: MmuMessage, out: Out, board: Board) => void {
   return (state, message, out, board) => {

@@ -60,13 +60,17 @@ export function initialMmu(vcpus: number, canonical: readonly CanonicalRange[]):
     if (range.ipa !== range.pa || range.ipa < end) throw new RangeError(`the guest's memory at ${hex(range.ipa)} is not mapped in order and to itself`);
     end = range.ipa + range.bytes;
   }
-  const slot = (): ShadowSlot => ({ valid: false, vttbr: 0n, vtcr: 0n, enabled: false, users: 0, pendingUnmap: false, entries: [] });
-  return { canonical, slots: Array.from({ length: SLOTS_PER_VCPU * vcpus }, slot), next: 0, current: Array.from({ length: vcpus }, () => NOT_LOADED) };
+  return { canonical, slots: Array.from({ length: SLOTS_PER_VCPU * vcpus }, emptySlot), next: 0, current: Array.from({ length: vcpus }, () => NOT_LOADED) };
+}
+
+const emptySlot = (): ShadowSlot => ({ valid: false, vttbr: 0n, vtcr: 0n, enabled: false, users: 0, pendingUnmap: false, entries: [] });
+
+function fail(what: string): never {
+  throw new Error(`mmu: ${what}`);
 }
 
 /** Throws when the state contradicts itself: checked after a restore. */
 export function checkMmu(state: MmuState): void {
-  const fail = (what: string): never => { throw new Error(`mmu: ${what}`); };
   for (const [index, slot] of state.slots.entries()) {
     if (slot.users !== state.current.filter((current) => current === index).length) fail(`slot ${index} counts ${slot.users} users`);
     if (slot.users > 0 && !slot.valid) fail(`slot ${index} is used and not valid`);

@@ -23,8 +23,6 @@ const VNCR_HCR = 0x078;
  */
 export function invalidate(state: MmuState, board: Board, out: Out, { vcpu, operation, value, vmid }: Tlbi): void {
   const name = operation.replace(/^TLBI /, '').replace(/NXS$/, '').replace(/(IS|OS)$/, '');
-  const hcr = readWord(board.memory, vncrPage(vcpu) + VNCR_HCR);
-  const vhe = bit(hcr, 34);
   if (name === 'ALLE1') return everySlot(state).forEach((slot) => unmapAll(state, board, out, slot));
   if (name === 'VMALLS12E1') return slotsWithVmid(state, vmid).forEach((slot) => unmapAll(state, board, out, slot));
   if (/^R?IPAS2L?E1$/.test(name)) {
@@ -34,17 +32,18 @@ export function invalidate(state: MmuState, board: Board, out: Out, { vcpu, oper
     }
     return;
   }
-  // Virtual EL2's own regime is EL1&0 of the canonical map; so is what the EL1 operations mean to a host with TGE.
+  // Virtual EL2's own regime is EL1&0 of the canonical map.
   const own = OWN_REGIME[name];
-  if (own !== undefined) return stage1(board, vcpu, CANONICAL, vhe ? own : own.replace(/^VAE1$/, 'VAAE1').replace(/^VALE1$/, 'VAALE1'), value);
+  if (own !== undefined) return stage1(board, vcpu, CANONICAL, own, value);
   if (!STAGE1.test(name)) throw new RangeError(`no TLBI operation is called ${operation}`);
-  if (vhe && bit(hcr, 27)) return stage1(board, vcpu, CANONICAL, name, value);
+  // A VHE host with TGE means its own regime by these. TGE is looked at alone and its guests' entries go as well: E2H may be RES1, and then the page need not say so.
+  if (bit(readWord(board.memory, vncrPage(vcpu) + VNCR_HCR), 27)) stage1(board, vcpu, CANONICAL, name, value);
   for (const slot of slotsWithVmid(state, vmid)) stage1(board, vcpu, slot, name, value);
 }
 
 const STAGE1 = /^(VMALLE1|ASIDE1|R?VAA?L?E1)$/;
-/** The EL1 operation that does for EL1&0 what an EL2 operation does for EL2. Without VHE the EL2 regime has no ASIDs, so that any will do. */
-const OWN_REGIME: Readonly<Record<string, string>> = { ALLE2: 'VMALLE1', VAE2: 'VAE1', VALE2: 'VALE1', RVAE2: 'RVAE1', RVALE2: 'RVALE1' };
+/** The EL1 operation that does for EL1&0 what an EL2 operation does for EL2. All ASIDs: an EL2 regime without VHE has none. */
+const OWN_REGIME: Readonly<Record<string, string>> = { ALLE2: 'VMALLE1', VAE2: 'VAAE1', VALE2: 'VAALE1', RVAE2: 'RVAAE1', RVALE2: 'RVAALE1' };
 
 const everySlot = (state: MmuState): number[] => state.slots.flatMap(({ valid }, index) => (valid ? [index] : []));
 

@@ -3,7 +3,6 @@
 import { vncrPage, type Board } from '../aarch64/board.ts';
 import { setRegister } from '../aarch64/state.ts';
 import { slot } from '../aarch64/sysregs.ts';
-import { bit } from '../bits.ts';
 import { readWord, writeWord } from '../memory/memory.ts';
 import { TIMER_NAMES, type Comparator, type LoadedTimers, type TimerName, type TimerState } from './state.ts';
 
@@ -34,7 +33,6 @@ export function lineOf(loaded: LoadedTimers, timer: TimerName): number | undefin
 }
 
 /** Offsets in the VNCR page. Arm ARM, table D8-120. */
-const VNCR_HCR = 0x078;
 const VNCR_CNTVOFF = 0x060;
 const VNCR = { V: { cval: 0x168, ctl: 0x170 }, P: { cval: 0x178, ctl: 0x180 } } as const;
 
@@ -47,8 +45,6 @@ const CNTVOFF_EL2 = slot('CNTVOFF_EL2');
 const page = (state: TimerState): number => vncrPage(state.index);
 /** CNTVOFF_EL2 as L1 has it. */
 export const l1Offset = (state: TimerState, board: Board): bigint => readWord(board.memory, page(state) + VNCR_CNTVOFF);
-/** HCR_EL2.E2H as L1 has it. */
-export const l1IsVhe = (state: TimerState, board: Board): boolean => bit(readWord(board.memory, page(state) + VNCR_HCR), 34);
 
 /** What is taken from the physical count before it is compared. Only the EL1 virtual timer has an offset (bug B27 gives HV one); CNTPOFF_EL2 is not given to L1. */
 export const offsetOf = (state: TimerState, board: Board, timer: TimerName): bigint => (timer === 'V' ? l1Offset(state, board) : 0n);
@@ -83,7 +79,7 @@ export function writeHardware(board: Board, vcpu: number, line: number, ctl: big
  * offset and all, where a VHE one reads the count itself (Arm ARM, CNTVCT_EL0); HV's comparator is shifted to make up for it.
  */
 export function setHardwareOffset(state: TimerState, board: Board): void {
-  const wanted = state.loaded === 'el1' || !l1IsVhe(state, board) ? l1Offset(state, board) : 0n;
+  const wanted = state.loaded === 'el1' || state.flavour === 'nvhe' ? l1Offset(state, board) : 0n;
   const core = board.cores[state.index]!;
   if (wanted === state.hardwareOffset && core.words[CNTVOFF_EL2] === wanted) return;
   const hv = state.loaded === 'el2' ? readTimer(state, board, 'HV') : undefined;

@@ -20,6 +20,8 @@ export type LoadedTimers = 'none' | 'el2' | 'el1';
 
 export interface TimerState {
   readonly index: number;
+  /** The kind of virtual EL2 (HCR_EL2.E2H is RES1 or RES0 in it, so the page need not say). */
+  readonly flavour: 'vhe' | 'nvhe';
   loaded: LoadedTimers;
   /** Virtual EL2's timers while the hardware does not have them. P and V live in the VNCR page. */
   hp: Comparator;
@@ -34,9 +36,9 @@ export interface TimerState {
   hardwareOffset: bigint;
 }
 
-export function initialTimer(index: number): TimerState {
+export function initialTimer(index: number, flavour: 'vhe' | 'nvhe'): TimerState {
   return {
-    index, loaded: 'none', hp: { ctl: 0n, cval: 0n }, hv: { ctl: 0n, cval: 0n }, levels: [false, false, false, false],
+    index, flavour, loaded: 'none', hp: { ctl: 0n, cval: 0n }, hv: { ctl: 0n, cval: 0n }, levels: [false, false, false, false],
     blocking: false, emulatedDeadlineNs: null, hardwareOffset: 0n,
   };
 }

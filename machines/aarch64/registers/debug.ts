@@ -1,4 +1,4 @@
-/** Self-hosted debug registers. They keep their values; no breakpoint, watchpoint or software-step exception is generated yet, and no external debugger is there. */
+/** Self-hosted debug registers. They keep their values; switching on breakpoints, watchpoints or software step ends the run at a hole (effects.ts), and no external debugger is there. */
 
 import { sysreg } from './row.ts';
 import type { Fields, SystemRegister } from './row.ts';

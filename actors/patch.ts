@@ -1,0 +1,82 @@
+/** Edits made by hand: `--set PATH=VALUE` of a fork, as a plain value that is logged and replayed. */
+
+import { setRegister, Word } from '../machines/aarch64/state.ts';
+import { hasSlot, registerByName, slot } from '../machines/aarch64/sysregs.ts';
+import { locate, writeBytes } from '../machines/memory/memory.ts';
+import { InputError } from './input-error.ts';
+import { assertLive, enter, type World } from './world.ts';
+
+/** One edit. Registers by the name that `zeno show` prints; memory by guest physical address, little-endian. */
+export type Edit =
+  | { readonly type: 'register'; readonly vcpu: number; readonly name: string; readonly value: bigint }
+  | { readonly type: 'memory'; readonly address: number; readonly bytes: Uint8Array };
+export type Patch = readonly Edit[];
+
+/**
+ * Reads `PATH=VALUE`: `vcpu:0.X3=0x10`, `vcpu:1.PC=…`, `vcpu:0.SCTLR_EL1=…`, `mem:0x40001000=0x1` (8 bytes, or `mem:ADDR,LEN`), or
+ * `sym:NAME=…` where `addressOf` knows the name. Throws InputError that says what would be right.
+ */
+export function parseEdit(text: string, vcpus: number, addressOf: (name: string) => number | undefined = () => undefined): Edit {
+  const equals = text.indexOf('=');
+  if (equals < 0) throw new InputError(`--set ${text}: it must be PATH=VALUE, such as vcpu:0.X3=0x10 or mem:0x40001000=1`);
+  const path = text.slice(0, equals);
+  const value = parseValue(text.slice(equals + 1), text);
+  const register = /^vcpu:(\d+)\.(\w+)$/.exec(path);
+  if (register) {
+    const vcpu = Number(register[1]);
+    if (vcpu >= vcpus) throw new InputError(`--set ${text}: there is no vcpu:${vcpu}, the machine has vcpu:0 to vcpu:${vcpus - 1}`);
+    const name = canonicalName(register[2]!);
+    if (name === undefined) throw new InputError(`--set ${text}: there is no register ${register[2]}; X0 to X30, PC, PSTATE, NZCV and system registers by the Arm ARM's name are known`);
+    return { type: 'register', vcpu, name, value };
+  }
+  const memory = /^(mem|sym):([^,]+)(?:,([1248]))?$/.exec(path);
+  if (memory) {
+    const length = Number(memory[3] ?? 8);
+    const address = memory[1] === 'mem' ? Number(memory[2]) : addressOf(memory[2]!);
+    if (address === undefined) throw new InputError(`--set ${text}: no image of this recording has a symbol ${memory[2]}`);
+    if (!Number.isSafeInteger(address) || address < 0) throw new InputError(`--set ${text}: ${memory[2]} is not a physical address`);
+    const bytes = new Uint8Array(8);
+    new DataView(bytes.buffer).setBigUint64(0, value, true);
+    return { type: 'memory', address, bytes: bytes.slice(0, length) };
+  }
+  throw new InputError(`--set ${text}: ${path} is neither vcpu:N.REGISTER, mem:ADDRESS[,LENGTH] nor sym:NAME`);
+}
+
+function parseValue(text: string, whole: string): bigint {
+  if (!/^(0x[0-9a-fA-F_]+|\d+)$/.test(text)) throw new InputError(`--set ${whole}: ${text} is not a number; write 123 or 0x7b`);
+  const value = BigInt(text.replaceAll('_', ''));
+  if (value >> 64n !== 0n) throw new InputError(`--set ${whole}: ${text} has more than 64 bits`);
+  return value;
+}
+
+function canonicalName(name: string): string | undefined {
+  const upper = name.toUpperCase();
+  if (/^X([0-9]|[12][0-9]|30)$/.test(upper) || upper === 'PC' || upper === 'PSTATE' || upper === 'NZCV') return upper;
+  const row = registerByName(name) ?? registerByName(upper);
+  return row !== undefined && hasSlot(row.name) ? row.name : undefined;
+}
+
+function wordOf(name: string): number {
+  if (name.startsWith('X')) return Word.X + Number(name.slice(1));
+  return name === 'PC' ? Word.PC : name === 'PSTATE' ? Word.PSTATE : name === 'NZCV' ? Word.NZCV : slot(name);
+}
+
+/** Makes the edits. Consumes `world`, unless it was kept. Throws InputError where an address is not in memory. */
+export function applyPatch(world: World, patch: Patch): World {
+  enter(world);
+  assertLive(world);
+  const { engine } = world;
+  const { memory, cores } = engine.board;
+  for (const edit of patch) if (edit.type === 'memory' && locate(memory, edit.address) < 0) throw new InputError(`0x${edit.address.toString(16)} is not in the guest's memory`);
+  for (const edit of patch) {
+    if (edit.type === 'register') setRegister(cores[edit.vcpu]!, wordOf(edit.name), edit.value);
+    else writeBytes(memory, edit.address, edit.bytes);
+  }
+  for (const core of cores) {
+    core.translation = undefined;
+    core.attention = true;
+  }
+  const after: World = { engine, state: world.state, tree: undefined };
+  engine.live = after;
+  return after;
+}
