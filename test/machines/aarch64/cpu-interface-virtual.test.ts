@@ -93,6 +93,13 @@ test('with EOImode 1 the end drops the priority and DIR deactivates', () => {
   expect(stateOf(core, 0)).toBe(INVALID);
 });
 
+test('with EOImode 1 what pends again between the end and DIR waits for DIR', () => {
+  const core = guest([{ state: ACTIVE_PENDING, intid: 27 }], { vmcr: EOIMODE });
+  expect([virtualInterruptPending(core), read(core, 'ICC_HPPIR1_EL1')]).toEqual([undefined, 1023n]);
+  write(core, 'ICC_DIR_EL1', 27n);
+  expect([virtualInterruptPending(core), read(core, 'ICC_HPPIR1_EL1')]).toEqual(['irq', 27n]);
+});
+
 test('with EOImode 0 DIR does nothing', () => {
   const core = guest([{ state: ACTIVE, intid: 27 }]);
   write(core, 'ICC_DIR_EL1', 27n);
@@ -186,7 +193,8 @@ test('a list register keeps the bits that the implementation has', () => {
 
 test('ICH_MISR, EISR and ELRSR agree with the manual’s sentences for every pair of list registers and every enable', () => {
   const kinds: ListRegister[] = [INVALID, PENDING, ACTIVE, ACTIVE_PENDING].flatMap((state) => [
-    { state, intid: 40 }, { state, intid: 40, eoi: true }, { state, intid: 40, physical: 50 },
+    // INTID 562 has the bit set that asks for maintenance where HW is clear.
+    { state, intid: 40 }, { state, intid: 40, eoi: true }, { state, intid: 40, physical: 562 },
   ]);
   const { core } = bareCore({ features: { listRegisters: 2 } });
   for (const one of kinds) for (const other of kinds) for (const groups of [0n, 1n, 2n, 3n]) {

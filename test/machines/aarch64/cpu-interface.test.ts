@@ -133,6 +133,14 @@ test('a group that the interface disables hides nothing of the other', () => {
   expect(physicalInterruptPending(core)).toBeUndefined();
 });
 
+test('of two groups the higher priority is offered first, and the lower INTID among equals', () => {
+  for (const [zero, one, expected] of [[0x80, 0x20, 'irq'], [0x20, 0x80, 'fiq'], [0x80, 0x80, 'fiq']] as const) {
+    const core = open();
+    offer(core, ...[pending(40, zero, 0), pending(41, one, 1)].sort((left, right) => left.priority - right.priority));
+    expect(physicalInterruptPending(core)).toBe(expected);
+  }
+});
+
 test('an interrupt that is active as well as pending is not signalled again', () => {
   const core = open();
   offer(core, { ...pending(27, 0x80), active: true }, pending(30, 0x90));

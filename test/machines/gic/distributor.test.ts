@@ -111,6 +111,15 @@ test('an edge pends once, until it is taken', () => {
   expect(gic.told()).toEqual([['gicr:0', [40]], ['gicr:0', []]]);
 });
 
+test('each half of a bank has its own trigger modes', () => {
+  const gic = stage();
+  gic.write(0xc08, 0xaaaa_aaaan);
+  gic.write(0xc0c, 0x0000_000an);
+  expect([gic.read(0xc08), gic.read(0xc0c), gic.state.banks[0]!.edge, gic.state.banks[1]!.edge]).toEqual([0xaaaa_aaaan, 0xan, 0x3_ffff, 0]);
+  gic.write(0xc08, 0n);
+  expect(gic.state.banks[0]!.edge).toBe(0x3_0000);
+});
+
 test('nobody is told what has not changed', () => {
   const gic = ready();
   gic.say({ type: 'irq-line', intid: 40, level: true });

@@ -101,8 +101,8 @@ test('the offer is in the order of priority, then of INTID, SPIs included', () =
   for (const [intid, priority] of [[1, 0x80], [27, 0x40], [30, 0x40]] as const) gic.write(SGI_BASE + 0x400 + intid, BigInt(priority), 1);
   for (const intid of [30, 27]) gic.say({ type: 'irq-line', intid, level: true });
   gic.say({ type: 'sgi-pending', intid: 1 });
-  gic.say({ type: 'spis', interrupts: [offered(40, { priority: 0x40 }), offered(41, { priority: 0x10 })], groupsEnabled: [true, true] });
-  expect((gic.out.take().at(-1)!.message['interrupts'] as OfferedInterrupt[]).map(({ intid }) => intid)).toEqual([41, 27, 30, 40, 1]);
+  gic.say({ type: 'spis', interrupts: [offered(42, { priority: 0x40 }), offered(40, { priority: 0x40 }), offered(41, { priority: 0x10 })], groupsEnabled: [true, true] });
+  expect((gic.out.take().at(-1)!.message['interrupts'] as OfferedInterrupt[]).map(({ intid }) => intid)).toEqual([41, 27, 30, 40, 42, 1]);
 });
 
 test('what GICD_CTLR disables is not pending, and what is active stays in the offer', () => {
