@@ -111,7 +111,7 @@ const ORDERED: readonly Row[] = ([['B', '00', one, '<Wt>'], ['H', '01', two, '<W
     ordered('STLR', '1 0 0 (1)(1)(1)(1)(1) 1 (1)(1)(1)(1)(1)', store),
     ordered('LDLAR', '1 1 0 (1)(1)(1)(1)(1) 0 (1)(1)(1)(1)(1)', load),
     ordered('LDAR', '1 1 0 (1)(1)(1)(1)(1) 1 (1)(1)(1)(1)(1)', load),
-    instruction(`LDAPR${suffix}`, `${size} 111000 101 11111 1 100 00 nnnnn ttttt`, withOffset(load, () => 0, 'acquire'), `ldapr${suffix.toLowerCase()} ${register}, [<Xn|SP>]`),
+    instruction(`LDAPR${suffix}`, `${size} 111000 101 (1)(1)(1)(1)(1) 1 100 00 nnnnn ttttt`, withOffset(load, () => 0, 'acquire'), `ldapr${suffix.toLowerCase()} ${register}, [<Xn|SP>]`),
   ];
 });
 

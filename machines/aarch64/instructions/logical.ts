@@ -29,17 +29,20 @@ const logicalShifted = (operation: Operation, invert: boolean, flags: boolean): 
 /** A 32-bit form with N set, or a pattern that stands for nothing. */
 const reservedBitmask = (f: Fields): boolean => (f.s === 0 && f.N === 1) || bitmaskImmediate(f.N, f.r, f.j) === undefined;
 
-/** MoveWidePreferred of the manual: MOVZ or MOVN could make this constant. */
-export function moveWidePreferred(f: Fields): boolean {
+/**
+ * MOVZ or MOVN could make this constant, so that `mov` stands for them. GNU's rule; MoveWidePreferred of the manual
+ * leaves out constants with 15 or 16 zeros, for which the text would then mean two words.
+ */
+function isWideConstant(f: Fields): boolean {
   const width = f.s ? 64 : 32;
-  if ((f.s === 1 && f.N !== 1) || (f.s === 0 && (f.N === 1 || f.j >= 32))) return false;
-  if (f.j < 16) return (-f.r & 15) <= 15 - f.j;
-  return f.j >= width - 15 && (f.r & 15) <= f.j - (width - 15);
+  const value = BigInt.asUintN(width, bitmaskImmediate(f.N, f.r, f.j) ?? 0n);
+  const oneHalfword = (candidate: bigint): boolean => [0n, 16n, 32n, 48n].some((distance) => (candidate & ~(0xffffn << distance)) === 0n);
+  return oneHalfword(value) || oneHalfword(BigInt.asUintN(width, ~value));
 }
 
 const LOGICAL_IMMEDIATE: readonly Row[] = ([['AND', '00', 'and', false], ['ORR', '01', 'or', false], ['EOR', '10', 'exclusiveOr', false], ['ANDS', '11', 'and', true]] as const).map(([name, opc, operation, flags]) =>
   instruction(`${name} (immediate)`, `s ${opc} 100100 N rrrrrr jjjjjj nnnnn ddddd`, logicalImmediate(operation, flags), [
-    ...(name === 'ORR' ? [alias('mov <Rd|SP>, #<bitmask>', { n: 31 }, (f) => !moveWidePreferred(f))] : []),
+    ...(name === 'ORR' ? [alias('mov <Rd|SP>, #<bitmask>', { n: 31 }, (f) => !isWideConstant(f))] : []),
     ...(name === 'ANDS' ? [alias('tst <Rn>, #<bitmask>', { d: 31 })] : []),
     `${name.toLowerCase()} ${flags ? '<Rd>' : '<Rd|SP>'}, <Rn>, #<bitmask>`,
   ], { unallocated: reservedBitmask }));
