@@ -79,11 +79,13 @@ function levelName(core: Core): string {
   return `${virtual ? 'vEL2' : `EL${elOf(core)}`}${(pstate & Pstate.SP) === 0 ? 't' : 'h'}${elOf(core) < 2 && (hcrLow(core) & (1 << 27)) !== 0 ? ' TGE' : ''}`;
 }
 
+/** Letters by the bits from `top` down: capital when set. */
+const letters = (text: string, value: number, top: number): string => [...text].map((letter, place) => (((value >>> (top - place)) & 1) === 1 ? letter : letter.toLowerCase())).join('');
+
 /** Flags and masks: a letter that is set in capitals, clear in small. */
 function describePstate(core: Core): string {
   const pstate = core.ints[2 * Word.PSTATE]!;
   const flags = core.ints[2 * Word.NZCV]!;
-  const letters = (text: string, value: number, top: number): string => [...text].map((letter, place) => (((value >>> (top - place)) & 1) === 1 ? letter : letter.toLowerCase())).join('');
   const others = (['IL', 'SS', 'PAN', 'UAO', 'DIT', 'SSBS', 'TCO'] as const).filter((name) => (pstate & Pstate[name]) !== 0);
   return `${letters('NZCV', flags, 3)} ${letters('DAIF', pstate, 9)}${others.length > 0 ? ` ${others.join(' ')}` : ''}`;
 }
