@@ -28,7 +28,7 @@ export interface CounterOptions {
   readonly quantum?: number;
   /** The thread that goes on as long as it can (true), or turns (false). */
   readonly greedy?: boolean;
-  /** Adds one to the counter silently in this frame of the clock: a planted nondeterminism. */
+  /** Adds to what was typed, silently, when the clock comes here: a planted difference between builds. */
   readonly glitchAtNs?: () => number;
 }
 
@@ -71,7 +71,7 @@ export function counterSystem(options: CounterOptions): CounterSystem {
         for (let count = 0; count < choice.insns && !blocked(state, choice.thread); count++) state = executed(state, choice.thread, events);
       }
       const insns = choice.type === 'input' ? 0 : state.now - before;
-      if (options.glitchAtNs?.() === state.now) state = { ...state, counter: state.counter + 1 };
+      if (options.glitchAtNs?.() === state.now) state = { ...state, typed: `${state.typed}!` };
       const frame: Frame<CounterChoice, CounterEvent> = { choice, timeNs: state.now, insns, events };
       return { world: { state, kept: false, spent: false }, frame };
     },
