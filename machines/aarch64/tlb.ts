@@ -69,8 +69,11 @@ export interface Translation {
   readonly entries: Map<number, Entry>;
   /** Entries by the linear-memory offset of a descriptor they were made from. May hold dropped ones. */
   readonly byDescriptor: Map<number, Entry[]>;
-  /** The registers that decide translation, as they were when the contexts were named. */
-  readonly saved: BigUint64Array;
+  /** Entries by the block of VA that their descriptor maps (`blockKey`), and the block sizes there are. May hold dropped ones. */
+  readonly byBlock: Map<number, Entry[]>;
+  readonly blockShifts: Set<number>;
+  /** The registers that decide translation, in 32-bit halves, as they were when the contexts were named. */
+  readonly saved: Int32Array;
   /** Number of the context of each half of each regime: regime * 2 + half; -1 when not named yet. */
   readonly contexts: Int32Array;
   readonly controls: (Stage1Controls | undefined)[];
@@ -84,8 +87,8 @@ const fast = (): Fast => ({ low: new Int32Array(MODES * SETS).fill(1), high: new
 
 export function createTranslation(trackedWords: number): Translation {
   return {
-    read: fast(), write: fast(), fetch: fast(), entries: new Map(), byDescriptor: new Map(),
-    saved: new BigUint64Array(trackedWords), contexts: new Int32Array(6).fill(-1), controls: Array.from({ length: 6 }, () => undefined), contextNumbers: new Map(),
+    read: fast(), write: fast(), fetch: fast(), entries: new Map(), byDescriptor: new Map(), byBlock: new Map(), blockShifts: new Set(),
+    saved: new Int32Array(2 * trackedWords), contexts: new Int32Array(6).fill(-1), controls: Array.from({ length: 6 }, () => undefined), contextNumbers: new Map(),
   };
 }
 
@@ -101,6 +104,8 @@ export function forgetAll(translation: Translation): void {
   forgetFast(translation);
   translation.entries.clear();
   translation.byDescriptor.clear();
+  translation.byBlock.clear();
+  translation.blockShifts.clear();
 }
 
 /** The number of a context: one for each combination of controls that translate a half of a regime. */
@@ -121,20 +126,30 @@ export function contextNumber(translation: Translation, name: string): number {
 /** The map's key: contexts are fewer than 2^16, pages are 36 bits. */
 export const entryKey = (context: number, page: number): number => context * 2 ** 36 + page;
 
+/** The key of the block of 2^shift bytes that holds page number `page`. */
+const blockKey = (page: number, shift: number): number => Math.floor(page / 2 ** (shift - 12)) * 64 + shift;
+
+/** Adds to a list that may hold dropped entries; a long one is swept first. */
+function addTo(translation: Translation, lists: Map<number, Entry[]>, key: number, entry: Entry): void {
+  const list = lists.get(key);
+  if (list === undefined) {
+    lists.set(key, [entry]);
+    return;
+  }
+  if (list.length > 1024) list.splice(0, list.length, ...list.filter((each) => translation.entries.get(each.key) === each));
+  list.push(entry);
+}
+
 /** Caches an entry. Pages of descriptors leave every core's write arrays, so that stores to them are seen. */
 export function insertEntry(board: Board, translation: Translation, entry: Entry): void {
-  if (translation.entries.size >= ENTRIES_MAX || translation.byDescriptor.size >= 4 * ENTRIES_MAX) forgetAll(translation);
+  if (translation.entries.size >= ENTRIES_MAX || translation.byDescriptor.size >= 4 * ENTRIES_MAX || translation.byBlock.size >= 4 * ENTRIES_MAX) forgetAll(translation);
   translation.entries.set(entry.key, entry);
+  translation.blockShifts.add(entry.blockShift);
+  addTo(translation, translation.byBlock, blockKey(entry.page, entry.blockShift), entry);
   const { memory } = board;
   for (const descriptor of entry.descriptors) {
     const offset = locate(memory, descriptor);
-    const users = translation.byDescriptor.get(offset);
-    if (users === undefined) translation.byDescriptor.set(offset, [entry]);
-    else {
-      // A table descriptor gathers users; those dropped since are swept out when the list has grown long.
-      if (users.length > 1024) users.splice(0, users.length, ...users.filter((user) => translation.entries.get(user.key) === user));
-      users.push(entry);
-    }
+    addTo(translation, translation.byDescriptor, offset, entry);
     const page = offset >>> 12;
     if (memory.holdsDescriptors[page] === 0) {
       memory.holdsDescriptors[page] = 1;
@@ -160,15 +175,20 @@ export function descriptorStored(board: Board, offset: number, bytes: number): v
   }
 }
 
-/** Drops the entries of `core` that `matches` picks. */
-export function dropEntries(core: Core, matches: (entry: Entry) => boolean): void {
+/** Drops the entries of `core` that `matches` picks. With `page`, only those whose stage-1 descriptor maps that VA page are asked. */
+export function dropEntries(core: Core, matches: (entry: Entry) => boolean, page?: number): void {
   const translation = core.translation as Translation | undefined;
   if (translation === undefined) return;
   let dropped = false;
-  for (const entry of translation.entries.values()) {
-    if (!matches(entry)) continue;
+  const ask = (entry: Entry): void => {
+    if (translation.entries.get(entry.key) !== entry || !matches(entry)) return;
     translation.entries.delete(entry.key);
     dropped = true;
+  };
+  if (page === undefined) {
+    for (const entry of translation.entries.values()) ask(entry);
+  } else {
+    for (const shift of translation.blockShifts) for (const entry of translation.byBlock.get(blockKey(page, shift)) ?? []) ask(entry);
   }
   if (dropped) forgetFast(translation);
 }

@@ -53,7 +53,8 @@ export function invalidateContext(core: Core): void {
   if (translation === undefined) return;
   const { saved } = translation;
   for (let index = 0; index < TRACKED.length; index++) {
-    if (saved[index] !== core.words[TRACKED[index]!]) {
+    const half = 2 * TRACKED[index]!;
+    if (saved[2 * index] !== core.ints[half] || saved[2 * index + 1] !== core.ints[half + 1]) {
       saveContext(core, translation);
       forgetFast(translation);
       return;
@@ -62,7 +63,10 @@ export function invalidateContext(core: Core): void {
 }
 
 function saveContext(core: Core, translation: Translation): void {
-  for (let index = 0; index < TRACKED.length; index++) translation.saved[index] = core.words[TRACKED[index]!]!;
+  for (let index = 0; index < TRACKED.length; index++) {
+    translation.saved[2 * index] = core.ints[2 * TRACKED[index]!]!;
+    translation.saved[2 * index + 1] = core.ints[2 * TRACKED[index]! + 1]!;
+  }
   translation.contexts.fill(-1);
   translation.controls.fill(undefined);
 }
@@ -315,34 +319,37 @@ const VMID_SHIFT = 48n;
 export function invalidateTlb(core: Core, operation: string, value: bigint): void {
   const name = operation.replace(/NXS$/, '');
   const broadcast = /(IS|OS)$/.test(name) || (core.ints[2 * WORDS.hcr]! & (1 << 9)) !== 0;
-  const matches = scopeOf(core, name.replace(/(IS|OS)$/, ''), value);
-  for (const each of broadcast ? core.board.cores : [core]) dropEntries(each, matches);
+  const base = name.replace(/(IS|OS)$/, '');
+  const matches = scopeOf(core, base, value);
+  const page = BY_ADDRESS.has(base) ? Number(value & 0xf_ffff_ffffn) : undefined;
+  for (const each of broadcast ? core.board.cores : [core]) dropEntries(each, matches, page);
 }
 
-/** Which entries a TLBI operation, given without its shareability suffix, is for. */
+/** Operations by VA: dropEntries finds the entries of the block that holds it. */
+const BY_ADDRESS: ReadonlySet<string> = new Set(['VAE1', 'VALE1', 'VAAE1', 'VAALE1', 'VAE2', 'VALE2']);
+
+/** Which entries a TLBI operation, given without its shareability suffix, is for; for operations by VA, of those that dropEntries finds by it. */
 function scopeOf(core: Core, name: string, value: bigint): (entry: Entry) => boolean {
   const vmid = core.words[WORDS.vttbr]! >> VMID_SHIFT;
   // At EL2 with {E2H, TGE} = {1, 1} the EL1 operations are for EL2&0.
   const el1Regime = ((pstateOf(core) >> 2) & 3) === 2 && inHost(core) ? Regime.EL20 : Regime.EL10;
   const el2Regime = e2h(core) ? Regime.EL20 : Regime.EL2;
   const asid = Number(value >> 48n);
-  const page = Number(value & 0xf_ffff_ffffn);
   const el1 = (entry: Entry): boolean => entry.regime === el1Regime && (el1Regime === Regime.EL20 || entry.vttbr >> VMID_SHIFT === vmid);
-  const address = (entry: Entry): boolean => covers(entry.page, entry.blockShift, page);
   const tagged = (entry: Entry): boolean => entry.global || entry.asid === asid;
   switch (name) {
     case 'VMALLE1': return el1;
-    case 'VAE1': case 'VALE1': return (entry) => el1(entry) && address(entry) && tagged(entry);
-    case 'VAAE1': case 'VAALE1': return (entry) => el1(entry) && address(entry);
+    case 'VAE1': case 'VALE1': return (entry) => el1(entry) && tagged(entry);
+    case 'VAAE1': case 'VAALE1': return el1;
     case 'ASIDE1': return (entry) => el1(entry) && !entry.global && entry.asid === asid;
     case 'VMALLS12E1': return el1Regime === Regime.EL20 ? el1 : (entry) => entry.regime === Regime.EL10 && entry.vttbr >> VMID_SHIFT === vmid;
     case 'ALLE1': return (entry) => entry.regime === Regime.EL10;
     // Entries hold both stages together, so what came through the stage-2 entry goes.
-    case 'IPAS2E1': case 'IPAS2LE1': return (entry) => entry.stage2 && entry.vttbr >> VMID_SHIFT === vmid && covers(Math.floor(entry.ipa / 4096), entry.blockShift2, page);
+    case 'IPAS2E1': case 'IPAS2LE1': return (entry) => entry.stage2 && entry.vttbr >> VMID_SHIFT === vmid && covers(entry.ipa / 4096, entry.blockShift2, Number(value & 0xf_ffff_ffffn));
     case 'RIPAS2E1': case 'RIPAS2LE1': return (entry) => entry.stage2 && entry.vttbr >> VMID_SHIFT === vmid;
     case 'RVAE1': case 'RVALE1': case 'RVAAE1': case 'RVAALE1': return el1;
     case 'ALLE2': case 'RVAE2': case 'RVALE2': return (entry) => entry.regime === el2Regime;
-    case 'VAE2': case 'VALE2': return (entry) => entry.regime === el2Regime && address(entry) && (el2Regime === Regime.EL2 || tagged(entry));
+    case 'VAE2': case 'VALE2': return (entry) => entry.regime === el2Regime && (el2Regime === Regime.EL2 || tagged(entry));
     default: throw new RangeError(`no TLBI operation is called ${name}`);
   }
 }
