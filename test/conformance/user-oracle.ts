@@ -126,7 +126,7 @@ function unpredictable(row: Row, f: Readonly<MutableFields>): boolean {
   if (/^LDA?XP/.test(row.name) && f.t === f.u) return true;
   if (/^STL?X/.test(row.name) && (f.e === f.t || f.e === f.n || (/XP/.test(row.name) && f.e === f.u))) return true;
   if (/register\)|CASP/.test(row.name) && f.n === f.m && /^(LDR|STR)/.test(row.name)) return true;
-  return /^CASP/.test(row.name) && (f.e === 30 || f.t === 30);
+  return row.name.startsWith('CASP') && (f.e === 30 || f.t === 30);
 }
 
 /** A store-exclusive after its load-exclusive, with the same base and size; both start from a clear monitor. */

@@ -36,9 +36,10 @@ const reservedBitmask = (f: Fields): boolean => (f.s === 0 && f.N === 1) || bitm
 function isWideConstant(f: Fields): boolean {
   const width = f.s ? 64 : 32;
   const value = BigInt.asUintN(width, bitmaskImmediate(f.N, f.r, f.j) ?? 0n);
-  const oneHalfword = (candidate: bigint): boolean => [0n, 16n, 32n, 48n].some((distance) => (candidate & ~(0xffffn << distance)) === 0n);
   return oneHalfword(value) || oneHalfword(BigInt.asUintN(width, ~value));
 }
+
+const oneHalfword = (value: bigint): boolean => [0n, 16n, 32n, 48n].some((distance) => (value & ~(0xffffn << distance)) === 0n);
 
 const LOGICAL_IMMEDIATE: readonly Row[] = ([['AND', '00', 'and', false], ['ORR', '01', 'or', false], ['EOR', '10', 'exclusiveOr', false], ['ANDS', '11', 'and', true]] as const).map(([name, opc, operation, flags]) =>
   instruction(`${name} (immediate)`, `s ${opc} 100100 N rrrrrr jjjjjj nnnnn ddddd`, logicalImmediate(operation, flags), [
