@@ -77,10 +77,14 @@ const SPSR_MARKER = 1n;
 const spsrIsMarked = (value: bigint): boolean => (value & 0x1fn) === SPSR_MARKER;
 const needsMarker = (state: KvmState): boolean => state.mechanism === 'pv' || (state.mechanism === 'nv' && state.flavour === 'nvhe');
 
-/** The rows that the world switch moves: an nVHE hypervisor's CNTKCTL_EL1 is its guest's own register, which nothing traps, so the hardware keeps it. */
-const rowsOf = (state: KvmState): readonly ContextRow[] => (state.flavour === 'nvhe' ? NVHE_ROWS : CONTEXT);
-const NVHE_ROWS = CONTEXT.filter((row) => row.el1 !== 'CNTKCTL_EL1');
-const isShared = (state: KvmState, name: string): boolean => SHARED.has(name) || (name === 'CNTKCTL_EL1' && state.flavour === 'nvhe');
+/**
+ * The rows that the world switch moves. What nothing traps from virtual EL2 is L2's own in the hardware all along: CNTKCTL_EL1 for an
+ * nVHE hypervisor, and MDSCR_EL1 but under FEAT_NV2, where L1 reaches it in its page.
+ */
+const rowsOf = (state: KvmState): readonly ContextRow[] => CONTEXT.filter((row) => !isUntrapped(state, row.el1));
+const isUntrapped = (state: KvmState, name: string): boolean =>
+  (name === 'CNTKCTL_EL1' && state.flavour === 'nvhe') || (name === 'MDSCR_EL1' && state.mechanism !== 'nv2');
+const isShared = (state: KvmState, name: string): boolean => SHARED.has(name) || isUntrapped(state, name);
 
 const hardware = (core: Core, name: string): bigint => core.words[slot(name)]!;
 

@@ -26,8 +26,8 @@ const CPTR_RES1 = 0x33ffn & ~(1n << 10n);
 const CPTR_TCPAC = 1n << 31n;
 const CPTR_TFP = 1n << 10n;
 
-/** MDCR_EL2: L0 emulates the debug registers and has no PMU to give. TPM, TDA, TDOSA, TDRA. */
-const GUEST_MDCR = (1n << 6n) | (1n << 9n) | (1n << 10n) | (1n << 11n);
+/** MDCR_EL2: there is no PMU to give, and the OS lock is emulated. TPM, TDOSA, TDRA. The debug registers (TDA) are left to the guest: nothing of L0's is in them. */
+const GUEST_MDCR = (1n << 6n) | (1n << 10n) | (1n << 11n);
 
 /** CNTHCTL_EL2 with E2H=0, and FEAT_ECV's trap bits. */
 const Cnthctl = { EL1PCTEN: 1n << 0n, EL1PCEN: 1n << 1n, EL1TVT: 1n << 13n, EL1TVCT: 1n << 14n, EL1NVPCT: 1n << 15n, EL1NVVCT: 1n << 16n } as const;
@@ -62,7 +62,8 @@ function hardwareHcr(state: KvmState, board: Board): bigint {
   if (!state.hyp) return GUEST_HCR | (readVncr(board, state.index, 'HCR_EL2') & ~NOT_FROM_L1);
   const nvhe = state.flavour === 'nvhe';
   switch (state.mechanism) {
-    case 'nv2': return GUEST_HCR | Hcr.NV | Hcr.NV2 | Hcr.AT | Hcr.TTLB | (nvhe ? Hcr.NV1 : 0n);
+    // ACTLR_EL1 is memory there, so that nothing has to trap it.
+    case 'nv2': return (GUEST_HCR & ~Hcr.TACR) | Hcr.NV | Hcr.NV2 | Hcr.AT | Hcr.TTLB | (nvhe ? Hcr.NV1 : 0n);
     // Without the VNCR page L1's accesses to its guest's EL1 registers must trap one by one.
     case 'nv': return GUEST_HCR | Hcr.NV | Hcr.AT | Hcr.TTLB | (nvhe ? Hcr.NV1 | Hcr.TVM | Hcr.TRVM : 0n);
     case 'pv': return GUEST_HCR;
@@ -71,7 +72,8 @@ function hardwareHcr(state: KvmState, board: Board): bigint {
 
 function hardwareCptr(state: KvmState, board: Board): bigint {
   if (state.mechanism === 'none') return CPTR_RES1;
-  if (state.hyp) return state.flavour === 'nvhe' && state.mechanism !== 'pv' ? CPTR_RES1 | CPTR_TCPAC : CPTR_RES1;
+  // L2's CPACR_EL1 has no trap of FEAT_NV's own (Arm ARM D8.11, SRHQHT); under FEAT_NV2 it is memory.
+  if (state.hyp) return state.flavour === 'nvhe' && state.mechanism === 'nv' ? CPTR_RES1 | CPTR_TCPAC : CPTR_RES1;
   const virtual = readVirtual(state, board, 'CPTR_EL2');
   const trapsFp = state.flavour === 'vhe' ? (bits(virtual, 21, 20) & 1n) === 0n : bit(virtual, 10);
   return CPTR_RES1 | (virtual & CPTR_TCPAC) | (trapsFp ? CPTR_TFP : 0n);

@@ -6,6 +6,7 @@
  */
 
 import type { Board } from '../aarch64/board.ts';
+import { addressTranslate } from '../aarch64/memory-access.ts';
 import { type Core, Word } from '../aarch64/state.ts';
 import { registerByName, slot } from '../aarch64/sysregs.ts';
 import { trapTarget, trapsOf } from '../aarch64/traps.ts';
@@ -23,6 +24,22 @@ const LIVE = ['SCTLR_EL1', 'CNTKCTL_EL1', 'MDSCR_EL1', 'CPACR_EL1'];
 /** Whether L1 traps the access `name` ('SCTLR_EL1', 'TLBI VAE1IS') of the code below virtual EL2 that has just exited. */
 export function trappedByL1(state: KvmState, board: Board, name: string, direction: 'read' | 'write'): boolean {
   return trapTarget(asSeenByL1(state, board), trapsOf(name, direction)) === 2;
+}
+
+/** The registers of L1's own regime and of its guest's, which translations read. */
+const REGIMES = [
+  'SCTLR_EL2', 'TCR_EL2', 'TTBR0_EL2', 'TTBR1_EL2', 'MAIR_EL2', 'VTTBR_EL2', 'VTCR_EL2', 'SCTLR_EL1', 'TCR_EL1', 'TTBR0_EL1', 'TTBR1_EL1', 'MAIR_EL1', 'CONTEXTIDR_EL1',
+];
+
+/**
+ * PAR_EL1 after AT `operation` in virtual EL2: what the hardware would answer with L1 on it, walking L1's own tables. (KVM tries a
+ * real AT first and walks when a shadow lacks the entry; a walk is always right.) Linux: at.c.
+ */
+export function translateAsL1(state: KvmState, board: Board, operation: string, value: bigint): bigint {
+  const core = asSeenByL1(state, board);
+  for (const name of REGIMES) core.words[slot(name)] = readVirtual(state, board, name);
+  core.words[Word.PSTATE] = 0x3c9n;
+  return addressTranslate({ ...core, translation: undefined }, operation, value);
 }
 
 /** A core with L1's controls in place of L0's: a question, not a state. */

@@ -6,12 +6,11 @@ import { type Core, Power, setRegister, Word } from '../aarch64/state.ts';
 import { encodingName, registerByName, resetValue, sanitise, slot, type SystemRegister } from '../aarch64/sysregs.ts';
 import { CPU_INTERFACE, sgiTargets } from '../aarch64/cpu-interface.ts';
 import { hasFeature } from '../aarch64/registers/features.ts';
-import { addressTranslate } from '../aarch64/memory-access.ts';
 import { bits, hex } from '../bits.ts';
 import type { Out } from '../messages.ts';
 import { readVirtual, writeVirtual } from './context.ts';
 import { Hcr } from './controls.ts';
-import { asSeenByL1, trappedByL1 } from './emulate-nested.ts';
+import { asSeenByL1, translateAsL1, trappedByL1 } from './emulate-nested.ts';
 import { esrOf, getX, injectSync, setX, skipInstruction } from './handle-exit.ts';
 import { guestPc, takeToEl1, UNKNOWN_ESR } from './inject.ts';
 import { kvmAddress, type KvmState, type Step } from './state.ts';
@@ -68,11 +67,7 @@ export function emulateOperation(state: KvmState, board: Board, out: Out, encodi
     // Caches are not modelled: by set and way, there is nothing to do.
     case 'DC': case 'IC': return [];
     case 'AT': {
-      const core = board.cores[state.index]!;
-      if (!operation.operation.startsWith('S1E2')) return halt(state, board, out, operation.name);
-      // Virtual EL2's own regime is what the hardware translates at EL1 now.
-      const twin = operation.operation.replace('E2', 'E1');
-      setRegister(core, slot('PAR_EL1'), addressTranslate(core, twin, value));
+      setRegister(board.cores[state.index]!, slot('PAR_EL1'), translateAsL1(state, board, operation.operation, value));
       return [];
     }
   }
@@ -101,7 +96,7 @@ function timerAccess(state: KvmState, name: string, write: boolean, rt: number, 
 function sendSgi(state: KvmState, name: string, value: bigint, out: Out, board: Board): Step[] {
   const targets = sgiTargets(value, state.index, board.cores.length);
   out.event('kvm_vgic_sgi', { vcpu: state.index, intid: Number((value >> 24n) & 15n), targets });
-  out.send('gicd', { type: 'sgi', intid: Number((value >> 24n) & 15n), group: name === 'ICC_SGI0R_EL1' ? 0 : 1, targets });
+  out.send('gicd', { type: 'sgi', intid: Number((value >> 24n) & 15n), group: name === 'ICC_SGI1R_EL1' ? 1 : 0, targets });
   return [];
 }
 
