@@ -207,7 +207,7 @@ function initialActors(options: BootOptions): Record<string, unknown> {
     ...each((index) => [`vcpu:${index}`, initialVcpu(index)]),
     ...(l0 ? each((index) => [`kvm:${index}`, initialKvm(index, options.nested, options.l1 === 'vhe' ? 'vhe' : 'nvhe')]) : []),
     ...(l0 ? each((index) => [`vgic:${index}`, initialVgic(index)]) : []),
-    ...(l0 ? each((index) => [`timer:${index}`, initialTimer(index)]) : []),
+    ...(l0 ? each((index) => [`timer:${index}`, initialTimer(index, options.l1 === 'vhe' ? 'vhe' : 'nvhe')]) : []),
     ...each((index) => [`gicr:${index}`, initialRedistributor(index, index === vcpus - 1, l0 ? `vgic:${index}` : `vcpu:${index}`)]),
     ['gicd', initialDistributor(vcpus, SPIS)],
     ...(l0 ? [['mmu', initialMmu(vcpus, canonicalMap(options))] as [string, unknown]] : []),
