@@ -45,19 +45,23 @@ const mode = (core: Core): number => {
   return MODE_OF[((pstate >> 2) & 3) | ((pstate >> 20) & 4)]!;
 };
 
-/** The linear-memory offset of the address in `address32` by a fast array, or -1. */
-function look(fast: Fast, core: Core, low: number, high: number): number {
+/** The linear-memory offset of an address, in halves, by a fast array, or -1. */
+function look(fast: Fast, core: Core, low: number, high: number, aligned: boolean): number {
   const index = mode(core) * SETS + ((low >>> 12) & (SETS - 1));
-  if (fast.low[index] !== (low & ~0xfff) || fast.high[index] !== high) return -1;
+  if (fast.low[index] !== (low & ~0xfff) || fast.high[index] !== high || !(aligned || fast.loose[index] === 1)) return -1;
   return fast.page[index]! * PAGE_BYTES + (low & 0xfff);
 }
 
-function remember(fast: Fast, core: Core, low: number, high: number, linear: number): void {
+function remember(fast: Fast, core: Core, low: number, high: number, linear: number, loose: number): void {
   const index = mode(core) * SETS + ((low >>> 12) & (SETS - 1));
   fast.low[index] = low & ~0xfff;
   fast.high[index] = high;
   fast.page[index] = linear / PAGE_BYTES;
+  fast.loose[index] = loose;
 }
+
+/** Whether an access that is not aligned to its size may look in the fast arrays: within its page, without ordering. */
+const looseAccess = (low: number, bytes: number, access: Access): boolean => (low & 0xfff) + bytes <= PAGE_BYTES && access.acquire !== true && access.release !== true && access.exclusive !== true && access.atomic !== true;
 
 /** The instruction word at PC. Raises PC alignment faults, Instruction Aborts and, these passed, the Illegal Execution state exception (Arm ARM D1.3.5.3). */
 export function fetchInstruction(core: Core): number {
@@ -66,13 +70,13 @@ export function fetchInstruction(core: Core): number {
   if ((low & 3) !== 0) pcAlignmentFault(core);
   const { board } = core;
   const translation = core.translation as Translation | undefined;
-  let offset = translation === undefined || board.footprint !== undefined ? -1 : look(translation.fetch, core, low, high);
+  let offset = translation === undefined || board.footprint !== undefined ? -1 : look(translation.fetch, core, low, high, true);
   if (offset < 0) {
     const pc = core.words[Word.PC]!;
     const entry = resolve(core, pc, FETCH, true, PLAIN, 4);
     if (entry.linear < 0) abort(core, pc, FETCH, PLAIN, 4, Fsc.EXTERNAL);
     offset = entry.linear + (low & 0xfff);
-    remember(translationOf(core).fetch, core, low, high, entry.linear);
+    remember(translationOf(core).fetch, core, low, high, entry.linear, 0);
   }
   if ((core.ints[PSTATE]! & Pstate.IL) !== 0) illegalExecutionState(core);
   // Instructions are little-endian always.
@@ -84,8 +88,9 @@ export function loadMemory(core: Core, va: bigint, bytes: Bytes, access: Access)
   address64[0] = va;
   const low = address32[0]!;
   const translation = core.translation as Translation | undefined;
-  if ((low & (bytes - 1)) === 0 && translation !== undefined && core.board.footprint === undefined && access.unprivileged !== true && access.atomic !== true && access.alignment === undefined) {
-    const offset = look(translation.read, core, low, address32[1]!);
+  const aligned = (low & (bytes - 1)) === 0;
+  if (translation !== undefined && core.board.footprint === undefined && access.unprivileged !== true && access.atomic !== true && access.alignment === undefined && (aligned || looseAccess(low, bytes, access))) {
+    const offset = look(translation.read, core, low, address32[1]!, aligned);
     if (offset >= 0) return readLinear(core, offset, bytes);
   }
   return loadSlowly(core, va, bytes, access);
@@ -96,8 +101,9 @@ export function storeMemory(core: Core, va: bigint, bytes: Bytes, value: bigint,
   address64[0] = va;
   const low = address32[0]!;
   const translation = core.translation as Translation | undefined;
-  if ((low & (bytes - 1)) === 0 && translation !== undefined && core.board.footprint === undefined && access.unprivileged !== true && access.alignment === undefined && !othersMonitor(core)) {
-    const offset = look(translation.write, core, low, address32[1]!);
+  const aligned = (low & (bytes - 1)) === 0;
+  if (translation !== undefined && core.board.footprint === undefined && access.unprivileged !== true && access.alignment === undefined && (aligned || looseAccess(low, bytes, access)) && !othersMonitor(core)) {
+    const offset = look(translation.write, core, low, address32[1]!, aligned);
     if (offset >= 0) {
       writeLinear(core, offset, bytes, value);
       return;
@@ -213,8 +219,9 @@ function cache(core: Core, va: bigint, kind: Kind, entry: Entry, access: Access)
   if (board.footprint !== undefined || access.unprivileged === true || bigEndian(core)) return;
   address64[0] = va;
   const translation = translationOf(core);
-  if (kind === READ) remember(translation.read, core, address32[0]!, address32[1]!, entry.linear);
-  else if (!entry.rom && board.memory.holdsDescriptors[entry.linear / PAGE_BYTES] === 0) remember(translation.write, core, address32[0]!, address32[1]!, entry.linear);
+  const strict = entry.device || entry.device2 || (core.ints[sctlrIndex(core, (pstateOf(core) >> 2) & 3)]! & Sctlr.A) !== 0;
+  if (kind === READ) remember(translation.read, core, address32[0]!, address32[1]!, entry.linear, strict ? 0 : 1);
+  else if (!entry.rom && board.memory.holdsDescriptors[entry.linear / PAGE_BYTES] === 0) remember(translation.write, core, address32[0]!, address32[1]!, entry.linear, strict ? 0 : 1);
 }
 
 const inPage = (va: bigint): number => Number(va & 0xfffn);

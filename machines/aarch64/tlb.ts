@@ -54,6 +54,8 @@ export interface Fast {
   readonly high: Int32Array;
   /** Index of the page in linear memory. */
   readonly page: Int32Array;
+  /** 1 where unaligned accesses are fine: Normal memory, and SCTLR_ELx.A clear. */
+  readonly loose: Uint8Array;
 }
 
 export const SETS = 512;
@@ -83,7 +85,7 @@ export interface Translation {
 const ENTRIES_MAX = 16384;
 const CONTEXTS_MAX = 4096;
 
-const fast = (): Fast => ({ low: new Int32Array(MODES * SETS).fill(1), high: new Int32Array(MODES * SETS), page: new Int32Array(MODES * SETS) });
+const fast = (): Fast => ({ low: new Int32Array(MODES * SETS).fill(1), high: new Int32Array(MODES * SETS), page: new Int32Array(MODES * SETS), loose: new Uint8Array(MODES * SETS) });
 
 export function createTranslation(trackedWords: number): Translation {
   return {

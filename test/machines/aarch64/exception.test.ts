@@ -50,11 +50,12 @@ describe('the vector is the base of the target level plus an offset by origin an
   });
 });
 
+const pstateAfter = (core: Core): number => {
+  outcome(core, () => undefinedInstruction(core));
+  return core.ints[2 * Word.PSTATE]!;
+};
+
 describe('PSTATE on entry (Arm ARM D1.3.1.4, AArch64.TakeException)', () => {
-  const pstateAfter = (core: Core): number => {
-    outcome(core, () => undefinedInstruction(core));
-    return core.ints[2 * Word.PSTATE]!;
-  };
   const masks = Pstate.D | Pstate.A | Pstate.I | Pstate.F;
 
   test('DAIF are set and SP_ELx is selected', () => expect(pstateAfter(at(0)) & (masks | 0x1f)).toBe(masks | 5));
@@ -290,13 +291,14 @@ describe('virtual interrupts are taken at EL0 and EL1 to EL1', () => {
   });
 });
 
+const eret = (core: Core, spsr: number, elr = 0x4000_2000n): string => {
+  const el = Math.max(1, elOf(core));
+  set(core, `SPSR_EL${el}`, BigInt(spsr >>> 0));
+  set(core, `ELR_EL${el}`, elr);
+  return outcome(core, () => exceptionReturn(core));
+};
+
 describe('ERET', () => {
-  const eret = (core: Core, spsr: number, elr = 0x4000_2000n): string => {
-    const el = Math.max(1, elOf(core));
-    set(core, `SPSR_EL${el}`, BigInt(spsr >>> 0));
-    set(core, `ELR_EL${el}`, elr);
-    return outcome(core, () => exceptionReturn(core));
-  };
 
   test.each([
     ['EL2h to EL2h', 2, 9, 0n], ['EL2h to EL2t', 2, 8, 0n], ['EL2 to EL1h', 2, 5, 0n], ['EL2 to EL1t', 2, 4, 0n], ['EL2 to EL0', 2, 0, 0n], ['EL1 to EL1t', 1, 4, 0n], ['EL1 to EL0', 1, 0, 0n],

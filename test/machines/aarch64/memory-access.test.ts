@@ -64,7 +64,11 @@ describe('alignment', () => {
     ['a load-acquire may not (no FEAT_LSE2)', 'acquire', 0n, 'EL1 ec=25 iss=21'], ['an exclusive may not', 'exclusive', 0n, 'EL1 ec=25 iss=21'],
   ] as const)('%s', (_name, kind, sctlr, expected) => {
     const { core } = mapped({ sctlr });
-    expect(outcome(core, () => loadMemory(core, VA + 4n, 8, access[kind]!))).toBe(expected);
+    loadMemory(core, VA, 8, {});
+    for (let round = 0; round < 2; round++) {
+      setPstate(core, 1);
+      expect(outcome(core, () => loadMemory(core, VA + 4n, 8, access[kind]!))).toBe(expected);
+    }
   });
   test('a store-release reports WnR', () => {
     const { core } = mapped();
@@ -121,9 +125,11 @@ describe('big-endian data', () => {
   });
 });
 
+const load = (core: Core, at = 0n, bytes: Bytes = 8): bigint => loadExclusive(core, VA + at, bytes, { exclusive: true });
+
+const store = (core: Core, at = 0n, bytes: Bytes = 8): boolean => storeExclusive(core, VA + at, bytes, 5n, { exclusive: true });
+
 describe('exclusive monitors', () => {
-  const load = (core: Core, at = 0n, bytes: Bytes = 8): bigint => loadExclusive(core, VA + at, bytes, { exclusive: true });
-  const store = (core: Core, at = 0n, bytes: Bytes = 8): boolean => storeExclusive(core, VA + at, bytes, 5n, { exclusive: true });
 
   test('a store-exclusive after its load-exclusive stores, once', () => {
     const { core, memory } = mapped();
@@ -267,6 +273,18 @@ describe('DC ZVA and cache maintenance', () => {
   });
 });
 
+/** Stage 2 on, with the stage-1 tables mapped and the pages not. */
+function staged(el: 1 | 2): { core: Core; memory: Memory } {
+  const { core, memory } = mapped();
+  const second = tablesAt(memory, RAM + 0x20_0000, 12, 40, 1);
+  for (let page = 0; page < 16; page++) map(second, ROOT + page * 4096, ROOT + page * 4096, S2_ALL);
+  set(core, 'HCR_EL2', (1n << 31n) | 1n);
+  set(core, 'VTCR_EL2', 24n | (1n << 6n) | (2n << 16n));
+  set(core, 'VTTBR_EL2', BigInt(second.root));
+  setPstate(core, el);
+  return { core, memory };
+}
+
 describe('AT (PAR_EL1)', () => {
   test('a translation gives PA, attributes and shareability', () => {
     const { core } = mapped();
@@ -291,17 +309,6 @@ describe('AT (PAR_EL1)', () => {
     expect(addressTranslate(core, 'S1E1RP', VA + 0x1000n)).toBe(0x800n | (0xfn << 1n) | 1n);
   });
 
-  /** Stage 2 on, with the stage-1 tables mapped and the pages not. */
-  function staged(el: 1 | 2): { core: Core; memory: Memory } {
-    const { core, memory } = mapped();
-    const second = tablesAt(memory, RAM + 0x20_0000, 12, 40, 1);
-    for (let page = 0; page < 16; page++) map(second, ROOT + page * 4096, ROOT + page * 4096, S2_ALL);
-    set(core, 'HCR_EL2', (1n << 31n) | 1n);
-    set(core, 'VTCR_EL2', 24n | (1n << 6n) | (2n << 16n));
-    set(core, 'VTTBR_EL2', BigInt(second.root));
-    setPstate(core, el);
-    return { core, memory };
-  }
   test('S1E1R stops at the IPA, S12E1R reports stage 2\'s fault with S', () => {
     const { core } = staged(2);
     expect(addressTranslate(core, 'S1E1R', VA) & 0xffff_ffff_f001n).toBe(BigInt(RAM));

@@ -164,37 +164,39 @@ function cached(core: Core): readonly string[] {
   return translation === undefined ? [] : [...translation.entries.values()].map((entry) => `${entry.regime}:${entry.page.toString(16)}:${entry.global ? 'g' : entry.asid}:${entry.vttbr >> 48n}`).sort();
 }
 
-describe('TLBI scopes', () => {
-  /** Both cores cache: page 0 (global), page 1 (ASID 1) and page 1 (ASID 2) under VMID 5, page 2 under VMID 6, and page 0x40000 of EL2. */
-  function filled(): Bare {
-    const bare = arena();
-    for (const core of bare.cores) {
-      const hcr = (1n << 31n) | 1n;
-      set(core, 'HCR_EL2', hcr);
-      const access = (root: number, asid: bigint, vmid: bigint, va: bigint): void => {
-        set(core, 'TTBR0_EL1', BigInt(root) | (asid << 48n));
-        set(core, 'VTTBR_EL2', BigInt(SECONDS[0]) | (vmid << 48n));
-        invalidateContext(core);
-        loadMemory(core, va, 8, {});
-      };
-      access(ROOTS[0], 1n, 5n, 0x0n);
-      access(ROOTS[0], 1n, 5n, 0x1000n);
-      access(ROOTS[1], 2n, 5n, 0x1000n);
-      access(ROOTS[0], 1n, 6n, 0x2000n);
-      setPstate(core, 2);
-      loadMemory(core, BigInt(RAM), 8, {});
-      set(core, 'VTTBR_EL2', BigInt(SECONDS[0]) | (5n << 48n));
+/** Both cores cache: page 0 (global), page 1 (ASID 1) and page 1 (ASID 2) under VMID 5, page 2 under VMID 6, and page 0x40000 of EL2. */
+function filled(): Bare {
+  const bare = arena();
+  for (const core of bare.cores) {
+    const hcr = (1n << 31n) | 1n;
+    set(core, 'HCR_EL2', hcr);
+    const access = (root: number, asid: bigint, vmid: bigint, va: bigint): void => {
+      set(core, 'TTBR0_EL1', BigInt(root) | (asid << 48n));
+      set(core, 'VTTBR_EL2', BigInt(SECONDS[0]) | (vmid << 48n));
       invalidateContext(core);
-      setPstate(core, 1);
-    }
-    return bare;
+      loadMemory(core, va, 8, {});
+    };
+    access(ROOTS[0], 1n, 5n, 0x0n);
+    access(ROOTS[0], 1n, 5n, 0x1000n);
+    access(ROOTS[1], 2n, 5n, 0x1000n);
+    access(ROOTS[0], 1n, 6n, 0x2000n);
+    setPstate(core, 2);
+    loadMemory(core, BigInt(RAM), 8, {});
+    set(core, 'VTTBR_EL2', BigInt(SECONDS[0]) | (5n << 48n));
+    invalidateContext(core);
+    setPstate(core, 1);
   }
+  return bare;
+}
+
+const asid = (value: bigint): bigint => value << 48n;
+
+describe('TLBI scopes', () => {
   const A = '0:0:g:5';
   const B1 = '0:1:1:5';
   const B2 = '0:1:2:5';
   const C = '0:2:g:6';
   const E = '1:40000:g:6';
-  const asid = (value: bigint): bigint => value << 48n;
 
   test('the cores start with five each', () => expect(cached(filled().core)).toEqual([A, B1, B2, C, E]));
   test.each([

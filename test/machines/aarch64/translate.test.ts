@@ -266,12 +266,13 @@ describe('stage-1 permissions, EL1 and EL0 (Arm ARM Tables D8-62 to D8-65)', () 
   });
 });
 
+const nv1 = (leaf: bigint, table = 0n): World => {
+  const world = stage1(12, { hcr: Hcr.NV | Hcr.NV1, pstate: Pstate.PAN });
+  map(world.tables, Number(VA), PAGE, NORMAL | leaf, 3, table);
+  return world;
+};
+
 describe('{NV, NV1} = {1, 1}: EL1 has the page-table format of EL2 (Arm ARM D8.11.2)', () => {
-  const nv1 = (leaf: bigint, table = 0n): World => {
-    const world = stage1(12, { hcr: Hcr.NV | Hcr.NV1, pstate: Pstate.PAN });
-    map(world.tables, Number(VA), PAGE, NORMAL | leaf, 3, table);
-    return world;
-  };
   test.each([
     ['bit 54 is PXN', S1.UXN, 0n, 'rw-'], ['bit 53 is RES0', S1.PXN, 0n, 'rwx'], ['AP[1] counts as 0, so that EL1 executes', S1.USER, 0n, 'rwx'],
     ['bit 60 of a table is PXNTable', 0n, S1.UXN_TABLE, 'rw-'], ['bit 59 of a table is RES0', 0n, S1.PXN_TABLE, 'rwx'], ['APTable[1] still counts', 0n, S1.READ_ONLY_TABLE, 'r-x'],
@@ -288,21 +289,26 @@ describe('{NV, NV1} = {1, 1}: EL1 has the page-table format of EL2 (Arm ARM D8.1
   });
 });
 
+function el2(hcr: bigint, tcr: bigint, leaf: bigint): Core {
+  const { core, memory } = bareCore();
+  set(core, 'HCR_EL2', Hcr.RW | hcr);
+  set(core, 'TCR_EL2', tcr);
+  set(core, 'MAIR_EL2', MAIR);
+  set(core, 'TTBR0_EL2', BigInt(ROOT));
+  set(core, 'TTBR1_EL2', BigInt(ROOT));
+  set(core, 'SCTLR_EL2', 1n);
+  setPstate(core, 2);
+  map(tablesAt(memory, ROOT), Number(VA), PAGE, NORMAL | leaf);
+  return core;
+}
+
+const ldtr = (core: Core): string => outcome(core, () => loadMemory(core, VA, 8, { unprivileged: true }));
+
+const nvhe = (leaf: bigint): Core => el2(0n, 16n | (5n << 16n), leaf);
+
+const vhe = (leaf: bigint, more = 0n): Core => el2(Hcr.E2H | more, 16n | (16n << 16n) | (2n << 30n) | (5n << 32n), leaf);
+
 describe('the EL2 regimes', () => {
-  function el2(hcr: bigint, tcr: bigint, leaf: bigint): Core {
-    const { core, memory } = bareCore();
-    set(core, 'HCR_EL2', Hcr.RW | hcr);
-    set(core, 'TCR_EL2', tcr);
-    set(core, 'MAIR_EL2', MAIR);
-    set(core, 'TTBR0_EL2', BigInt(ROOT));
-    set(core, 'TTBR1_EL2', BigInt(ROOT));
-    set(core, 'SCTLR_EL2', 1n);
-    setPstate(core, 2);
-    map(tablesAt(memory, ROOT), Number(VA), PAGE, NORMAL | leaf);
-    return core;
-  }
-  const nvhe = (leaf: bigint): Core => el2(0n, 16n | (5n << 16n), leaf);
-  const vhe = (leaf: bigint, more = 0n): Core => el2(Hcr.E2H | more, 16n | (16n << 16n) | (2n << 30n) | (5n << 32n), leaf);
 
   test.each([['AP[1] is not looked at', S1.USER, 'rwx'], ['XN is bit 54', S1.UXN, 'rw-'], ['bit 53 is RES0', S1.PXN, 'rwx'], ['AP[2]', S1.READ_ONLY, 'r-x']] as const)('EL2: %s', (_name, leaf, expected) => {
     expect(rights(nvhe(leaf), VA, true, false, Regime.EL2)).toBe(expected);
@@ -331,7 +337,6 @@ describe('the EL2 regimes', () => {
     expect(load(core, BigInt(PAGE))).toBe('done');
   });
   test('LDTR at EL2 is unprivileged only for {E2H, TGE} = {1, 1}', () => {
-    const ldtr = (core: Core): string => outcome(core, () => loadMemory(core, VA, 8, { unprivileged: true }));
     expect(ldtr(vhe(0n))).toBe('done');
     expect(ldtr(vhe(0n, Hcr.TGE))).toBe('EL2 ec=25 iss=f');
   });
@@ -404,17 +409,18 @@ describe('stage 2: faults go to EL2, HPFAR_EL2 has the page', () => {
   });
 });
 
+/** Stage 1 with its tables identity-mapped by stage 2; VA goes to IPA. */
+function both(leaf1: bigint, leaf2: bigint | undefined, hcr = 0n): World & { readonly second: Tables } {
+  const world = stage1(12, { hcr: Hcr.VM | hcr });
+  const { tables: second } = stage2Tables(world.core, world.memory);
+  map(second, RAM, RAM, S2_ALL, 2);
+  map(second, RAM + 0x20_0000, RAM + 0x20_0000, S2_ALL, 2);
+  map(world.tables, Number(VA), IPA, NORMAL | leaf1);
+  if (leaf2 !== undefined) map(second, IPA, PAGE, S2.AF | leaf2);
+  return { ...world, second };
+}
+
 describe('both stages', () => {
-  /** Stage 1 with its tables identity-mapped by stage 2; VA goes to IPA. */
-  function both(leaf1: bigint, leaf2: bigint | undefined, hcr = 0n): World & { readonly second: Tables } {
-    const world = stage1(12, { hcr: Hcr.VM | hcr });
-    const { tables: second } = stage2Tables(world.core, world.memory);
-    map(second, RAM, RAM, S2_ALL, 2);
-    map(second, RAM + 0x20_0000, RAM + 0x20_0000, S2_ALL, 2);
-    map(world.tables, Number(VA), IPA, NORMAL | leaf1);
-    if (leaf2 !== undefined) map(second, IPA, PAGE, S2.AF | leaf2);
-    return { ...world, second };
-  }
   test('VA to IPA to PA', () => {
     const { core, memory } = both(0n, S2_ALL);
     writeWord(memory, PAGE + 0x10, 99n);
@@ -465,13 +471,14 @@ describe('both stages', () => {
   });
 });
 
+const kvm = (stage2Map: Parameters<typeof bareCore>[0] & object): Core => {
+  const { core } = bareCore({ el2: 'kvm', ...stage2Map });
+  set(core, 'HCR_EL2', Hcr.RW | Hcr.VM);
+  set(core, 'VTTBR_EL2', 0x42n << 48n);
+  return core;
+};
+
 describe('where L0 owns EL2, stage 2 is its map', () => {
-  const kvm = (stage2Map: Parameters<typeof bareCore>[0] & object): Core => {
-    const { core } = bareCore({ el2: 'kvm', ...stage2Map });
-    set(core, 'HCR_EL2', Hcr.RW | Hcr.VM);
-    set(core, 'VTTBR_EL2', 0x42n << 48n);
-    return core;
-  };
   test('it is asked by VTTBR_EL2 and IPA', () => {
     const asked: [bigint, number][] = [];
     const core = kvm({ stage2: (vttbr, ipa) => { asked.push([vttbr, ipa]); return { ok: true, pa: PAGE, bytes: 4096, read: true, write: true, execute: true, level: 3 }; } });

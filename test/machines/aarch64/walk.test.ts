@@ -45,22 +45,23 @@ describe('blocks', () => {
   });
 });
 
+const walkLeaf = (leaf: bigint, access?: 'read' | 'write' | 'execute', more: Partial<Stage2Controls> = {}) => {
+  const { memory } = bareCore();
+  map(tablesAt(memory, ROOT, 12, 40, 1), 0x5000, RAM, leaf);
+  return walkStage2(memory, controls(40, 12, 1, more), 0x5678, access);
+};
+
 describe('leaf descriptors', () => {
-  const walk = (leaf: bigint, access?: 'read' | 'write' | 'execute', more: Partial<Stage2Controls> = {}) => {
-    const { memory } = bareCore();
-    map(tablesAt(memory, ROOT, 12, 40, 1), 0x5000, RAM, leaf);
-    return walkStage2(memory, controls(40, 12, 1, more), 0x5678, access);
-  };
   test.each([
     ['nothing', 0n, [false, false, true]], ['S2AP 01', S2.READ, [true, false, true]], ['S2AP 10', S2.WRITE, [false, true, true]], ['S2AP 11', S2.READ | S2.WRITE, [true, true, true]],
     ['XN', S2.READ | S2.XN, [true, false, false]], ['bit 53, which is RES0 without FEAT_XNX', S2.READ | (1n << 53n), [true, false, true]],
-  ] as const)('%s', (_name, leaf, [read, write, execute]) => expect(walk(S2.AF | leaf)).toMatchObject({ read, write, execute }));
+  ] as const)('%s', (_name, leaf, [read, write, execute]) => expect(walkLeaf(S2.AF | leaf)).toMatchObject({ read, write, execute }));
   test('an access that the descriptor denies is a Permission fault of its level', () => {
-    expect(walk(S2.AF | S2.READ, 'write')).toMatchObject({ ok: false, fsc: 0xf, level: 3, onWalk: false, ipa: 0x5678 });
-    expect(walk(S2.AF | S2.READ, 'read')).toMatchObject({ ok: true });
+    expect(walkLeaf(S2.AF | S2.READ, 'write')).toMatchObject({ ok: false, fsc: 0xf, level: 3, onWalk: false, ipa: 0x5678 });
+    expect(walkLeaf(S2.AF | S2.READ, 'read')).toMatchObject({ ok: true });
   });
   test.each([[0, false, true], [3, false, true], [4, false, false], [5, false, false], [15, false, false], [3, true, true], [6, true, false], [7, true, false], [5, true, false]] as const)('MemAttr %i with FWB = %s is Device: %s', (memAttr, fwb, device) => {
-    expect(walk(S2.AF | S2.READ | (BigInt(memAttr) << 2n), 'read', { fwb })).toMatchObject({ device, memAttr });
+    expect(walkLeaf(S2.AF | S2.READ | (BigInt(memAttr) << 2n), 'read', { fwb })).toMatchObject({ device, memAttr });
   });
 });
 
