@@ -2,7 +2,8 @@
 
 import { encodeBitmask, bitmaskImmediate } from './instructions/bitmask.ts';
 import { signed } from './instructions/common.ts';
-import { operationNamed, operationOf } from './instructions/operations.ts';
+import { takesRegister } from './instructions/system.ts';
+import { OPERATIONS, operationByEncoding } from './registers/operations.ts';
 import type { Fields, Letter } from './row.ts';
 import type { Draft } from './syntax.ts';
 import { encodingName, packEncoding, registerByName, unpackEncoding } from './sysregs.ts';
@@ -268,13 +269,13 @@ const nameInCase = (text: string): string => text.toUpperCase().replace(/^(.*)(S
 const systemOperation: Symbol = {
   pattern: '(?:at|dc|ic|tlbi) [a-z0-9]+(?:, x(?:[0-9]+|zr))?',
   print(f) {
-    const operation = operationOf(0x4000 + f.i)!;
-    return operation.name.toLowerCase() + (operation.register ? `, ${registerName(true, f.t, false)}` : '');
+    const operation = operationByEncoding(0x4000 + f.i)!;
+    return operation.name.toLowerCase() + (takesRegister(operation.name) ? `, ${registerName(true, f.t, false)}` : '');
   },
   parse(text, draft) {
     const [name, target] = text.split(', ') as [string, string?];
-    const operation = operationNamed(name);
-    if (operation === undefined || operation.register !== (target !== undefined)) return false;
+    const operation = OPERATIONS.find((candidate) => candidate.name.toLowerCase() === name);
+    if (operation === undefined || takesRegister(operation.name) !== (target !== undefined)) return false;
     const parsed = target === undefined ? 31 : parseRegister(target, false)?.register;
     return parsed !== undefined && draft.put('i', operation.encoding - 0x4000) && draft.put('t', parsed);
   },

@@ -2,8 +2,8 @@
 
 import type { AtomicOperation } from '../builder.ts';
 import type { Decoded } from '../decode.ts';
-import { operationNamed } from '../instructions/operations.ts';
 import { ZERO_BYTES, type Bytes } from '../memory-access.ts';
+import { packEncoding } from '../registers/row.ts';
 import type { Core } from '../state.ts';
 import { ReferenceEngine } from './reference.ts';
 
@@ -21,7 +21,7 @@ export function probe(core: Core, decoded: Decoded): readonly ProbedAccess[] {
   return engine.accesses;
 }
 
-const DC_ZVA = operationNamed('DC ZVA')!.encoding;
+const DC_ZVA = packEncoding(1, 3, 7, 4, 1);
 
 class ProbeEngine extends ReferenceEngine {
   readonly accesses: ProbedAccess[] = [];

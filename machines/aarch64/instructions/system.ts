@@ -3,16 +3,19 @@
 import type { Exception } from '../builder.ts';
 import { alias, instruction, type Fields, type Form, type Row } from '../row.ts';
 import { nothing } from './common.ts';
-import { operationOf } from './operations.ts';
+import { operationByEncoding } from '../registers/operations.ts';
 
 const register = { stop: 'system-register' } as const;
 const barrier = { stop: 'barrier' } as const;
 
 /** SYS has a name for this operation; one without a register is named with XZR only. */
 function namedOperation(f: Fields): boolean {
-  const operation = operationOf(0x4000 + f.i);
-  return operation !== undefined && (operation.register || f.t === 31);
+  const operation = operationByEncoding(0x4000 + f.i);
+  return operation !== undefined && (takesRegister(operation.name) || f.t === 31);
 }
+
+/** Whether the manual writes a system instruction with a register: those for all entries have none. */
+export const takesRegister = (name: string): boolean => !/^(?:TLBI V?MALL|TLBI ALL|IC IALLU)/.test(name);
 
 const REGISTERS: readonly Row[] = [
   instruction('MSR (register)', '1101010100 0 1 iiiiiiiiiiiiiii ttttt', (b, f) => b.writeSystemRegister(0x8000 + f.i, b.x(f.t), f.t), 'msr <system register>, <Xt>', register),
