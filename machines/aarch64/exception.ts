@@ -202,13 +202,12 @@ export function waitForInterrupt(core: Core): void {
   core.end = { type: 'wait' };
 }
 
-/** WFE: done at once when the event register is set, which it clears, or an interrupt pends; else as WFI, by nTWE and TWE. */
+/** WFE: done at once when the event register is set, which it clears; else as WFI, by nTWE and TWE. Only an interrupt that is not masked wakes it, and that is taken before it. */
 export function waitForEvent(core: Core): void {
   if (core.ints[2 * Word.EVENT]! !== 0) {
     core.ints[2 * Word.EVENT] = 0;
     return;
   }
-  if (interruptPending(core)) return;
   trapWait(core, true);
   core.words[Word.POWER] = BigInt(Power.WFE);
   core.end = { type: 'wait' };

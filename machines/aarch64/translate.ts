@@ -203,7 +203,7 @@ export function translate(core: Core, va: bigint, kind: Kind, regime: number, pr
     permissions2: final === undefined ? 7 : (final.read ? 1 : 0) | (final.write ? 2 : 0) | (final.execute ? 4 : 0),
     level2: final?.level ?? 0, blockShift2: final === undefined ? 12 : Math.log2(final.bytes), device2: final?.device === true,
     attributes: final === undefined ? first.attributes : combineAttributes(first.attributes, final, (hcrHigh(core) & HcrHigh.FWB) !== 0),
-    shareability: final === undefined ? first.shareability : Math.max(first.shareability & 2, final.shareability & 2) | (first.shareability === 2 || final.shareability === 2 ? 0 : first.shareability & final.shareability & 1),
+    shareability: final === undefined ? first.shareability : combineShareability(first.shareability, final.shareability),
     descriptors: final === undefined ? first.descriptors : [...first.descriptors, ...final.descriptors],
   };
   if (cacheable) insertEntry(board, translation, entry);
@@ -282,6 +282,12 @@ function combineNibble(first: number, second: number): number {
   if (first === 4 || second === 1) return 4;
   const writeThrough = (first & 4) === 0 || second === 2;
   return writeThrough ? first & ~4 : first;
+}
+
+/** Outer Shareable (2) if either stage says so, else Inner (3) if either does. */
+function combineShareability(first: number, second: number): number {
+  if (first === 2 || second === 2) return 2;
+  return first === 3 || second === 3 ? 3 : 0;
 }
 
 /** The current ASID of a regime: that of TTBR1 when TCR_ELx.A1, eight bits unless TCR_ELx.AS. */

@@ -402,6 +402,15 @@ describe('WFI and WFE (AArch64.CheckForWFxTrap)', () => {
     waitForInterrupt(core);
     expect(core.end).toBeUndefined();
   });
+  test('WFE waits, or traps, though a masked interrupt pends', () => {
+    const core = at(1, 0n, Pstate.I);
+    pend(core, 1);
+    waitForEvent(core);
+    expect(core.end).toEqual({ type: 'wait' });
+    set(core, 'HCR_EL2', Hcr.RW | Hcr.TWE);
+    core.end = undefined;
+    expect(outcome(core, () => waitForEvent(core))).toBe('EL2 ec=01 iss=1e00001');
+  });
   test('WFE with the event register set clears it and goes on', () => {
     const core = at(1, Hcr.TWE);
     core.words[Word.EVENT] = 1n;

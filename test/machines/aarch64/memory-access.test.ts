@@ -323,6 +323,16 @@ describe('AT (PAR_EL1)', () => {
     expect(outcome(low.core, () => addressTranslate(low.core, 'S1E1R', VA))).toBe('EL2 ec=24 iss=1c6');
     expect(get(low.core, 'HPFAR_EL2')).toBe(0x70_0000n);
   });
+  // Arm ARM D8.6.4 and D8.6.5: the weaker cacheability, the stronger shareability. Stage 1 is write-back, Inner Shareable.
+  test.each([
+    ['write-back, Non-shareable', 0xfn, 0n, 0xffn, 3n], ['write-back, Outer Shareable', 0xfn, 2n, 0xffn, 2n], ['Non-cacheable: always Outer Shareable', 5n, 0n, 0x44n, 2n],
+    ['Write-Through', 0xan, 3n, 0xbbn, 3n], ['Device-nGnRE', 1n, 0n, 0x04n, 2n],
+  ] as const)('S12E1R combines stage 1 with stage 2 that is %s', (_name, memAttr, shareability, attributes, expected) => {
+    const { core, memory } = staged(2);
+    map({ ...tablesAt(memory, RAM + 0x20_0000, 12, 40, 1), next: RAM + 0x20_8000 }, RAM, RAM, (S2_ALL & ~(0xfn << 2n)) | (memAttr << 2n) | (shareability << 8n));
+    const par = addressTranslate(core, 'S12E1R', VA);
+    expect([par & 1n, par >> 56n, (par >> 7n) & 3n]).toEqual([0n, attributes, expected]);
+  });
   test('S1E2R goes by the EL2 regime', () => {
     const { core } = bareCore();
     expect(addressTranslate(core, 'S1E2R', 0x4000_1234n) & 0xffff_ffff_f001n).toBe(0x4000_1000n);
