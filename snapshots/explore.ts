@@ -32,9 +32,11 @@ export interface Counts {
 }
 
 export interface Violation<Choice> extends Broken {
-  /** As first found. */
+  /** The choices asked for when it was first found. */
   readonly found: readonly Choice[];
-  /** Minimised: replays from the origin to the same broken property. */
+  /** Minimised, as asked for: followPath leads from the origin to the same broken property. */
+  readonly asked: readonly Choice[];
+  /** The same as the frames name them: to be taken by a history, so that the violation becomes a recording. */
   readonly choices: readonly Choice[];
   /** How many of `choices` are not the default. */
   readonly deviations: number;
@@ -183,7 +185,7 @@ function report<World, Choice, Event>(search: Search<World, Choice, Event>, brok
   const found = [...path];
   const deadline = search.options.deadline;
   const told = minimise(search.system, search.start, found, search.claims, deadline ? { deadline } : {});
-  search.violations.push({ property: broken.property, message: told.broken!.message, found, choices: told.choices, deviations: told.deviations });
+  search.violations.push({ property: broken.property, message: told.broken!.message, found, asked: told.asked, choices: told.choices, deviations: told.deviations });
 }
 
 /** Numbers from 0 to below `limit`, from a seed: SplitMix32. */

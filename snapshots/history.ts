@@ -217,10 +217,11 @@ function run<World, Choice, Event>(history: History<World, Choice, Event>, move:
     : { world: system.patch!(world, move.patch), frame: { choice: undefined as unknown as Choice, timeNs: timeBefore(history, history.cursor), insns: 0, events: [] } };
   history.world = step.world;
   if (isNew) {
-    line.append(move, frameSum(step.frame));
+    // What the frame says was done, not what was asked: a search asks for more general choices than a log may hold.
+    line.append(move.type === 'choice' ? { type: 'choice', choice: step.frame.choice } : move, frameSum(step.frame));
     count(history.sincePrint, step.frame.insns);
   }
-  noteFrame(timeline, history.cursor, step.frame, move.type === 'choice' ? system.vcpuOf?.(move.choice) : undefined, system.landmarks);
+  noteFrame(timeline, history.cursor, step.frame, move.type === 'choice' ? system.vcpuOf?.(step.frame.choice) : undefined, system.landmarks);
   history.cursor++;
   count(history.sinceKept, step.frame.insns);
   // Last, so that a disk that is full leaves the cursor and the line agreeing.

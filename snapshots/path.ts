@@ -8,9 +8,11 @@ import type { System } from './system.ts';
 export const choiceKey = (choice: unknown): string => String.fromCharCode(...encode(choice));
 
 export interface Told<World, Choice> {
-  /** The choices taken, up to and with the one that broke a claim. */
+  /** The choices asked for, up to and with the one that broke a claim. */
+  readonly asked: readonly Choice[];
+  /** The same as the frames name them: what a recording holds, and what replays without the search's stop rules. */
   readonly choices: readonly Choice[];
-  /** How many of them were not the default. */
+  /** How many of them were not the default: what `next` says, or the first of `choices` where a search does not offer that. */
   readonly deviations: number;
   readonly broken: Broken | undefined;
   readonly world: World;
@@ -55,7 +57,7 @@ export function minimise<World, Choice, Event>(
     improved = false;
     for (let size = Math.max(1, best.choices.length >> 1); size >= 1; size >>= 1) {
       for (let from = 0; from < best.choices.length && !isOver();) {
-        const path = best.choices;
+        const path = best.asked;
         // Without the stretch; and with nothing after it but defaults.
         if (attempt([...path.slice(0, from), ...path.slice(from + size)]) || (size === 1 && attempt(path.slice(0, from)))) improved = true;
         else from += size;
@@ -70,29 +72,40 @@ function tell<World, Choice, Event>(
   system: System<World, Choice, Event>, origin: World, choices: readonly Choice[], claims: Claims<World, Choice, Event>, mode: 'strict' | 'lenient', lengthMax: number,
 ): Told<World, Choice> {
   let world = origin;
+  const asked: Choice[] = [];
   const taken: Choice[] = [];
   let deviations = 0;
-  const told = (broken: Broken | undefined): Told<World, Choice> => ({ choices: taken, deviations, broken, world });
+  const told = (broken: Broken | undefined): Told<World, Choice> => ({ asked, choices: taken, deviations, broken, world });
   const take = (choice: Choice, isDefault: boolean): Broken | undefined => {
     const step = system.step(world, choice);
     world = step.world;
-    taken.push(choice);
+    asked.push(choice);
+    taken.push(step.frame.choice);
     if (!isDefault) deviations++;
     return brokenBy(claims, world, step.frame);
   };
   for (const [index, choice] of choices.entries()) {
     const key = choiceKey(choice);
-    if (!system.choices(world).some((candidate) => choiceKey(candidate) === key)) {
+    const offered = system.choices(world);
+    if (!offered.some((candidate) => choiceKey(candidate) === key)) {
       if (mode === 'lenient') continue;
       throw new RangeError(`choice ${index}, ${system.describeChoice(choice)}, cannot be made there`);
     }
-    const usual = system.next(world);
-    const broken = take(choice, usual !== undefined && choiceKey(usual) === key);
+    const broken = take(choice, choiceKey(usualAmong(system, world, offered)) === key);
     if (broken) return told(broken);
   }
-  for (let usual = mode === 'lenient' ? system.next(world) : undefined; usual !== undefined && taken.length < lengthMax; usual = system.next(world)) {
-    const broken = take(usual, true);
-    if (broken) return told(broken);
+  if (mode === 'lenient') {
+    for (let offered = system.choices(world); offered.length > 0 && taken.length < lengthMax; offered = system.choices(world)) {
+      const broken = take(usualAmong(system, world, offered), true);
+      if (broken) return told(broken);
+    }
   }
   return told(system.choices(world).length === 0 ? brokenAtEnd(claims, world) : undefined);
+}
+
+/** The default among the choices of a search. `offered` has one at least. */
+function usualAmong<World, Choice, Event>(system: System<World, Choice, Event>, world: World, offered: readonly Choice[]): Choice {
+  const usual = system.next(world);
+  const key = usual === undefined ? undefined : choiceKey(usual);
+  return offered.find((candidate) => choiceKey(candidate) === key) ?? offered[0]!;
 }

@@ -10,7 +10,7 @@ import type { PageTree } from '../machines/memory/page-tree.ts';
 export interface System<World, Choice, Event> {
   /** The default choice, or undefined when the run has ended. */
   next(world: World): Choice | undefined;
-  /** All that may happen next, in a stated order. Empty exactly when `next` is undefined. */
+  /** All that may happen next, in a stated order: what a search asks for, which may be more general than what frames then name. Empty exactly when `next` is undefined. */
   choices(world: World): readonly Choice[];
   step(world: World, choice: Choice): Step<World, Choice, Event>;
   /** The same world, immutable: it can be stepped any number of times. The world given is spent; use the one returned. */
@@ -39,7 +39,7 @@ export interface System<World, Choice, Event> {
 
 export interface Step<World, Choice, Event> { readonly world: World; readonly frame: Frame<Choice, Event> }
 
-/** What one step did. `timeNs` is the virtual clock after it; `insns` counts the instructions attempted in it. */
+/** What one step did. `choice` is what a log holds: it repeats the step without any setting of a search. `timeNs` is the virtual clock after it; `insns` counts the instructions attempted in it. */
 export interface Frame<Choice, Event> {
   readonly choice: Choice;
   readonly timeNs: number;

@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { explore } from '../../snapshots/explore.ts';
+import { openHistory, take, worldOf } from '../../snapshots/history.ts';
 import { followPath, minimise } from '../../snapshots/path.ts';
 import type { Claims } from '../../snapshots/property.ts';
 import type { System } from '../../snapshots/system.ts';
@@ -122,6 +123,26 @@ describe('paths', () => {
     const told = minimise(winder, start, zigzag, total(2));
     expect(told.deviations).toBe(1);
     expect(told.broken?.property).toBe('no update is lost');
+  });
+
+  test('a search may ask for more than a log holds: what was done is what is told and recorded', () => {
+    // As a search does in a hypervisor: `insns: 99` asks for a run up to the next instruction that others can see.
+    const plain = counterSystem(RACE);
+    const sliced: typeof plain = {
+      ...plain,
+      choices: (world) => plain.choices(world).map((choice) => ({ ...choice, insns: 99 })),
+      step: (world, choice) => plain.step(world, choice.type === 'run' && choice.insns === 99 ? { ...choice, insns: 1 } : choice),
+    };
+    const [violation] = explore(sliced, counterWorld(RACE), total(2), { strategy: 'exhaustive' }).violations;
+    expect(violation!.asked.every((choice) => choice.type === 'run' && choice.insns === 99)).toBe(true);
+    expect(violation!.choices.every((choice) => choice.type === 'run' && choice.insns === 1)).toBe(true);
+    expect(followPath(sliced, sliced.keep(counterWorld(RACE)), violation!.asked, total(2)).broken?.message).toBe(violation!.message);
+    const history = openHistory(plain, counterWorld(RACE));
+    for (const choice of violation!.choices) take(history, choice);
+    expect(worldOf(history).state.counter).toBe(1);
+    const asking = openHistory(sliced, counterWorld(RACE));
+    for (const choice of violation!.asked) take(asking, choice);
+    expect(asking.lines.line('main').move(0)).toEqual({ type: 'choice', choice: violation!.choices[0] });
   });
 
   test('a path that cannot be taken, and one that breaks nothing, are refused', () => {
