@@ -37,6 +37,8 @@ export interface Offer { readonly type: 'offer'; readonly interrupts: readonly O
 export type CpuInterfaceMessage =
   /** The interrupt was taken: pending to active (a level that is still high stays pending as well). */
   | { readonly type: 'acknowledge'; readonly intid: number }
+  /** An acknowledgement is taken back: the interrupt was not delivered after all, and pends again (Arm IHI 0069, A.4, the Release command). */
+  | { readonly type: 'release'; readonly intid: number }
   | { readonly type: 'deactivate'; readonly intid: number };
 
 /** ICC_SGIxR_EL1 was written. `targets` are vCPU indices in ascending order. */

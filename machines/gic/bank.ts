@@ -27,6 +27,12 @@ export function acknowledge(bank: Bank, index: number): void {
   bank.active = (bank.active | (1 << index)) >>> 0;
 }
 
+/** The PE gives back what it acknowledged: it pends again, and is no longer active. */
+export function release(bank: Bank, index: number): void {
+  setPending(bank, 1 << index);
+  clearActive(bank, 1 << index);
+}
+
 export const setActive = (bank: Bank, bits: number): void => { bank.active = (bank.active | bits) >>> 0; };
 export const clearActive = (bank: Bank, bits: number): void => { bank.active = (bank.active & ~bits) >>> 0; };
 

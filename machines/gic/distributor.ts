@@ -1,7 +1,7 @@
 /** The distributor: the registers of the GICD frame, shared interrupts and their routes, SGIs on their way. Arm IHI 0069. */
 
 import type { DistributorMessage, OfferedInterrupt, Out } from '../messages.ts';
-import { acknowledge, clearActive, concerns, sameInterrupts, setLine } from './bank.ts';
+import { acknowledge, clearActive, concerns, release, sameInterrupts, setLine } from './bank.ts';
 import { DISTRIBUTOR_REGISTERS, readRegister, registerAt, routedToAny, writeRegister } from './registers.ts';
 import { peAt, type DistributorState } from './state.ts';
 
@@ -25,6 +25,10 @@ export function receive(state: DistributorState, message: DistributorMessage, ou
     case 'acknowledge':
       acknowledge(bankOf(state, message.intid), message.intid & 31);
       state.activeOn[message.intid - 32] = message.vcpu;
+      break;
+    case 'release':
+      release(bankOf(state, message.intid), message.intid & 31);
+      state.activeOn[message.intid - 32] = -1;
       break;
     case 'deactivate':
       // A guest may end any INTID, one that does not exist included: there is nothing to deactivate.

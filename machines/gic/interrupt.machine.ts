@@ -6,7 +6,7 @@ export type InterruptEvent =
   | { type: 'raise' } | { type: 'lower' }
   /** Writes to ISPENDR, ICPENDR, ISACTIVER and ICACTIVER; an SGI is a `set-pending`. */
   | { type: 'set-pending' } | { type: 'clear-pending' } | { type: 'set-active' } | { type: 'clear-active' }
-  | { type: 'acknowledge' } | { type: 'deactivate' };
+  | { type: 'acknowledge' } | { type: 'release' } | { type: 'deactivate' };
 
 export interface InterruptContext {
   readonly trigger: 'edge' | 'level';
@@ -42,6 +42,7 @@ export const interruptChart = setup({
         'set-pending': { target: 'pending', actions: 'latch' },
         'set-active': 'active',
         acknowledge: 'active',
+        release: { target: 'pending', actions: 'latch' },
       },
     },
     pending: {
@@ -51,6 +52,7 @@ export const interruptChart = setup({
         'set-pending': { actions: 'latch' },
         'clear-pending': [{ guard: 'levelHigh', actions: 'unlatch' }, { target: 'inactive', actions: 'unlatch' }],
         'set-active': 'activeAndPending',
+        release: { actions: 'latch' },
         acknowledge: [{ guard: 'levelHigh', target: 'activeAndPending', actions: 'unlatch' }, { target: 'active', actions: 'unlatch' }],
       },
     },
@@ -61,6 +63,7 @@ export const interruptChart = setup({
         'set-pending': { target: 'activeAndPending', actions: 'latch' },
         'clear-active': 'inactive',
         deactivate: 'inactive',
+        release: { target: 'pending', actions: 'latch' },
       },
     },
     activeAndPending: {
@@ -71,6 +74,7 @@ export const interruptChart = setup({
         'clear-pending': [{ guard: 'levelHigh', actions: 'unlatch' }, { target: 'active', actions: 'unlatch' }],
         'clear-active': 'pending',
         deactivate: 'pending',
+        release: { target: 'pending', actions: 'latch' },
         // No CPU interface does it, but what was taken is active: the same as from pending.
         acknowledge: [{ guard: 'levelHigh', actions: 'unlatch' }, { target: 'active', actions: 'unlatch' }],
       },

@@ -1,7 +1,7 @@
 /** A redistributor: the registers of one PE's GICR frames, its SGIs and PPIs, and the offer to its CPU interface. Arm IHI 0069. */
 
 import type { OfferedInterrupt, Out, RedistributorMessage } from '../messages.ts';
-import { acknowledge, clearActive, concerns, sameInterrupts, setLine, setPending } from './bank.ts';
+import { acknowledge, clearActive, concerns, release, sameInterrupts, setLine, setPending } from './bank.ts';
 import { REDISTRIBUTOR_REGISTERS, readRegister, registerAt, writeRegister } from './registers.ts';
 import type { RedistributorState } from './state.ts';
 
@@ -31,6 +31,9 @@ export function receive(state: RedistributorState, message: RedistributorMessage
       break;
     case 'acknowledge':
       acknowledge(state.bank, privateIntid(message.intid));
+      break;
+    case 'release':
+      release(state.bank, privateIntid(message.intid));
       break;
     case 'deactivate':
       clearActive(state.bank, 1 << privateIntid(message.intid));

@@ -5,7 +5,7 @@ import type { OfferedInterrupt, Out } from '../messages.ts';
 import type { VgicState } from './state.ts';
 
 /** What a CPU interface does to an interrupt. */
-export type Operation = 'acknowledge' | 'deactivate';
+export type Operation = 'acknowledge' | 'release' | 'deactivate';
 
 /** The offer as it holds now: what was acknowledged or deactivated here already counts, although the offer may be older. */
 export function interruptsInEffect(state: VgicState): OfferedInterrupt[] {
@@ -16,19 +16,19 @@ export function interruptsInEffect(state: VgicState): OfferedInterrupt[] {
   });
 }
 
-/** The INTIDs that could be delivered but for the CPU interface's masks: pending and not active. */
-const deliverable = (state: VgicState): number[] => interruptsInEffect(state).flatMap(({ intid, pending, active }) => (pending && !active ? [intid] : []));
+/** The INTIDs that want L0 to look at the vCPU: pending, and not active unless an edge has come behind, which the EOI of a list register that is filled already would not show. */
+const wanting = (state: VgicState): number[] => interruptsInEffect(state).flatMap(({ intid, pending, active, level }) => (pending && !(active && level) ? [intid] : []));
 
 /** Takes a new offer. Returns the INTIDs that are newly pending by it. */
 export function takeOffer(state: VgicState, interrupts: readonly OfferedInterrupt[]): number[] {
-  const before = new Set(deliverable(state));
+  const before = new Set(wanting(state));
   state.offered = interrupts.map((interrupt) => ({ ...interrupt }));
   for (const awaited of state.unconfirmed) {
     const active = interrupts.some(({ intid, active: now }) => intid === awaited.intid && now);
     if (active === awaited.expected[0]) awaited.expected.shift();
   }
   state.unconfirmed = state.unconfirmed.filter(({ expected }) => expected.length > 0);
-  return deliverable(state).filter((intid) => !before.has(intid));
+  return wanting(state).filter((intid) => !before.has(intid));
 }
 
 /**
@@ -77,8 +77,10 @@ export function isPending(state: VgicState, masks: Masks): boolean {
   const split1 = (vmcr & 16n) !== 0n ? split0 : Math.max(Number(bits(vmcr, 20, 18)), 3);
   const levels = masks.ap0r0 | masks.ap1r0;
   const running = levels === 0n ? 0x100 : 8 * trailingZeros(levels);
-  return interruptsInEffect(state).some(({ pending, active, priority, group }) =>
-    pending && !active && enabled[group]! && priority < mask && (priority & (0xff << (group === 0 ? split0 : split1))) < running);
+  return interruptsInEffect(state).some(({ pending, active, priority, group }) => {
+    const preemption = 0x1ff & (0xff << (group === 0 ? split0 : split1));
+    return pending && !active && enabled[group]! && priority < mask && (priority & preemption) < (running & preemption);
+  });
 }
 
 function trailingZeros(value: bigint): number {

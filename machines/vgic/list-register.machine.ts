@@ -2,7 +2,7 @@
 
 import { createMachine } from 'xstate';
 
-/** `fill…`: L0 writes it. `acknowledge`, `deactivate`: the vCPU does, through ICV_IAR and ICV_EOIR or ICV_DIR. `fold`: L0 empties it after an exit. */
+/** `fill…`: its owner writes it; L0 for L1 never both. `acknowledge`, `deactivate`: the vCPU does, through ICV_IAR and ICV_EOIR or ICV_DIR. `fold`: L0 empties it after an exit. */
 export const listRegisterChart = createMachine({
   id: 'list-register',
   initial: 'invalid',

@@ -23,7 +23,7 @@ function inOrder(interrupts: readonly OfferedInterrupt[]): OfferedInterrupt[] {
 }
 
 /** Fills the list registers from the offer and turns the interface on. */
-export function flushGuest(state: VgicState, core: Core): void {
+export function flushGuest(state: VgicState, core: Core, out: Out): void {
   const count = core.board.features.listRegisters;
   const interrupts = inOrder(interruptsInEffect(state));
   state.used = [];
@@ -36,10 +36,13 @@ export function flushGuest(state: VgicState, core: Core): void {
       continue;
     }
     const mapping = hardwareMapping(state, interrupt.intid);
-    // A level is looked at again when the interrupt is deactivated; only an edge can pend behind its active self.
-    const pending = interrupt.pending && !(interrupt.active && (interrupt.level || mapping !== undefined));
-    setHardwareListRegister(core, state.used.length, listRegisterOf(interrupt, pending, mapping));
-    state.used.push({ intid: interrupt.intid, pending, active: interrupt.active, level: interrupt.level, line: mapping?.line ?? -1 });
+    const { intid, active, level } = interrupt;
+    const pending = interrupt.pending && !active;
+    const claimed = pending && !level;
+    setHardwareListRegister(core, state.used.length, listRegisterOf(interrupt, mapping));
+    state.used.push({ intid, pending, active, claimed, line: mapping?.line ?? -1 });
+    // From here on a new edge must be told from the one in the list register, which leaves the vCPU without L0 knowing.
+    if (claimed) tellGic(state, out, intid, ['acknowledge'], false);
   }
   for (let index = state.used.length; index < count; index++) if (hardwareListRegister(core, index) !== 0n) setHardwareListRegister(core, index, 0n);
   let hcr: bigint = IchHcr.En;
@@ -52,33 +55,22 @@ export function flushGuest(state: VgicState, core: Core): void {
   core.attention = true;
 }
 
-function listRegisterOf({ intid, priority, group, active, level }: OfferedInterrupt, pending: boolean, mapping: HardwareMapping | undefined): bigint {
-  let lr = BigInt(intid) | (BigInt(priority) << LR_PRIORITY_SHIFT);
+/** Never pending and active at once: what pends behind an active one waits for its end, which asks for maintenance where L0 must come to know of it. */
+function listRegisterOf({ intid, priority, group, pending, active, level }: OfferedInterrupt, mapping: HardwareMapping | undefined): bigint {
+  let lr = BigInt(intid) | (BigInt(priority) << LR_PRIORITY_SHIFT) | (active ? Lr.ACTIVE : Lr.PENDING);
   if (group === 1) lr |= Lr.GROUP1;
-  if (pending) lr |= Lr.PENDING;
-  if (active) lr |= Lr.ACTIVE;
   if (mapping !== undefined) lr |= Lr.HW | (BigInt(mapping.physical) << LR_PINTID_SHIFT);
-  // A level that is still high pends again after its EOI, so L0 must come to know of the EOI.
-  else if (level) lr |= Lr.EOI;
+  // A level that is still high pends again after its EOI.
+  else if (level || (pending && active)) lr |= Lr.EOI;
   return lr;
 }
 
-/** What the vCPU did to an interrupt between one state of its list register and a later one. */
-export function operationsBetween(before: { readonly pending: boolean; readonly active: boolean }, after: { readonly pending: boolean; readonly active: boolean }): Operation[] {
-  const operations: Operation[] = [];
-  let { pending, active } = before;
-  // A pending state is used up by an acknowledgement, which needs the active state to be free.
-  if (active && (!after.active || (pending && !after.pending))) {
-    operations.push('deactivate');
-    active = false;
-  }
-  if (pending && !after.pending) {
-    operations.push('acknowledge');
-    pending = false;
-    active = true;
-  }
-  if (active && !after.active) operations.push('deactivate');
-  return operations;
+/** What there is to tell of an interrupt that a list register held: as it was put there, and what the vCPU left. */
+export function operationsBetween({ pending, active, claimed }: Pick<UsedListRegister, 'pending' | 'active' | 'claimed'>, after: { readonly pending: boolean; readonly active: boolean }): Operation[] {
+  if (active) return after.active ? [] : ['deactivate'];
+  if (pending && after.pending) return claimed ? ['release'] : [];
+  const operations: Operation[] = claimed ? [] : ['acknowledge'];
+  return after.active ? operations : [...operations, 'deactivate'];
 }
 
 /** Folds the list registers back into the GIC's view and empties them. Always by the registers themselves, never by a remembered ELRSR (bug B23). */
@@ -88,7 +80,9 @@ export function syncGuest(state: VgicState, core: Core, out: Out): void {
     const after = { pending: (lr & Lr.PENDING) !== 0n, active: (lr & Lr.ACTIVE) !== 0n };
     const operations = operationsBetween(used, after);
     if (used.line >= 0 && operations.length > 0) resample(state, core, out, used);
-    tellGic(state, out, used.intid, operations, after.pending);
+    // A level's line is seen again in the next offer; an edge that came behind is in the one that is here.
+    const behind = interruptsInEffect(state).some(({ intid, pending, level }) => intid === used.intid && pending && !level);
+    tellGic(state, out, used.intid, operations, after.pending || behind);
   }
   // EOIs that found no list register: each ended the highest-priority interrupt that was active outside (bug B3 is to forget them).
   const count = Number((hardwareControl(core, 'ICH_HCR_EL2') & IchHcr.EOICOUNT) >> EOICOUNT_SHIFT);

@@ -10,7 +10,8 @@ export interface UsedListRegister {
   readonly intid: number;
   readonly pending: boolean;
   readonly active: boolean;
-  readonly level: boolean;
+  /** An edge: the GIC was told at once that it is taken, and would be told if it was not. */
+  readonly claimed: boolean;
   /** The bit in Word.TIMER_LINES of the hardware timer behind it (HW = 1); -1: none. */
   readonly line: number;
 }

@@ -49,9 +49,9 @@ function put(state: VgicState, board: Board, core: Core, out: Out): void {
 function flush(state: VgicState, board: Board, core: Core, nested: boolean, out: Out): void {
   if (state.loaded !== (nested ? 'nested' : 'guest')) throw new Error(`vgic:${state.index}: flush of ${nested ? 'L2' : 'L1'}'s interrupts while the context loaded is: ${state.loaded}`);
   sync(state, board, core, out);
-  if (nested) flushNested(state, board, core);
-  else flushGuest(state, core);
   answer(state, core, out);
+  if (nested) flushNested(state, board, core);
+  else flushGuest(state, core, out);
 }
 
 /** Without list registers to fold, as after a flush that no entry followed and a put, there is nothing to do but the maintenance line. */

@@ -11,12 +11,12 @@ import type { RedistributorMessage } from '../../../machines/messages.ts';
 import { recorder } from './recorder.ts';
 
 const INTID = 20;
-const EVENTS: readonly InterruptEvent['type'][] = ['raise', 'lower', 'set-pending', 'clear-pending', 'set-active', 'clear-active', 'acknowledge', 'deactivate'];
+const EVENTS: readonly InterruptEvent['type'][] = ['raise', 'lower', 'set-pending', 'clear-pending', 'set-active', 'clear-active', 'acknowledge', 'release', 'deactivate'];
 const write = (offset: number): RedistributorMessage => ({ type: 'write', from: 'vcpu:0', offset: 0x1_0000 + offset, bytes: 4, value: 1n << BigInt(INTID) });
 const MESSAGES: Readonly<Record<InterruptEvent['type'], RedistributorMessage>> = {
   raise: { type: 'irq-line', intid: INTID, level: true }, lower: { type: 'irq-line', intid: INTID, level: false },
   'set-pending': write(0x200), 'clear-pending': write(0x280), 'set-active': write(0x300), 'clear-active': write(0x380),
-  acknowledge: { type: 'acknowledge', intid: INTID }, deactivate: { type: 'deactivate', intid: INTID },
+  acknowledge: { type: 'acknowledge', intid: INTID }, release: { type: 'release', intid: INTID }, deactivate: { type: 'deactivate', intid: INTID },
 };
 const CHART_NAMES = { inactive: 'inactive', pending: 'pending', active: 'active', activeAndPending: 'active and pending' } as const;
 
