@@ -6,7 +6,6 @@ import { CPU_INTERFACE } from '../../../machines/aarch64/cpu-interface.ts';
 import { Lr, Misr, computeEisr, computeElrsr, computeMisr, maintenanceLevel } from '../../../machines/aarch64/list-registers.ts';
 import { Word } from '../../../machines/aarch64/state.ts';
 import type { VgicMessage } from '../../../machines/messages.ts';
-import { rank } from '../../../machines/vgic/nested.ts';
 import { checkVgic } from '../../../machines/vgic/state.ts';
 import { bareCore, get, set } from '../../support/core.ts';
 import { ACTIVE, OPEN, OPEN_EOIMODE, PENDING, deactivate, end, interrupt, l1Lr, listRegister, listState, signalled, take, vgic, type VgicBench } from './support.ts';
@@ -61,7 +60,7 @@ describe('list registers of L1', () => {
         }
         const hardware = [0, 1, 2, 3].map((index) => listState(listRegister(t.core, index)));
         t.tell(SYNC);
-        for (const index of [0, 1, 2, 3]) if ((map >> index) & 1) expect(l1State(t, index), `holes ${holes}, ${acts} acts, LR${index}`).toBe(hardware[rank(map, index)]);
+        for (const index of [0, 1, 2, 3]) if ((map >> index) & 1) expect(l1State(t, index), `holes ${holes}, ${acts} acts, LR${index}`).toBe(hardware[[0, 1, 2, 3].filter((lower) => lower < index && (map >> lower) & 1).length]);
         expect([0, 1, 2, 3].map((index) => listRegister(t.core, index))).toEqual([0n, 0n, 0n, 0n]);
       }
     }
