@@ -27,8 +27,8 @@ export interface Scenario {
   readonly append?: string;
   /** What must hold, besides that L1 reports PASS. */
   readonly claims?: ZenoClaims;
-  /** Where exploration begins: after the frame in which this first holds of the world. */
-  readonly exploreFrom?: (world: World, events: readonly WorldEvent[]) => boolean;
+  /** Exploration begins when this has named every vCPU: the events at which each comes to the interesting part. */
+  readonly explorePlace?: (event: WorldEvent) => number | undefined;
 }
 
 export interface ScenarioOptions {

@@ -46,13 +46,13 @@ export function fingerprint(world: World): string {
 
 /**
  * For search: worlds with equal keys have the same futures. Times are relative to now; totals (instructions, exits, the
- * clock itself) are left out. Sound as long as what follows reads no counter: the scenario that explores says so.
+ * clock itself) are left out, and whose turn it is, which only orders the choices. Sound as long as what follows reads no counter: the scenario that explores says so.
  */
 export function stateKey(world: World): string {
   const { state } = world;
   const actors = Object.fromEntries(Object.entries(state.actors).map(([address, actor]) => [address, address.startsWith('kvm:') ? { ...(actor as object), exits: 0, nestedExits: 0 } : actor]));
   const relative = state.alarms.map((alarm) => ({ ...alarm, deadlineNs: alarm.deadlineNs - state.clock }));
-  return combine([hashState({ ...state, actors, alarms: relative, clock: 0, turn: { vcpu: state.turn.vcpu, left: 0 } }, { ...state, actors }), memoryKey(world, treeOf(world))]);
+  return combine([hashState({ ...state, actors, alarms: relative, clock: 0, turn: { vcpu: 0, left: 0 } }, { ...state, actors }), memoryKey(world, treeOf(world))]);
 }
 
 /** Each actor is hashed once for as long as it does not change. */
