@@ -93,6 +93,8 @@ export interface Builder<V, B> {
   compareAndSwapPair(address: V, expected: readonly [V, V], replacement: readonly [V, V], access: Access): readonly [V, V];
 
   jump(target: V): void;
+  /** To the address of this instruction plus `offset`. */
+  jumpBy(offset: number): void;
   jumpWhen(condition: B, offset: number): void;
 
   /** `encoding` packs op0:op1:CRn:CRm:op2 (sysregs.ts); `rt` is reported when the access traps. */

@@ -67,6 +67,7 @@ class ProbeEngine extends ReferenceEngine {
     return [0n, 0n];
   }
   override jump(): void {}
+  override jumpBy(): void {}
   override readSystemRegister(): bigint { return 0n; }
   override writeSystemRegister(): void {}
   override systemInstruction(encoding: number, value: bigint): bigint {

@@ -13,6 +13,8 @@ import { crc32Of } from './crc32.ts';
 import { checkFloatingPoint } from './floating-point.ts';
 
 const SIGN64 = 1n << 63n;
+const PC_LOW = 2 * Word.PC;
+const PC_HIGH = PC_LOW + 1;
 
 /** One engine for one core. A class, so that V8 sees one shape and one set of methods for all cores. */
 export class ReferenceEngine implements Builder<bigint, boolean> {
@@ -38,7 +40,7 @@ export class ReferenceEngine implements Builder<bigint, boolean> {
   }
   pc(offset: number): bigint { return BigInt.asUintN(64, this.words[Word.PC]! + BigInt(offset)); }
 
-  number(value: number): bigint { return BigInt.asUintN(64, BigInt(value)); }
+  number(value: number): bigint { return value >= 0 && value < SMALL.length ? SMALL[value]! : BigInt.asUintN(64, BigInt(value)); }
   constant(value: bigint): bigint { return value; }
   add(a: bigint, b: bigint): bigint { return BigInt.asUintN(64, a + b); }
   subtract(a: bigint, b: bigint): bigint { return BigInt.asUintN(64, a - b); }
@@ -142,11 +144,20 @@ export class ReferenceEngine implements Builder<bigint, boolean> {
 
   /** AArch64.BranchAddr matters only where the top byte is not the sign extension of bit 55. */
   jump(target: bigint): void {
-    const top = target >> 55n;
-    this.words[Word.PC] = top === 0n || top === 511n ? target : branchAddress(this.core, target);
+    this.words[Word.PC] = target;
+    const top = this.ints[PC_HIGH]! >> 23;
+    if (top !== 0 && top !== -1) this.words[Word.PC] = branchAddress(this.core, target);
     this.jumped = true;
   }
-  jumpWhen(condition: boolean, offset: number): void { if (condition) this.jump(this.pc(offset)); }
+  /** In 32-bit halves where nothing is carried between them, which is nearly always. */
+  jumpBy(offset: number): void {
+    const low = (this.ints[PC_LOW]! >>> 0) + offset;
+    if (low >= 0 && low <= 0xffff_ffff) {
+      this.ints[PC_LOW] = low | 0;
+      this.jumped = true;
+    } else this.jump(this.pc(offset));
+  }
+  jumpWhen(condition: boolean, offset: number): void { if (condition) this.jumpBy(offset); }
 
   readSystemRegister(encoding: number, rt: number): bigint { return readSystemRegister(this.core, encoding, rt); }
   writeSystemRegister(encoding: number, value: bigint, rt: number): void { writeSystemRegister(this.core, encoding, value, rt); }
@@ -189,6 +200,9 @@ export class ReferenceEngine implements Builder<bigint, boolean> {
     throw exception.UNWIND;
   }
 }
+
+/** Small numbers as bigints, for the same reason as FLAGS. */
+const SMALL: readonly bigint[] = Array.from({ length: 4096 }, (_, value) => BigInt(value));
 
 /** NZCV values as bigints, so that none is allocated. */
 const FLAGS: readonly bigint[] = Array.from({ length: 16 }, (_, nzcv) => BigInt(nzcv));

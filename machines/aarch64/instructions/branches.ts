@@ -18,10 +18,10 @@ const testAndBranch = (whenZero: boolean): Semantics => (b, f) => {
 const offset19 = (f: Fields): number => signed(f.i, 19) * 4;
 
 export const BRANCHES: readonly Row[] = [
-  instruction('B', '0 00101 iiiiiiiiiiiiiiiiiiiiiiiiii', (b, f) => b.jump(b.pc(signed(f.i, 26) * 4)), 'b <label 26>'),
+  instruction('B', '0 00101 iiiiiiiiiiiiiiiiiiiiiiiiii', (b, f) => b.jumpBy(signed(f.i, 26) * 4), 'b <label 26>'),
   instruction('BL', '1 00101 iiiiiiiiiiiiiiiiiiiiiiiiii', (b, f) => {
     b.setX(30, b.pc(4));
-    b.jump(b.pc(signed(f.i, 26) * 4));
+    b.jumpBy(signed(f.i, 26) * 4);
   }, 'bl <label 26>'),
   instruction('B.cond', '0101010 0 iiiiiiiiiiiiiiiiiii 0 cccc', (b, f) => b.jumpWhen(b.condition(f.c), offset19(f)), 'b.<cond c> <label 19>'),
   instruction('CBZ', 's 011010 0 iiiiiiiiiiiiiiiiiii ttttt', compareAndBranch(true), 'cbz <Rt>, <label 19>'),

@@ -1,5 +1,6 @@
 /** Operand helpers that the semantics of many rows share. */
 
+import { mask } from '../../bits.ts';
 import type { Builder } from '../builder.ts';
 import type { Fields, Semantics } from '../row.ts';
 
@@ -66,5 +67,8 @@ export function extendedRegister<V, B>(b: Builder<V, B>, register: number, optio
   }
   return amount === 0 ? extended : b.shiftLeft(extended, b.number(amount));
 }
+
+/** The low n bits set, n from 0 to 64. */
+export const MASKS: readonly bigint[] = Array.from({ length: 65 }, (_, width) => mask(width));
 
 export const nothing: Semantics = () => {};

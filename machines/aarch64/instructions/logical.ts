@@ -2,9 +2,8 @@
 
 import { alias, instruction, type Fields, type Row, type Semantics } from '../row.ts';
 import type { Builder } from '../builder.ts';
-import { mask } from '../../bits.ts';
 import { bitmaskImmediate } from './bitmask.ts';
-import { get, set, setOrSp, shift, shiftedRegister, signExtendFrom } from './common.ts';
+import { MASKS, get, set, setOrSp, shift, shiftedRegister, signExtendFrom } from './common.ts';
 
 type Operation = 'and' | 'or' | 'exclusiveOr';
 
@@ -63,13 +62,16 @@ const wideConstant = (f: Fields): bigint => BigInt(f.i) << BigInt(16 * f.h);
 const shiftTooWide = (f: Fields): boolean => f.s === 0 && f.h >= 2;
 const zeroShifted = (f: Fields): boolean => f.i === 0 && f.h !== 0;
 
+/** All ones but for halfword h. */
+const HALFWORD_HOLES: readonly bigint[] = [0n, 16n, 32n, 48n].map((distance) => MASKS[64]! & ~(0xffffn << distance));
+
 const MOVE_WIDE: readonly Row[] = [
   instruction('MOVN', 's 00 100101 hh iiiiiiiiiiiiiiii ddddd', (b, f) => set(b, f.s, f.d, b.not(b.constant(wideConstant(f)))), [
     alias('mov <Rd>, #<movn>', {}, (f) => !zeroShifted(f) && !(f.s === 0 && f.i === 0xffff)), 'movn <Rd>, #<i:hex><, shift16 h>'], { unallocated: shiftTooWide }),
   instruction('MOVZ', 's 10 100101 hh iiiiiiiiiiiiiiii ddddd', (b, f) => b.setX(f.d, b.constant(wideConstant(f))), [
     alias('mov <Rd>, #<movz>', {}, (f) => !zeroShifted(f)), 'movz <Rd>, #<i:hex><, shift16 h>'], { unallocated: shiftTooWide }),
   instruction('MOVK', 's 11 100101 hh iiiiiiiiiiiiiiii ddddd', (b, f) => {
-    const kept = b.and(get(b, f.s, f.d), b.constant(mask(64) & ~(0xffffn << BigInt(16 * f.h))));
+    const kept = b.and(get(b, f.s, f.d), b.constant(HALFWORD_HOLES[f.h]!));
     b.setX(f.d, b.or(kept, b.constant(wideConstant(f))));
   }, 'movk <Rd>, #<i:hex><, shift16 h>', { unallocated: shiftTooWide }),
 ];
@@ -83,14 +85,14 @@ const bitfield = (kind: Bitfield): Semantics => (b, f) => {
   const extract = f.j >= f.r;
   const width = extract ? f.j - f.r + 1 : f.j + 1;
   const position = extract ? 0 : size - f.r;
-  const field = b.and(extract ? b.shiftRight(source, b.number(f.r)) : source, b.constant(mask(width)));
+  const field = b.and(extract ? b.shiftRight(source, b.number(f.r)) : source, b.constant(MASKS[width]!));
   if (kind === 'insert') set(b, f.s, f.d, insertField(b, get(b, f.s, f.d), field, position, width));
   else set(b, f.s, f.d, b.shiftLeft(kind === 'signed' ? signExtendFrom(b, field, width) : field, b.number(position)));
 };
 
 function insertField<V, B>(b: Builder<V, B>, into: V, field: V, position: number, width: number): V {
-  const hole = mask(64) & ~(mask(width) << BigInt(position));
-  return b.or(b.and(into, b.constant(hole)), b.shiftLeft(field, b.number(position)));
+  const inPlace = b.shiftLeft(b.constant(MASKS[width]!), b.number(position));
+  return b.or(b.and(into, b.not(inPlace)), b.shiftLeft(field, b.number(position)));
 }
 
 const badBitfield = (f: Fields): boolean => f.N !== f.s || (f.s === 0 && (f.r >= 32 || f.j >= 32));
