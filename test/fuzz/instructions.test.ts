@@ -40,6 +40,5 @@ function fuzz(seed: number, el: 0 | 1 | 2, el2: 'kvm' | 'guest' | 'none', turns:
 test.each([[0, 'none'], [1, 'none'], [1, 'kvm'], [1, 'guest'], [2, 'guest']] as const)(`random words at EL%i with EL2 of %s end as they should, twice alike (seed ${SEED})`, (el, el2) => {
   const first = fuzz(SEED + el, el, el2, 6000);
   expect(first.ends['budget']).toBeGreaterThan(1000);
-  expect(Object.keys(first.ends).toSorted()).toEqual(Object.keys(fuzz(SEED + el, el, el2, 6000).ends).toSorted());
   expect(fuzz(SEED + el, el, el2, 6000)).toEqual(first);
 });
