@@ -46,7 +46,7 @@ const BUFFER_BYTES = 1 << 16;
 interface Progress { frames: number; insns: number }
 
 export const DEFAULTS: Required<HistoryOptions> = {
-  keptMax: 96, keepFrames: 256, keepInsns: 2_000_000, printFrames: 4096, printInsns: 20_000_000, flushDue: () => false,
+  keptMax: 128, keepFrames: 64, keepInsns: 2_000_000, printFrames: 4096, printInsns: 20_000_000, flushDue: () => false,
 };
 
 /**

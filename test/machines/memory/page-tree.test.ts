@@ -3,7 +3,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createMemory, markDirty, PAGE_BYTES, type Memory } from '../../../machines/memory/memory.ts';
-import { capture, diffTrees, emptyTree, hashTree, pageOf, restore, type PageTree } from '../../../machines/memory/page-tree.ts';
+import { capture, clearPages, diffTrees, emptyTree, hashTree, pageOf, restore, type PageTree } from '../../../machines/memory/page-tree.ts';
 
 const SEED = 7_001;
 const PAGES = 80;
@@ -94,6 +94,20 @@ describe('sharing', () => {
       store(down, PAGES + 1 - page, PAGES + 1 - page, PAGES + 1 - page);
     }
     expect(hashTree(capture(up, emptyTree))).toBe(hashTree(capture(down, emptyTree)));
+  });
+
+  test('a tree with pages cleared is the tree of a memory that never had them, and the old tree keeps them', () => {
+    fc.assert(fc.property(stores, fc.integer({ min: 1, max: PAGES }), fc.nat(40), (writes, first, count) => {
+      const [all, without] = [fresh(), fresh()];
+      for (const [page, at, value] of writes) {
+        store(all, page, at, value);
+        if (page < first || page >= first + count) store(without, page, at, value);
+      }
+      const tree = capture(all, emptyTree);
+      const sum = hashTree(tree);
+      expect(hashTree(clearPages(tree, first, count))).toBe(hashTree(capture(without, emptyTree)));
+      expect(hashTree({ root: tree.root })).toBe(sum);
+    }), { seed: SEED, numRuns: 100 });
   });
 
   test('two pages that swap their contents change the hash', () => {
