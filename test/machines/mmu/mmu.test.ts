@@ -77,6 +77,8 @@ function shadowed(): Mmu & { readonly vttbr: bigint; readonly tables: Tables } {
   return Object.assign(t, { vttbr, tables });
 }
 const SLOT_0 = 1n << 48n;
+/** TTL: 4 KiB granule, and the level. */
+const hint = (level: bigint): bigint => (1n << 46n) | (level << 44n);
 const ipaOf = (address: number): bigint => BigInt(Math.floor(address / 4096));
 
 describe('the canonical map', () => {
@@ -151,6 +153,22 @@ describe('a fault of L2', () => {
   });
 });
 
+/** L1 runs three guests in turn on one vCPU, which has two slots; all map IPA 0, to different pages. */
+function threeGuests(behaviour?: Behaviour): Mmu {
+  const t = mmu(1, behaviour);
+  set(t.core, 'HCR_EL2', 1n);
+  for (let vmid = 1; vmid <= 3; vmid++) {
+    const { tables, vttbr } = t.guest(vmid);
+    map(tables, 0, RAM + (6 + vmid) * MIB, S2_ALL);
+    t.load(0, vttbr);
+    if (vmid < 3) t.fault(0);
+    if (translate(t.core, 0n, READ, Regime.EL10, true, false, true) === undefined) expect(vmid).toBe(3);
+    if (vmid < 3) t.put(0);
+  }
+  expect(t.state.current).toEqual([0]);
+  return t;
+}
+
 describe('shadow slots', () => {
   test('are found again by VTTBR_EL2 and VTCR_EL2, CnP aside', () => {
     const t = shadowed();
@@ -180,24 +198,10 @@ describe('shadow slots', () => {
   });
 
   test('when recycled are empty before their vCPU runs, in the hardware too (bug B15)', () => {
-    const story = (behaviour?: Behaviour): Mmu => {
-      const t = mmu(1, behaviour);
-      set(t.core, 'HCR_EL2', 1n);
-      for (let vmid = 1; vmid <= 3; vmid++) {
-        const { tables, vttbr } = t.guest(vmid);
-        map(tables, 0, RAM + (6 + vmid) * MIB, S2_ALL);
-        t.load(0, vttbr);
-        if (vmid < 3) t.fault(0);
-        if (translate(t.core, 0n, READ, Regime.EL10, true, false, true) === undefined) expect(vmid).toBe(3);
-        if (vmid < 3) t.put(0);
-      }
-      expect(t.state.current).toEqual([0]);
-      return t;
-    };
-    const t = story();
+    const t = threeGuests();
     expect([violations(t.state, t.board), vcpusOnStaleSlots(t.state)]).toEqual([[], []]);
     expect(translate(t.core, 0n, READ, Regime.EL10, true, false, true)).toBeUndefined();
-    const wrong = story(staleRecycling);
+    const wrong = threeGuests(staleRecycling);
     expect(violations(wrong.state, wrong.board)).toEqual(["shadow 0 at 0x0: address is not what L1's tables and L0's map give"]);
   });
 
@@ -234,7 +238,6 @@ describe('shadow slots', () => {
 
 describe('TLBI', () => {
   test('IPAS2E1 takes what L1 maps by the entry: by its level hint, by the level remembered, or the largest block', () => {
-    const hint = (level: bigint): bigint => (1n << 46n) | (level << 44n);
     const left = (operation: bigint): number[] => {
       const t = shadowed();
       map(t.tables, 4 * MIB + 4096, RAM + MIB + 4096, S2_ALL);
@@ -251,6 +254,17 @@ describe('TLBI', () => {
     expect(left(ipaOf(4 * MIB))).toEqual([block, next, far]);
     // Nothing is known near 8 MiB: 1 GiB goes.
     expect(left(ipaOf(8 * MIB))).toEqual([far]);
+  });
+
+  test('by the level remembered takes all that L0 made of one block of L1, which is less than one entry where L0 has no blocks', () => {
+    for (const at of [10 * MIB, 10 * MIB + 0x5000, 10 * MIB + 0x8_0000]) {
+      const t = shadowed();
+      map(t.tables, 10 * MIB, FLASH, S2.AF | S2.READ | S2.NORMAL, 2);
+      for (const ipa of [4 * MIB, 10 * MIB, 10 * MIB + 0x5000]) expect(t.fault(ipa)).toEqual({ outcome: 'mapped' });
+      expect(t.state.slots[0]!.entries.map(({ bytes }) => bytes)).toEqual([4096, 4096, 4096]);
+      t.tlbi('IPAS2E1IS', ipaOf(at));
+      expect(t.state.slots[0]!.entries.map(({ ipa }) => ipa)).toEqual([4 * MIB]);
+    }
   });
 
   test('RIPAS2E1 takes its range, and every block that reaches into it', () => {
