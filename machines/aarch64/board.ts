@@ -1,7 +1,7 @@
-/** What a vCPU is wired to: memory, the other vCPUs, devices, L0's stage-2 maps, the clock, and the outbox of what it says. */
+/** A vCPU as an object, and what it is wired to: memory, the other vCPUs, devices, L0's stage-2 maps, the clock, and the outbox of what it says. */
 
 import type { Memory } from '../memory/memory.ts';
-import type { Core } from './state.ts';
+import type { RunEnd } from './exit.ts';
 
 /** The hardware's optional parts. Each decides ID registers and which rows exist. */
 export interface Features {
@@ -39,6 +39,23 @@ export interface CoreEvent {
 export type Stage2Answer =
   | { readonly ok: true; readonly pa: number; readonly bytes: number; readonly read: boolean; readonly write: boolean; readonly execute: boolean; readonly level: number }
   | { readonly ok: false; readonly level: number };
+
+/** One vCPU. Only `words` is state (state.ts); the rest is wiring and caches that can be rebuilt from it. */
+export interface Core {
+  readonly index: number;
+  readonly board: Board;
+  /** The block as 64-bit words; `ints` is the same memory as signed 32-bit halves (low half of word w at 2 * w). */
+  readonly words: BigUint64Array;
+  readonly ints: Int32Array;
+  /** Set when something may have changed which interrupt is taken next: the run loop looks again before the next instruction. */
+  attention: boolean;
+  /** Why the current run has to end after the instruction in hand; the run loop takes and clears it. */
+  end: RunEnd | undefined;
+  /** Derived translation state, owned by translate.ts and tlb.ts; undefined means to be rebuilt. */
+  translation: unknown;
+  /** Device reads answered for the instruction in hand, in order: it runs again and consumes them (memory-access.ts). State is in the actor. */
+  deviceReplies: { readonly pa: number; readonly bytes: number; readonly value: bigint }[];
+}
 
 export interface Board {
   readonly memory: Memory;

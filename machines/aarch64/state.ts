@@ -1,9 +1,10 @@
 /** The state of one vCPU: its block of 64-bit words in linear memory, and the derived things around it that are not state. */
 
 import { markDirty } from '../memory/memory.ts';
-import type { Board } from './board.ts';
-import type { RunEnd } from './exit.ts';
+import type { Core } from './board.ts';
 import { slot } from './sysregs.ts';
+
+export type { Core } from './board.ts';
 
 /** Bytes of one vCPU block: two pages. */
 export const BLOCK_BYTES = 8192;
@@ -45,23 +46,6 @@ export const Power = { OFF: 0, ON: 1, WFI: 2, WFE: 3, HALTED: 4 } as const;
 
 /** Bits of the PSTATE word and of SPSR_ELx. */
 export const Pstate = { SP: 1, EL_SHIFT: 2, F: 1 << 6, I: 1 << 7, A: 1 << 8, D: 1 << 9, SSBS: 1 << 12, IL: 1 << 20, SS: 1 << 21, PAN: 1 << 22, UAO: 1 << 23, DIT: 1 << 24, TCO: 1 << 25 } as const;
-
-/** One vCPU. Only `words` is state; the rest is wiring and caches that can be rebuilt from it. */
-export interface Core {
-  readonly index: number;
-  readonly board: Board;
-  /** The block as 64-bit words; `ints` is the same memory as signed 32-bit halves (low half of word w at 2 * w). */
-  readonly words: BigUint64Array;
-  readonly ints: Int32Array;
-  /** Set when something may have changed which interrupt is taken next: the run loop looks again before the next instruction. */
-  attention: boolean;
-  /** Why the current run has to end after the instruction in hand; the run loop takes and clears it. */
-  end: RunEnd | undefined;
-  /** Derived translation state, owned by translate.ts and tlb.ts; undefined means to be rebuilt. */
-  translation: unknown;
-  /** Device reads answered for the instruction in hand, in order: it runs again and consumes them (memory-access.ts). State is in the actor. */
-  deviceReplies: { readonly pa: number; readonly bytes: number; readonly value: bigint }[];
-}
 
 /** Writes word `word` of the block and notes that the block changed. For everybody but the engines, which mark the block themselves after a run. */
 export function setRegister(core: Core, word: number, value: bigint): void {

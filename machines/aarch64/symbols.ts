@@ -1,11 +1,11 @@
 /** The symbols of instruction syntax: how each prints fields as text, and reads text back into fields. */
 
+import type { Draft } from './draft.ts';
 import { encodeBitmask, bitmaskImmediate } from './instructions/bitmask.ts';
 import { signed } from './instructions/common.ts';
 import { takesRegister } from './instructions/system.ts';
 import { OPERATIONS, operationByEncoding } from './registers/operations.ts';
 import type { Fields, Letter } from './row.ts';
-import type { Draft } from './syntax.ts';
 import { encodingName, packEncoding, registerByName, unpackEncoding } from './sysregs.ts';
 
 /** `parse` returns whether the text is a value of the symbol that agrees with what the draft knows. An absent optional part is parsed as ''. */

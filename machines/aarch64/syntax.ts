@@ -1,22 +1,8 @@
 /** The manual's notation for instructions: forms with symbols in angle brackets, compiled into a printer and a parser. */
 
-import { noFields, type Fields, type Form, type Letter, type MutableFields, type Row } from './row.ts';
+import { Draft } from './draft.ts';
+import type { Fields, Form, Letter, Row } from './row.ts';
 import { symbol, type Symbol } from './symbols.ts';
-
-/** Fields that a text has determined so far. A field may be given twice if both agree: `cinc x0, x1, eq` sets Rn and Rm. */
-export class Draft {
-  readonly fields: MutableFields = noFields();
-  readonly known = new Set<Letter>();
-  /** The width of the last register whose width an option decides later. */
-  indexWide = false;
-
-  put(letter: Letter, value: number): boolean {
-    if (this.known.has(letter)) return this.fields[letter] === value;
-    this.known.add(letter);
-    this.fields[letter] = value;
-    return true;
-  }
-}
 
 /** A form ready to use. `print` gives the text of fields at an address; `parse` fills a draft, or gives undefined when the text is not of this form. */
 export interface CompiledForm {

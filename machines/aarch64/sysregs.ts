@@ -3,11 +3,12 @@
 import { ABSENT_REGISTERS } from './registers/absent.ts';
 import { CONTROL } from './registers/control.ts';
 import { DEBUG } from './registers/debug.ts';
+import type { Hardware } from './registers/features.ts';
 import { FINE_GRAINED } from './registers/fine-grained.ts';
 import { GIC } from './registers/gic.ts';
 import { IDENTIFICATION } from './registers/identification.ts';
 import { packEncoding, sysreg, unpackEncoding } from './registers/row.ts';
-import type { Hardware, SystemRegister } from './registers/row.ts';
+import type { SystemRegister } from './registers/row.ts';
 import { TIMER } from './registers/timer.ts';
 
 export { packEncoding, unpackEncoding };

@@ -6,7 +6,7 @@ import { slot } from '../aarch64/sysregs.ts';
 import { hex } from '../bits.ts';
 import type { FaultResult, Out } from '../messages.ts';
 import { stage2Enabled } from './controls.ts';
-import { Ec, ecOf, esrOf, getX, injectSync, skipInstruction } from './handle-exit.ts';
+import { Ec, ecOf, esrOf, getX, injectSync, skipInstruction } from './exit.ts';
 import { guestPc, guestPstate, takeToEl1 } from './inject.ts';
 import { kvmAddress, type KvmState, type Step } from './state.ts';
 import { readVncr } from './vncr.ts';

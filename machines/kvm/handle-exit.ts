@@ -1,11 +1,11 @@
 /** What L0 does about each exit: the table of exception classes, and which exits of L2 belong to L1. Linux: handle_exit.c. */
 
 import type { Board } from '../aarch64/board.ts';
-import { setRegister, Word, type Core } from '../aarch64/state.ts';
-import { slot } from '../aarch64/sysregs.ts';
+import { Word, type Core } from '../aarch64/state.ts';
 import { hex } from '../bits.ts';
 import type { Out } from '../messages.ts';
 import { Hcr } from './controls.ts';
+import { Ec, ecOf, esrOf, getX, injectSync, setX, skipInstruction, virtualHcr } from './exit.ts';
 import { handleAbort } from './fault.ts';
 import { guestPc, guestPstate, setGuestPc, takeToEl1, UNKNOWN_ESR } from './inject.ts';
 import { handleEret } from './nested-eret.ts';
@@ -13,36 +13,6 @@ import { decodePv } from './pv.ts';
 import { firmwareCall, NOT_SUPPORTED, type FirmwareRequest } from './psci.ts';
 import type { KvmState, Step } from './state.ts';
 import { emulateOperation, emulateRegister, handleSystemTrap } from './sys-regs.ts';
-import { readVncr } from './vncr.ts';
-
-/** Exception classes that reach L0 (ESR_EL2.EC). Arm ARM: ESR_EL2. */
-export const Ec = { UNKNOWN: 0x00, WFX: 0x01, FP: 0x07, ILLEGAL: 0x0e, HVC: 0x16, SMC: 0x17, SYSREG: 0x18, ERET: 0x1a, IABT_LOWER: 0x20, IABT_SAME: 0x21, DABT_LOWER: 0x24, DABT_SAME: 0x25 } as const;
-
-export const esrOf = (core: Core): bigint => core.words[slot('ESR_EL2')]!;
-export const ecOf = (core: Core): number => Number((esrOf(core) >> 26n) & 0x3fn);
-
-export const getX = (core: Core, register: number): bigint => (register === 31 ? 0n : core.words[register]!);
-export function setX(core: Core, register: number, value: bigint): void {
-  if (register !== 31) setRegister(core, Word.X + register, value);
-}
-
-/** Moves the guest past the trapped instruction: PC, and the state that the instruction would have consumed (BTYPE, SS). */
-export function skipInstruction(core: Core): void {
-  setGuestPc(core, BigInt.asUintN(64, guestPc(core) + 4n));
-  setRegister(core, slot('SPSR_EL2'), core.words[slot('SPSR_EL2')]! & ~((3n << 10n) | (1n << 21n)));
-}
-
-/** L1's HCR_EL2 as it stands in the VNCR page. */
-export const virtualHcr = (state: KvmState, board: Board): bigint => (state.mechanism === 'none' ? 0n : readVncr(board, state.index, 'HCR_EL2'));
-
-/** An exception for L1, from whatever it runs: through a world switch, or at once when virtual EL2's registers are in the hardware. */
-export function injectSync(state: KvmState, board: Board, out: Out, esr: bigint, far?: bigint, hpfar?: bigint): Step[] {
-  const core = board.cores[state.index]!;
-  out.event('kvm_inject_nested_exception', { vcpu: state.index, type: 'sync', esr, pc: guestPc(core), pstate: guestPstate(state, core) });
-  const exception = { type: 'sync' as const, esr, ...(far === undefined ? {} : { far }), ...(hpfar === undefined ? {} : { hpfar }) };
-  if (state.hyp) return [{ step: 'inject', exception }];
-  return [{ step: 'put', blocking: false }, { step: 'inject', exception }, { step: 'load' }];
-}
 
 /** Decides one exit. Returns the steps that follow before the vCPU goes back in. */
 export function handleExit(state: KvmState, board: Board, out: Out): Step[] {

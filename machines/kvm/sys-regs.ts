@@ -11,7 +11,7 @@ import type { Out } from '../messages.ts';
 import { readVirtual, writeVirtual } from './context.ts';
 import { Hcr } from './controls.ts';
 import { asSeenByL1, translateAsL1, trappedByL1 } from './emulate-nested.ts';
-import { esrOf, getX, injectSync, setX, skipInstruction } from './handle-exit.ts';
+import { esrOf, getX, injectSync, setX, skipInstruction } from './exit.ts';
 import { guestPc, takeToEl1, UNKNOWN_ESR } from './inject.ts';
 import { kvmAddress, type KvmState, type Step } from './state.ts';
 import { virtualHardware } from './virtual-hardware.ts';

@@ -1,9 +1,9 @@
 /** Control, translation, exception and thread registers of EL0, EL1 and EL2, with the _EL12 encodings. */
 
-import { hasFeature } from './features.ts';
+import { hasFeature, type Hardware } from './features.ts';
 import { MIDR, mpidr } from './identification.ts';
 import { fieldBits, sysreg } from './row.ts';
-import type { Fields, Hardware, SystemRegister } from './row.ts';
+import type { Fields, SystemRegister } from './row.ts';
 
 const SPSR: Fields = {
   N: 31, Z: 30, C: 29, V: 28, TCO: 25, DIT: 24, UAO: 23, PAN: 22, SS: 21, IL: 20, SSBS: 12, BTYPE: [10, 2], D: 9, A: 8, I: 7, F: 6, M: [0, 5],

@@ -1,6 +1,9 @@
 /** The architecture's optional features: which the machine has, as the ID registers say and as rows ask. */
 
-import type { Hardware } from './row.ts';
+import type { Board } from '../board.ts';
+
+/** What decides a row's reset value, its masks and whether it exists: the hardware, never its state. */
+export type Hardware = Pick<Board, 'features' | 'el2' | 'counterHz'>;
 
 type Has = (hardware: Hardware) => boolean;
 

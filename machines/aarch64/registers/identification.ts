@@ -1,8 +1,8 @@
 /** Identification registers: what the processor says it is and has, derived from Features. */
 
-import { hasFeature } from './features.ts';
+import { hasFeature, type Hardware } from './features.ts';
 import { sysreg } from './row.ts';
-import type { Encoding, Fields, Hardware, SystemRegister } from './row.ts';
+import type { Encoding, Fields, SystemRegister } from './row.ts';
 
 /**
  * Arm's implementer code with the part number of its Architecture Envelope Model: a processor that is a model, that no

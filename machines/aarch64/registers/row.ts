@@ -1,10 +1,6 @@
 /** What a system register's row holds, and the helpers that the row files write rows with. */
 
-import type { Board } from '../board.ts';
-import type { Feature } from './features.ts';
-
-/** What decides a row's reset value, its masks and whether it exists: the hardware, never its state. */
-export type Hardware = Pick<Board, 'features' | 'el2' | 'counterHz'>;
+import type { Feature, Hardware } from './features.ts';
 
 /** Fields by Arm's name: the bit of a one-bit field, or [lowest bit, width]. */
 export type Fields = Readonly<Record<string, number | readonly [lsb: number, width: number]>>;
