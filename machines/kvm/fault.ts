@@ -4,6 +4,7 @@ import type { Board } from '../aarch64/board.ts';
 import type { Core } from '../aarch64/state.ts';
 import { slot } from '../aarch64/sysregs.ts';
 import { hex } from '../bits.ts';
+import { regionAt } from '../memory/memory.ts';
 import type { FaultResult, Out } from '../messages.ts';
 import { stage2Enabled } from './controls.ts';
 import { Ec, ecOf, esrOf, getX, injectSync, skipInstruction } from './exit.ts';
@@ -66,11 +67,14 @@ export function finishFault(state: KvmState, board: Board, result: FaultResult, 
   state.work.unshift(...steps);
 }
 
+/** Flash is mapped to be read; a store comes here. It is write-protected and lets the store pass, as on the bare board. */
+const flashAt = (board: Board, ipa: number) => (regionAt(board.memory, ipa)?.kind === 'rom' ? { to: 'flash', offset: ipa } : undefined);
+
 /** An access to a device that L0 emulates, decoded from the syndrome (ESR_EL2.ISS with ISV). Arm ARM: ISS encoding for a Data Abort. */
 function emulateDevice(state: KvmState, board: Board, ipa: number, out: Out): Step[] {
   const core = board.cores[state.index]!;
   const esr = esrOf(core);
-  const device = board.deviceAt(ipa);
+  const device = board.deviceAt(ipa) ?? flashAt(board, ipa);
   if (ecOf(core) === Ec.IABT_LOWER || device === undefined || (esr & (1n << 24n)) === 0n) {
     // Nothing is there, or the syndrome does not say what the instruction wanted: an external abort, as KVM does without user space.
     const far = core.words[slot('FAR_EL2')]!;
@@ -85,6 +89,7 @@ function emulateDevice(state: KvmState, board: Board, ipa: number, out: Out): St
   const value = write ? BigInt.asUintN(bytes * 8, getX(core, register)) : 0n;
   out.event('kvm_mmio', { vcpu: state.index, type: write ? 'write' : 'read', gpa: ipa, len: bytes, ...(write ? { val: value } : {}) });
   skipInstruction(core);
+  if (device.to === 'flash') return [];
   const to = device.to as 'uart';
   if (write) {
     out.send(to, { type: 'write', from: kvmAddress(state.index), offset: device.offset, bytes, value });

@@ -106,7 +106,7 @@ function firmware(state: KvmState, board: Board, core: Core, out: Out): Step[] {
       out.send(`kvm:${request.target}`, { type: 'power-on', entry: request.entry, context: request.context, from: `kvm:${state.index}` });
       return [{ step: 'finish-power-on' }];
     // A vCPU's power state is read from its block: 0 ON, 1 OFF.
-    case 'affinity-info': setX(core, 0, board.cores[request.target]!.words[Word.POWER]! === 0n ? 1n : 0n); return [];
+    case 'affinity-info': setX(core, 0, board.cores[request.target]!.words[Word.POWER] === 0n ? 1n : 0n); return [];
     case 'cpu-suspend': setX(core, 0, 0n); return [{ step: 'wait-prepare' }];
     case 'cpu-off': return [{ step: 'power-off' }];
     case 'power':

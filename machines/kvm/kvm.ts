@@ -55,7 +55,8 @@ function doStep(state: KvmState, board: Board, out: Out): void {
   const step = state.work.shift();
   if (step === undefined) throw new Error(`kvm:${state.index} has no work to step`);
   const own = state.index;
-  const timerNested = state.mechanism !== 'none' && !state.hyp;
+  // Below virtual EL2, a plain guest included, the hardware's comparators are the EL1 timers.
+  const timerNested = !state.hyp;
   const nested = routesInterrupts(state, board);
   const core = board.cores[own]!;
   switch (step.step) {
@@ -143,6 +144,8 @@ function doStep(state: KvmState, board: Board, out: Out): void {
       return;
     case 'power-off':
       // CPU_OFF: the steps that would have gone back into the guest are dropped with the context.
+      out.send(`vgic:${own}`, { type: 'put', nested });
+      out.send(`timer:${own}`, { type: 'put', nested: timerNested, blocking: false });
       out.send('mmu', { type: 'put', vcpu: own });
       setRegister(core, Word.POWER, BigInt(Power.OFF));
       state.work.length = 0;
@@ -165,8 +168,8 @@ function load(state: KvmState, board: Board, out: Out): void {
     type: 'load', vcpu: own, nested: below, stage2Enabled: stage2,
     vttbr: below ? readVncr(board, own, 'VTTBR_EL2') : 0n, vtcr: below ? readVncr(board, own, 'VTCR_EL2') : 0n,
   });
-  out.send(`vgic:${own}`, { type: 'load', nested: routesInterrupts(state, board), l2: below });
-  out.send(`timer:${own}`, { type: 'load', nested: below });
+  out.send(`vgic:${own}`, { type: 'load', nested: routesInterrupts(state, board), l2: !state.hyp });
+  out.send(`timer:${own}`, { type: 'load', nested: !state.hyp });
 }
 
 /** The last step: into the guest, unless an interrupt for L1 has to be taken to virtual EL2 first or a kick came. */
