@@ -73,7 +73,8 @@ export function boardTree(board: BoardDescription): DeviceTreeNode {
       flag('interrupt-controller'), cells('#interrupt-cells', 3),
     ]),
     node(`flash@${VIRT_MAP.flash[0].toString(16)}`, [
-      cells('bank-width', 4), wide('reg', VIRT_MAP.flash[0], VIRT_MAP.flash[1], VIRT_MAP.flash[0] + VIRT_MAP.flash[1], VIRT_MAP.flash[1]), text('compatible', 'cfi-flash'),
+      // QEMU's answers CFI commands (`cfi-flash`). Ours is write-protected and lets stores pass, so it says that it is a ROM.
+      cells('bank-width', 4), wide('reg', VIRT_MAP.flash[0], VIRT_MAP.flash[1], VIRT_MAP.flash[0] + VIRT_MAP.flash[1], VIRT_MAP.flash[1]), text('compatible', 'mtd-rom'),
     ]),
     node('cpus', [cells('#size-cells', 0), cells('#address-cells', 1)], [
       node('cpu-map', [], [node('socket0', [], [node('cluster0', [], cpu.map((index) => node(`core${index}`, [cells('cpu', FIRST_CPU_PHANDLE + index)])))])]),

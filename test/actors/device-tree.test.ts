@@ -55,12 +55,13 @@ describe('the board', () => {
     }
   });
 
-  test('gives PSCI by the conduit that was asked for, and the maintenance interrupt only with EL2', () => {
+  test('gives PSCI by the conduit that was asked for, the maintenance interrupt only with EL2, and flash as the ROM that it is', () => {
     expect(stringsOf(at(board({ psci: 'smc' }), '/psci', 'method')!)).toEqual(['smc']);
     expect(stringsOf(at(board({ psci: 'hvc' }), '/psci', 'method')!)).toEqual(['hvc']);
     expect(cellsOf(at(board(), '/intc@8000000', 'interrupts')!)).toEqual([1, 9, 4]);
     expect(at(board({ el2: false }), '/intc@8000000', 'interrupts')).toBeUndefined();
     expect(cellsOf(at(board(), '/timer', 'interrupts')!)).toEqual([1, 13, 4, 1, 14, 4, 1, 11, 4, 1, 10, 4, 1, 12, 4]);
+    expect(stringsOf(at(board(), '/flash@0', 'compatible')!)).toEqual(['mtd-rom']);
     expect(cellsOf(at(board(), '/chosen', 'linux,initrd-start')!)).toEqual([0, 0x4800_0000]);
     expect(cellsOf(at(board({ memoryBytes: 0x1_4000_0000 }), '/memory@40000000', 'reg')!)).toEqual([0, 0x4000_0000, 1, 0x4000_0000]);
   });
@@ -172,7 +173,7 @@ function comparable(root: DeviceTreeNode, only: DeviceTreeNode = root): unknown 
   const describe = (node: DeviceTreeNode, mask: DeviceTreeNode): unknown => ({
     properties: Object.fromEntries(node.properties.toSorted((a, b) => (a.name < b.name ? -1 : 1)).map(({ name, value }) => [
       name,
-      name.endsWith('-seed') ? value.length : points.has(name) ? cellsOf(value).map((cell) => paths.get(cell)) : name === 'compatible' && node.name.startsWith('cpu@') ? 'a cpu' : [...value].join(' '),
+      name.endsWith('-seed') ? value.length : points.has(name) ? cellsOf(value).map((cell) => paths.get(cell)) : name === 'compatible' && /^(cpu|flash)@/.test(node.name) ? 'its own' : [...value].join(' '),
     ])),
     children: Object.fromEntries(node.children.toSorted((a, b) => (a.name < b.name ? -1 : 1)).flatMap((child) => {
       const match = mask.children.find((other) => other.name === child.name);
