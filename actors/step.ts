@@ -116,8 +116,9 @@ function deviceAddress(draft: Draft, index: number): number {
 function workL0(draft: Draft, index: number, steps: number): void {
   const { engine } = draft;
   if (draft.turn.vcpu !== index) draft.turn = { vcpu: index, left: engine.options.quantum };
+  const stepsMax = steps === 0 ? Infinity : steps;
   let done = 0;
-  while (l0Works(engine, draft as unknown as WorldState, index) && (steps === 0 || done < steps)) {
+  while (done < stepsMax && l0Works(engine, draft as unknown as WorldState, index)) {
     const kvm = draft.actors[`kvm:${index}`] as KvmState;
     draft.clock += STEP_COST_NS[kvm.work[0]!.step];
     engine.board.now = draft.clock;
