@@ -12,7 +12,7 @@ test('qemu-aarch64 is there wherever tests run for a merge', () => {
   expect(QEMU !== undefined || process.env['CI'] === undefined).toBe(true);
 });
 
-test.skipIf(QEMU === undefined)(`${BATCH * BATCHES} random user-level instructions leave the state that qemu-aarch64 leaves (seed ${SEED})`, () => {
+test.skipIf(QEMU === undefined)(`${BATCH * BATCHES} random user-level instructions leave the state that qemu-aarch64 leaves (needs qemu-aarch64; seed ${SEED})`, () => {
   const random = randomNumbers(SEED);
   const counts = new Map<string, number>();
   for (let batch = 0; batch < BATCHES; batch += 1) {

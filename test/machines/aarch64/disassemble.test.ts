@@ -68,7 +68,7 @@ test('assembling the disassembly of a word gives the word', () => {
   }
 });
 
-test.skipIf(!installed)('every system instruction has objdump\'s name', () => {
+test.skipIf(!installed)(`every system instruction has objdump's name (needs ${OBJDUMP})`, () => {
   const words = OPERATIONS.map(({ name, encoding }) => 0xd500_0000 + encoding * 32 + (/ALLU|MALL|ALLE/.test(name) ? 31 : 7));
   const theirs = objdump(words);
   expect(words.map((word) => disassemble(word))).toEqual(theirs);
