@@ -64,15 +64,18 @@ export const MODES = 5;
 /** The set's number by PSTATE.EL | PSTATE.PAN << 2. */
 export const MODE_OF: readonly number[] = [0, 1, 3, 0, 0, 2, 4, 0];
 
+/** Entries that have something in common, dropped ones among them until there are `sweepAt`. */
+interface EntryList { entries: Entry[]; sweepAt: number }
+
 export interface Translation {
   readonly read: Fast;
   readonly write: Fast;
   readonly fetch: Fast;
   readonly entries: Map<number, Entry>;
-  /** Entries by the linear-memory offset of a descriptor they were made from. May hold dropped ones. */
-  readonly byDescriptor: Map<number, Entry[]>;
-  /** Entries by the block of VA that their descriptor maps (`blockKey`), and the block sizes there are. May hold dropped ones. */
-  readonly byBlock: Map<number, Entry[]>;
+  /** Entries by the linear-memory offset of a descriptor they were made from. */
+  readonly byDescriptor: Map<number, EntryList>;
+  /** Entries by the block of VA that their descriptor maps (`blockKey`), and the block sizes there are. */
+  readonly byBlock: Map<number, EntryList>;
   readonly blockShifts: Set<number>;
   /** The registers that decide translation, in 32-bit halves, as they were when the contexts were named. */
   readonly saved: Int32Array;
@@ -131,15 +134,20 @@ export const entryKey = (context: number, page: number): number => context * 2 *
 /** The key of the block of 2^shift bytes that holds page number `page`. */
 const blockKey = (page: number, shift: number): number => Math.floor(page / 2 ** (shift - 12)) * 64 + shift;
 
-/** Adds to a list that may hold dropped entries; a long one is swept first. */
-function addTo(translation: Translation, lists: Map<number, Entry[]>, key: number, entry: Entry): void {
+const SWEEP_MIN = 1024;
+
+/** Adds to a list. It is swept when it has doubled since the last time, so that adding costs the same however long it is. */
+function addTo(translation: Translation, lists: Map<number, EntryList>, key: number, entry: Entry): void {
   const list = lists.get(key);
   if (list === undefined) {
-    lists.set(key, [entry]);
+    lists.set(key, { entries: [entry], sweepAt: SWEEP_MIN });
     return;
   }
-  if (list.length > 1024) list.splice(0, list.length, ...list.filter((each) => translation.entries.get(each.key) === each));
-  list.push(entry);
+  if (list.entries.length >= list.sweepAt) {
+    list.entries = list.entries.filter((each) => translation.entries.get(each.key) === each);
+    list.sweepAt = Math.max(SWEEP_MIN, 2 * list.entries.length);
+  }
+  list.entries.push(entry);
 }
 
 /** Caches an entry. Pages of descriptors leave every core's write arrays, so that stores to them are seen. */
@@ -169,7 +177,7 @@ export function descriptorStored(board: Board, offset: number, bytes: number): v
     for (let at = offset - (offset % 8); at < offset + bytes; at += 8) {
       const users = translation.byDescriptor.get(at);
       if (users === undefined) continue;
-      for (const entry of users) if (translation.entries.get(entry.key) === entry) translation.entries.delete(entry.key);
+      for (const entry of users.entries) if (translation.entries.get(entry.key) === entry) translation.entries.delete(entry.key);
       translation.byDescriptor.delete(at);
       dropped = true;
     }
@@ -190,7 +198,7 @@ export function dropEntries(core: Core, matches: (entry: Entry) => boolean, page
   if (page === undefined) {
     for (const entry of translation.entries.values()) ask(entry);
   } else {
-    for (const shift of translation.blockShifts) for (const entry of translation.byBlock.get(blockKey(page, shift)) ?? []) ask(entry);
+    for (const shift of translation.blockShifts) for (const entry of translation.byBlock.get(blockKey(page, shift))?.entries ?? []) ask(entry);
   }
   if (dropped) forgetFast(translation);
 }
