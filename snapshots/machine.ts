@@ -1,8 +1,10 @@
 /** The World as history, timeline and explore see it: how it moves, how it is kept, compared, cut and edited. */
 
 import { BLOCK_BYTES, Word } from '../machines/aarch64/state.ts';
+import type { KvmState } from '../machines/kvm/state.ts';
+import { hash128, hashText } from '../machines/memory/hash.ts';
 import { clearPages, hashTree, pageOf, type PageTree } from '../machines/memory/page-tree.ts';
-import { regionNamed } from '../machines/memory/memory.ts';
+import { PAGE_BYTES, regionNamed } from '../machines/memory/memory.ts';
 import { combine, hashImmutable, hashValue } from './fingerprint.ts';
 import type { System } from './system.ts';
 import { choices, describeChoice, next, type Choice } from '../actors/choices.ts';
@@ -41,7 +43,7 @@ function stepwise(world: World): Choice | undefined {
 
 /** Everything: the plain state and all of memory, the vCPUs' blocks and L0's pages with it. */
 export function fingerprint(world: World): string {
-  return combine([hashState(world.state, world.state), hashTree(treeOf(world))]);
+  return combine([hashState(world.state), hashTree(treeOf(world))]);
 }
 
 /**
@@ -50,28 +52,38 @@ export function fingerprint(world: World): string {
  */
 export function stateKey(world: World): string {
   const { state } = world;
-  const actors = Object.fromEntries(Object.entries(state.actors).map(([address, actor]) => [address, address.startsWith('kvm:') ? { ...(actor as object), exits: 0, nestedExits: 0 } : actor]));
-  const relative = state.alarms.map((alarm) => ({ ...alarm, deadlineNs: alarm.deadlineNs - state.clock }));
-  return combine([hashState({ ...state, actors, alarms: relative, clock: 0, turn: { vcpu: 0, left: 0 } }, { ...state, actors }), memoryKey(world, treeOf(world))]);
+  const alarms = state.alarms.map((alarm) => ({ ...alarm, deadlineNs: alarm.deadlineNs - state.clock }));
+  const rest = { ...state, alarms, clock: 0, turn: { vcpu: 0, left: 0 } };
+  return combine([hashState(rest, (address, actor) => (address.startsWith('kvm:') ? withoutTotals(actor as KvmState) : actor)), memoryKey(world, treeOf(world))]);
 }
 
 /** Each actor is hashed once for as long as it does not change. */
-function hashState(state: WorldState, source: WorldState): string {
-  const { actors: _actors, ...rest } = state;
-  return combine([hashValue(rest), ...Object.entries(source.actors).map(([address, actor]) => `${address} ${hashImmutable(actor as object)}`)]);
+function hashState(state: WorldState, seen: (address: string, actor: object) => object = (_, actor) => actor): string {
+  const { actors, ...rest } = state;
+  return combine([hashValue(rest), ...Object.entries(actors).map(([address, actor]) => `${address} ${hashImmutable(seen(address, actor as object))}`)]);
 }
 
-/** The memory without the vCPU blocks' totals: the tree as it is, and each block with ATTEMPTED left out. */
+/** L0's state of a vCPU without its exit counts, made once for each. */
+function withoutTotals(kvm: KvmState): KvmState {
+  let bare = bareStates.get(kvm);
+  if (bare === undefined) bareStates.set(kvm, bare = { ...kvm, exits: 0, nestedExits: 0 });
+  return bare;
+}
+const bareStates = new WeakMap<KvmState, KvmState>();
+
+/** The memory without the vCPU blocks' totals: the tree without the first page of each block, and those pages with ATTEMPTED left out. */
 function memoryKey(world: World, tree: PageTree): string {
   const { memory } = world.engine.board;
   const blocks = regionNamed(memory, 'vcpus');
-  const first = blocks.offset / 4096;
   const masked: string[] = [];
-  const pages = blocks.bytes / 4096;
-  for (let page = 0; page < pages; page++) {
-    const bytes = pageOf(tree, first + page).slice();
-    if (page % (BLOCK_BYTES / 4096) === 0) bytes.fill(0, 8 * Word.ATTEMPTED, 8 * Word.ATTEMPTED + 8);
-    masked.push(hashValue(bytes));
+  let rest = tree;
+  for (let offset = blocks.offset; offset < blocks.offset + blocks.bytes; offset += BLOCK_BYTES) {
+    const page = offset / PAGE_BYTES;
+    scratch.set(pageOf(tree, page));
+    scratch.fill(0, 8 * Word.ATTEMPTED, 8 * Word.ATTEMPTED + 8);
+    masked.push(hashText(hash128(scratch, 10)));
+    rest = clearPages(rest, page, 1);
   }
-  return combine([...masked, hashTree(clearPages(tree, first, pages))]);
+  return combine([...masked, hashTree(rest)]);
 }
+const scratch = new Uint8Array(PAGE_BYTES);
