@@ -8,6 +8,7 @@ import { behaviourOf } from '../machines/kvm/behaviour.ts';
 import { startVcpu } from '../machines/kvm/kvm.ts';
 import { rewrite, type RefusedWord, type RewrittenWord } from '../machines/kvm/pv.ts';
 import { initialKvm, type Flavour, type KvmState, type Mechanism } from '../machines/kvm/state.ts';
+import { shownFeatures } from '../machines/kvm/virtual-hardware.ts';
 import { VARIANTS } from '../machines/kvm/variants/variants.ts';
 import { createMemory, locate, markDirty, regionNamed, writeBytes, type Memory, type RegionSpec } from '../machines/memory/memory.ts';
 import { capture, emptyTree } from '../machines/memory/page-tree.ts';
@@ -64,15 +65,14 @@ const REDISTRIBUTOR_BYTES = 0x2_0000;
 /** What a core of ours has; L0's mechanisms take parts of it away. */
 const FULL: Features = { nv: 2, vhe: true, e2h: 'writable', fgt: true, ecv: true, hcx: true, listRegisters: 4, paBits: 44 };
 
-/** The hardware: on a bare board as the guest is to see it, under L0 as the mechanism needs it. */
+/** The hardware: under L0 as the mechanism needs it; on a bare board all of it, or for a flavour what L0 shows a guest of that flavour, so that the two can be compared. */
 export function hardwareFeatures(options: Pick<BootOptions, 'el2' | 'nested' | 'l1'>): Features {
   if (options.el2 === 'kvm') {
     // `pv` is an Armv8.0 core. `nv` is today's core without FEAT_NV2, so that only the mechanism differs.
     if (options.nested === 'pv') return { ...FULL, nv: 0, vhe: false, e2h: 'res0', fgt: false, ecv: false, hcx: false };
     return options.nested === 'nv' ? { ...FULL, nv: 1 } : FULL;
   }
-  if (options.l1 === 'vhe') return { ...FULL, e2h: 'res1' };
-  return options.l1 === 'nvhe' ? { ...FULL, vhe: false, e2h: 'res0' } : FULL;
+  return options.l1 === 'both' ? FULL : shownFeatures(FULL, options.l1);
 }
 
 /** A new machine, its images loaded and vCPU 0 about to start. Throws InputError for options or images that do not fit each other. */
