@@ -14,6 +14,8 @@ export interface ExploreOptions {
   readonly transitionsMax?: number;
   readonly schedulesMax?: number;
   readonly deadline?: () => boolean;
+  /** Most steps spent on making a violation shorter. Default 150,000. */
+  readonly minimiseStepsMax?: number;
   /** The search ends when this many properties have been broken. Default 1. */
   readonly violationsMax?: number;
   /** Told now and then: after each schedule. */
@@ -184,7 +186,7 @@ function report<World, Choice, Event>(search: Search<World, Choice, Event>, brok
   if (search.violations.some((violation) => violation.property === broken.property)) return;
   const found = [...path];
   const deadline = search.options.deadline;
-  const told = minimise(search.system, search.start, found, search.claims, deadline ? { deadline } : {});
+  const told = minimise(search.system, search.start, found, search.claims, { stepsMax: search.options.minimiseStepsMax ?? 150_000, ...(deadline ? { deadline } : {}) });
   search.violations.push({ property: broken.property, message: told.broken!.message, found, asked: told.asked, choices: told.choices, deviations: told.deviations });
 }
 

@@ -8,5 +8,5 @@ import type { Step } from './state.ts';
 
 export const STEP_COST_NS: Readonly<Record<Step['step'], number>> = {
   'sync': 120, 'handle': 150, 'finish-read': 40, 'finish-fault': 80, 'finish-register': 20, 'finish-power-on': 40,
-  'put': 900, 'nested-eret': 60, 'inject': 60, 'load': 900, 'wait-prepare': 60, 'wait-check': 40, 'wait-block': 200, 'wait-finish': 200, 'requests': 20, 'flush': 120, 'enter': 30, 'power-off': 100, 'halt': 0,
+  'put': 900, 'nested-eret': 60, 'inject': 60, 'load': 900, 'wait-prepare': 60, 'wait-check': 40, 'wait-block': 200, 'wait-finish': 200, 'flush': 120, 'enter': 30, 'power-off': 100, 'halt': 0,
 };

@@ -66,7 +66,7 @@ function doStep(state: KvmState, board: Board, out: Out): void {
       return;
     case 'handle': {
       const follow = handleExit(state, board, out);
-      state.work.push(...follow, { step: 'requests' }, { step: 'flush' }, { step: 'enter' });
+      state.work.push(...follow, { step: 'flush' }, { step: 'enter' });
       return;
     }
     case 'finish-read': {
@@ -131,10 +131,9 @@ function doStep(state: KvmState, board: Board, out: Out): void {
       state.mode = 'host';
       out.send(`timer:${own}`, { type: 'load', nested: timerNested });
       return;
-    case 'requests':
-      state.kicked = false;
-      return;
     case 'flush':
+      // A kick from here on is for what the list registers do not have yet: `enter` looks again.
+      state.kicked = false;
       out.send(`timer:${own}`, { type: 'flush', nested: timerNested });
       out.send(`vgic:${own}`, { type: 'flush', nested });
       return;
@@ -178,11 +177,11 @@ function enter(state: KvmState, board: Board, out: Out): void {
   if (state.interruptPending && routesInterrupts(state, board)) {
     out.event('kvm_inject_nested_exception', { vcpu: state.index, type: 'irq', pc: guestPc(core) });
     state.interruptPending = false;
-    state.work.push({ step: 'put', blocking: false }, { step: 'inject', exception: { type: 'irq', esr: 0n } }, { step: 'load' }, { step: 'requests' }, { step: 'flush' }, { step: 'enter' });
+    state.work.push({ step: 'put', blocking: false }, { step: 'inject', exception: { type: 'irq', esr: 0n } }, { step: 'load' }, { step: 'flush' }, { step: 'enter' });
     return;
   }
   if (state.kicked) {
-    state.work.push({ step: 'requests' }, { step: 'flush' }, { step: 'enter' });
+    state.work.push({ step: 'flush' }, { step: 'enter' });
     return;
   }
   const pstate = Number(core.words[slot('SPSR_EL2')]!);
@@ -229,7 +228,7 @@ export function startVcpu(state: KvmState, board: Board, entry: bigint, context:
   for (let register = 0; register < 31; register++) setX(core, register, register === 0 ? context : 0n);
   setGuestPc(core, entry);
   setRegister(core, slot('SPSR_EL2'), 0x3c5n);
-  const steps: Step[] = [{ step: 'load' }, { step: 'requests' }, { step: 'flush' }, { step: 'enter' }];
+  const steps: Step[] = [{ step: 'load' }, { step: 'flush' }, { step: 'enter' }];
   state.work.push(...steps);
 }
 

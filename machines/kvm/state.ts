@@ -26,7 +26,6 @@ export type Step =
   | { readonly step: 'wait-check' }
   | { readonly step: 'wait-block' }
   | { readonly step: 'wait-finish' }
-  | { readonly step: 'requests' }
   | { readonly step: 'flush' }
   | { readonly step: 'power-off' }
   | { readonly step: 'halt' }
