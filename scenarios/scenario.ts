@@ -38,6 +38,8 @@ export interface ScenarioOptions {
   readonly vcpus?: number;
   readonly variants?: readonly string[];
   readonly seed?: number;
+  /** More of L1's command line, behind the scenario's own. */
+  readonly append?: string;
 }
 
 /** Reads a guest's file by its name under `scenarios/guests/built/`; node.ts has the one that reads the disk. */
@@ -59,7 +61,7 @@ export function prepare(scenario: Scenario, options: ScenarioOptions, files: Gue
   if (vcpus < (scenario.vcpusMin ?? 1)) throw new InputError(`--smp ${vcpus}: ${scenario.name} needs at least ${scenario.vcpusMin} vCPUs`);
   const names = ['tiny-hypervisor.elf', `${scenario.payload}.bin`];
   const [l1, l2] = names.map(files) as [Uint8Array, Uint8Array];
-  const append = [`l1=${options.l1 === 'both' ? 'vhe' : options.l1}`, `payload=${scenario.payload}`, ...(scenario.append ? [scenario.append] : [])].join(' ');
+  const append = [`l1=${options.l1 === 'both' ? 'vhe' : options.l1}`, `payload=${scenario.payload}`, ...[scenario.append, options.append].filter(Boolean)].join(' ');
   const bootOptions: BootOptions = {
     vcpus, memoryBytes: MEMORY_BYTES, el2: options.nested === 'none' ? 'guest' : 'kvm', nested: options.nested, l1: options.l1,
     variants: options.variants ?? [], seed: options.seed ?? 0, kernel: readImage(l1, names[0]!), initrd: l2, append,
@@ -67,7 +69,7 @@ export function prepare(scenario: Scenario, options: ScenarioOptions, files: Gue
   const images: Image[] = [l1, l2].map((bytes, index) => ({ name: names[index]!, sum: sumOf(bytes), bytes: bytes.length }));
   const manifest: Manifest = {
     semantics: SEMANTICS, scenario: scenario.name, seed: options.seed ?? 0, images,
-    options: { nested: options.nested, l1: options.l1, vcpus, variants: [...(options.variants ?? [])] },
+    options: { nested: options.nested, l1: options.l1, vcpus, variants: [...(options.variants ?? [])], ...(options.append ? { append: options.append } : {}) },
   };
   return { scenario, claims: { ...scenario.claims, atEnd: [...(scenario.claims?.atEnd ?? []), endsWell(scenario)] }, manifest, options: bootOptions, ...boot(bootOptions) };
 }

