@@ -14,7 +14,7 @@ export function levelNow(engine: Engine, state: Pick<WorldState, 'actors'>, inde
 export function landmarks(event: WorldEvent): readonly string[] {
   switch (event.event) {
     case 'kvm_exit': return event.level === 'L2' ? ['exit', 'nested'] : ['exit'];
-    case 'irq_pending': return [`irq:${String(event.intid)}`];
+    case 'vgic_update_irq_pending': return [`irq:${String(event.irq)}`];
     default: return [];
   }
 }

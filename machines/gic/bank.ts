@@ -1,6 +1,6 @@
 /** What happens to the 32 interrupts of a bank. The lifecycle that it follows is drawn in interrupt.machine.ts. */
 
-import type { OfferedInterrupt } from '../messages.ts';
+import type { OfferedInterrupt, Out } from '../messages.ts';
 import type { Bank } from './state.ts';
 
 /** Pending: latched, or level-sensitive with its line high. */
@@ -60,4 +60,11 @@ export function sameInterrupts(left: readonly OfferedInterrupt[], right: readonl
     return one.intid === other.intid && one.priority === other.priority && one.group === other.group
       && one.pending === other.pending && one.active === other.active && one.level === other.level;
   });
+}
+
+/** An event, as KVM's tracepoint of the name, for each interrupt that began to pend between two values of `pendingBits`; `first` is the bank's lowest INTID, `vcpu` the PE of a private one. */
+export function tellPending(before: number, after: number, first: number, vcpu: number | undefined, out: Out): void {
+  for (let risen = (after & ~before) >>> 0; risen !== 0; risen &= risen - 1) {
+    out.event('vgic_update_irq_pending', { ...(vcpu === undefined ? {} : { vcpu }), irq: first + 31 - Math.clz32(risen & -risen), level: true });
+  }
 }

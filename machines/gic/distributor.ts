@@ -1,12 +1,18 @@
 /** The distributor: the registers of the GICD frame, shared interrupts and their routes, SGIs on their way. Arm IHI 0069. */
 
 import type { DistributorMessage, OfferedInterrupt, Out } from '../messages.ts';
-import { acknowledge, clearActive, concerns, release, sameInterrupts, setLine } from './bank.ts';
+import { acknowledge, clearActive, concerns, pendingBits, release, sameInterrupts, setLine, tellPending } from './bank.ts';
 import { DISTRIBUTOR_REGISTERS, readRegister, registerAt, routedToAny, writeRegister } from './registers.ts';
 import { peAt, type DistributorState } from './state.ts';
 
 /** Changes `state` in place. Throws RangeError for an INTID that is no SPI of this distributor. */
 export function receive(state: DistributorState, message: DistributorMessage, out: Out): void {
+  const before = state.banks.map(pendingBits);
+  handle(state, message, out);
+  for (const [position, bank] of state.banks.entries()) tellPending(before[position]!, pendingBits(bank), 32 * (position + 1), undefined, out);
+}
+
+function handle(state: DistributorState, message: DistributorMessage, out: Out): void {
   switch (message.type) {
     case 'read': {
       const row = known(message, out);

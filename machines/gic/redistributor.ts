@@ -1,12 +1,18 @@
 /** A redistributor: the registers of one PE's GICR frames, its SGIs and PPIs, and the offer to its CPU interface. Arm IHI 0069. */
 
 import type { OfferedInterrupt, Out, RedistributorMessage } from '../messages.ts';
-import { acknowledge, clearActive, concerns, release, sameInterrupts, setLine, setPending } from './bank.ts';
+import { acknowledge, clearActive, concerns, pendingBits, release, sameInterrupts, setLine, setPending, tellPending } from './bank.ts';
 import { REDISTRIBUTOR_REGISTERS, readRegister, registerAt, writeRegister } from './registers.ts';
 import type { RedistributorState } from './state.ts';
 
 /** Changes `state` in place. Throws RangeError for an INTID that is no SGI or PPI, and for an SGI's line. */
 export function receive(state: RedistributorState, message: RedistributorMessage, out: Out): void {
+  const before = pendingBits(state.bank);
+  handle(state, message, out);
+  tellPending(before, pendingBits(state.bank), 0, state.index, out);
+}
+
+function handle(state: RedistributorState, message: RedistributorMessage, out: Out): void {
   switch (message.type) {
     case 'read': {
       const row = known(message, out);

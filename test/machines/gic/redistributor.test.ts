@@ -57,7 +57,7 @@ test('GICR_WAKER: the children sleep while the processor does, and a sleeping PE
   gic.write(0x14, 2n);
   expect(gic.read(0x14)).toBe(6n);
   gic.say({ type: 'irq-line', intid: 27, level: true });
-  expect([gic.offer(), gic.out.events]).toEqual([undefined, [{ event: 'gic_wake_request', vcpu: 0, intid: 27 }]]);
+  expect([gic.offer(), gic.out.events]).toEqual([undefined, [{ event: 'gic_wake_request', vcpu: 0, intid: 27 }, { event: 'vgic_update_irq_pending', vcpu: 0, irq: 27, level: true }]]);
   gic.write(0x14, 0n);
   expect(gic.offer()).toEqual([offered(27)]);
   expect(gic.read(0x14)).toBe(0n);
