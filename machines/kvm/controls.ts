@@ -2,8 +2,9 @@
 
 import type { Board } from '../aarch64/board.ts';
 import { vncrPage } from '../aarch64/board.ts';
+import { hasFeature } from '../aarch64/registers/features.ts';
 import { setRegister } from '../aarch64/state.ts';
-import { slot } from '../aarch64/sysregs.ts';
+import { registerByName, slot } from '../aarch64/sysregs.ts';
 import { bit, bits } from '../bits.ts';
 import { readVirtual } from './context.ts';
 import type { KvmState } from './state.ts';
@@ -32,6 +33,9 @@ const GUEST_MDCR = (1n << 6n) | (1n << 10n) | (1n << 11n);
 /** CNTHCTL_EL2 with E2H=0, and FEAT_ECV's trap bits. */
 const Cnthctl = { EL1PCTEN: 1n << 0n, EL1PCEN: 1n << 1n, EL1TVT: 1n << 13n, EL1TVCT: 1n << 14n, EL1NVPCT: 1n << 15n, EL1NVVCT: 1n << 16n } as const;
 
+/** Controls of FEAT_FGT and FEAT_HCX. */
+const FINE_GRAINED = ['HFGRTR_EL2', 'HFGWTR_EL2', 'HFGITR_EL2', 'HDFGRTR_EL2', 'HDFGWTR_EL2', 'HCRX_EL2'];
+
 /** Whether L1's stage 2 is in use: L2 runs under a shadow of it. */
 export const stage2Enabled = (state: KvmState, board: Board): boolean => state.mechanism !== 'none' && (readVncr(board, state.index, 'HCR_EL2') & (Hcr.VM | Hcr.DC)) !== 0n;
 
@@ -47,10 +51,12 @@ export function activateTraps(state: KvmState, board: Board): void {
   set('MDCR_EL2', state.hyp || state.mechanism === 'none' ? GUEST_MDCR : GUEST_MDCR | (readVirtual(state, board, 'MDCR_EL2') & 0xfe0n));
   set('CNTHCTL_EL2', hardwareCnthctl(state, board));
   set('HSTR_EL2', 0n);
+  // L0 has no fine-grained traps of its own; L1's hold for what it runs.
+  const below = !state.hyp && state.mechanism !== 'none';
+  for (const name of FINE_GRAINED) set(name, below && hasFeature(board, registerByName(name)!.needs!) ? readVncr(board, state.index, name) : 0n);
   set('VNCR_EL2', state.hyp && state.mechanism === 'nv2' ? BigInt(vncrPage(state.index)) : 0n);
-  const nested = !state.hyp && state.mechanism !== 'none';
-  set('VMPIDR_EL2', nested ? readVncr(board, state.index, 'VMPIDR_EL2') : affinity(state.index));
-  set('VPIDR_EL2', nested ? readVncr(board, state.index, 'VPIDR_EL2') : core.words[slot('MIDR_EL1')]!);
+  set('VMPIDR_EL2', below ? readVncr(board, state.index, 'VMPIDR_EL2') : affinity(state.index));
+  set('VPIDR_EL2', below ? readVncr(board, state.index, 'VPIDR_EL2') : core.words[slot('MIDR_EL1')]!);
   core.attention = true;
 }
 
