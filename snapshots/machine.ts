@@ -9,6 +9,7 @@ import { combine, hashImmutable, hashValue } from './fingerprint.ts';
 import type { System } from './system.ts';
 import { choices, describeChoice, next, type Choice } from '../actors/choices.ts';
 import { landmarks } from '../actors/events.ts';
+import { registersOf } from '../actors/registers.ts';
 import { applyPatch, type Patch } from '../actors/patch.ts';
 import { step } from '../actors/step.ts';
 import { enter, keep, treeOf, type World, type WorldEvent, type WorldState } from '../actors/world.ts';
@@ -30,9 +31,15 @@ export function systemOf(options: { readonly stepwise?: boolean } = {}): ZenoSys
     external: (choice) => choice.type === 'input',
     landmarks,
     vcpuOf: (choice) => (choice.type === 'run' || choice.type === 'slice' ? choice.vcpu : undefined),
-    view: (world) => world.state,
+    view,
     pages: treeOf,
   };
+}
+
+/** The plain state, and each vCPU's registers by name. */
+function view(world: World): WorldState & { readonly registers: readonly Readonly<Record<string, bigint>>[] } {
+  const tree = treeOf(world);
+  return { ...world.state, registers: world.engine.board.cores.map(({ index }) => registersOf(world.engine, tree, index)) };
 }
 
 function stepwise(world: World): Choice | undefined {
