@@ -1,3 +1,5 @@
+/** Exploring two vCPUs, one of which sleeps: the right L0 loses no wake-up, a wrong one is caught, and its path replays. */
+
 import { describe, expect, test } from 'vitest';
 import { step } from '../../actors/step.ts';
 import { exploreScenario } from '../../scenarios/explore.ts';
