@@ -2,16 +2,22 @@
 
 import { Command } from 'commander';
 import { InputError } from '../actors/input-error.ts';
+import { addBranches } from './branches.ts';
+import { addDiff } from './diff.ts';
 import { userMessage } from './errors.ts';
+import { addFork } from './fork.ts';
+import { addMark } from './mark.ts';
 import { note } from './output.ts';
 import { addReplay } from './replay.ts';
+import { addRewind } from './rewind.ts';
 import { addRun } from './run.ts';
 import { addScenarios } from './scenarios.ts';
+import { addShow } from './show.ts';
 import { addStat } from './stat.ts';
 import { addTimeline } from './timeline.ts';
 
 /** Every verb, in the order in which the help lists them. */
-const VERBS: readonly ((program: Command) => void)[] = [addRun, addTimeline, addStat, addReplay, addScenarios];
+const VERBS: readonly ((program: Command) => void)[] = [addRun, addTimeline, addShow, addRewind, addFork, addBranches, addMark, addDiff, addReplay, addStat, addScenarios];
 
 /** Status of what is a bug of ours: neither the guest's answer nor the user's mistake (sysexits.h, EX_SOFTWARE). */
 const BUG = 70;

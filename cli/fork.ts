@@ -1,0 +1,81 @@
+/** `zeno fork DIR --at POS --name B`: a branch from an instant, edited there if asked, and run on. */
+
+import type { Command } from 'commander';
+import { addressOf, type Image } from '../actors/images.ts';
+import { parseEdit, type Edit, type Patch } from '../actors/patch.ts';
+import { fork, patch, placeOf } from '../snapshots/history.ts';
+import { assertFork, type Line } from '../snapshots/lines.ts';
+import { placeText } from '../snapshots/timeline.ts';
+import type { Choice } from '../actors/choices.ts';
+import { asInput } from './errors.ts';
+import { jsonOption } from './options.ts';
+import type { Opened } from './open.ts';
+import { note, print, printJson } from './output.ts';
+import { reportRun, statusOf } from './run.ts';
+import { runOn, type RunEnd, type RunOptions } from './runner.ts';
+import { goToOrCursor, withSession, type RecordedSession, type ZenoHistory } from './session.ts';
+
+interface ForkFlags {
+  readonly at?: string;
+  readonly name: string;
+  readonly set: readonly string[];
+  readonly runUntil?: string;
+  readonly run: boolean;
+  readonly json?: boolean;
+}
+
+export function addFork(program: Command): void {
+  program.command('fork').argument('<dir>', 'a recording').description('a branch from a position, edited there and run on')
+    .option('--at <position>', 'where it leaves; else where rewind left the cursor, else the end')
+    .requiredOption('--name <branch>', 'how to call it')
+    .option('--set <path=value...>', 'edits there: vcpu:N.REGISTER=V, mem:ADDR[,LEN]=V or sym:NAME[,LEN]=V', [])
+    .option('--run-until <position>', 'run the branch on to there; else to its end')
+    .option('--no-run', 'only make the branch')
+    .addOption(jsonOption('one object'))
+    .action(async (directory: string, flags: ForkFlags) => {
+      process.exitCode = await withSession(directory, { edit: true }, async (session) => {
+        goToOrCursor(session, flags.at);
+        const left = placeText(placeOf(session.history));
+        const edits = readEdits(session.history, session.opened, flags.set);
+        branchOff(session.history, flags.name, edits);
+        if (!flags.json) print(`${flags.name} leaves ${left}${flags.set.length > 0 ? ` with ${flags.set.join(', ')}` : ''}`);
+        if (!flags.run) {
+          if (flags.json) printJson({ from: left, ...placeOf(session.history) });
+          return 0;
+        }
+        const end = await runBranch(session, {
+          ...(flags.runUntil === undefined ? {} : { until: flags.runUntil }),
+          ...(flags.json ? {} : { each: (event) => { if (event.event === 'console') process.stdout.write(String(event.text)); } }),
+        });
+        reportRun(session, session.opened.manifest.scenario, end, flags.json === true);
+        if (session.recording.notes.length > 0 && !flags.json) note('the recording had been cut; the branch does not depend on what was lost');
+        return statusOf(end);
+      });
+    });
+}
+
+/** The edits that `--set` names. Throws InputError. */
+export function readEdits(history: ZenoHistory, opened: Opened, sets: readonly string[]): Edit[] {
+  const { vcpus } = history.kept[0]!.world.engine.options;
+  return sets.map((text) => parseEdit(text, vcpus, (name) => physicalOf(opened.images.l1, name)));
+}
+
+/** Where a symbol's bytes lie in the guest's physical memory. L2's symbols are at L2's own addresses, which L1 decides on: they are not to be edited by name. */
+function physicalOf(images: readonly Image[], name: string): number | undefined {
+  const image = images.find((candidate) => candidate.symbols.some((symbol) => symbol.name === name));
+  if (image === undefined) return undefined;
+  const linked = addressOf(image, name);
+  const segment = image.segments.find((candidate) => linked >= candidate.virtualAddress && linked < candidate.virtualAddress + BigInt(candidate.memoryBytes));
+  return segment && segment.address + Number(linked - segment.virtualAddress);
+}
+
+/** Leaves the cursor's branch at the cursor, and edits the World there. Throws InputError for a name that cannot be one. */
+export function branchOff(history: ZenoHistory, name: string, edits: Patch): void {
+  const { branch, cursor } = history;
+  asInput(() => { assertFork(new Map(history.lines.all.map((line): [string, Line<Choice>] => [line.name, line])), branch, cursor, name); });
+  fork(history, name);
+  if (edits.length > 0) patch(history, edits);
+}
+
+/** Runs the cursor's branch on from its end. */
+export const runBranch = (session: RecordedSession, options: RunOptions): Promise<RunEnd> => runOn(session, options);
