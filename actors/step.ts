@@ -118,7 +118,8 @@ function workL0(draft: Draft, index: number, steps: number): void {
   if (draft.turn.vcpu !== index) draft.turn = { vcpu: index, left: engine.options.quantum };
   const stepsMax = steps === 0 ? Infinity : steps;
   let done = 0;
-  while (done < stepsMax && l0Works(engine, draft as unknown as WorldState, index)) {
+  // A machine that is off does nothing more, wherever L0 is in its work: one step at a time would end there too.
+  while (done < stepsMax && endOf(draft) === null && l0Works(engine, draft as unknown as WorldState, index)) {
     const kvm = draft.actors[`kvm:${index}`] as KvmState;
     draft.clock += STEP_COST_NS[kvm.work[0]!.step];
     engine.board.now = draft.clock;
@@ -214,9 +215,13 @@ function emit(draft: Draft, event: { readonly event: string; readonly [field: st
 const draftWorld = (draft: Draft): World => ({ engine: draft.engine, state: draft as unknown as WorldState, tree: undefined });
 
 function finished(draft: Draft): WorldState {
-  const power = (draft.actors.psci as PsciState).power;
-  const ended = draft.ended ?? (power === 'on' ? null : { by: power, reason: power === 'off' ? 'the guest powered the machine off' : 'the guest reset the machine' });
+  const ended = endOf(draft);
   const { actors, mailbox, alarms, clock, turn, inputBytes, console, seed } = draft;
   return { actors, mailbox, alarms, clock, turn, inputBytes, console, ended, seed };
 }
 
+/** Why nothing more can happen, or null. */
+function endOf(draft: Draft): WorldState['ended'] {
+  const { power } = draft.actors.psci as PsciState;
+  return draft.ended ?? (power === 'on' ? null : { by: power, reason: power === 'off' ? 'the guest powered the machine off' : 'the guest reset the machine' });
+}
