@@ -2,11 +2,11 @@
 
 import type { Board } from '../aarch64/board.ts';
 import { Power, setRegister, Word } from '../aarch64/state.ts';
-import { slot } from '../aarch64/sysregs.ts';
+import { IMPLEMENTED_REGISTERS, resetValue, slot } from '../aarch64/sysregs.ts';
 import { MASK64, signExtend64 } from '../bits.ts';
 import type { KvmMessage, Out } from '../messages.ts';
 import type { Behaviour } from './behaviour.ts';
-import { loadContext, putContext, writeVirtual } from './context.ts';
+import { loadContext, putContext } from './context.ts';
 import { activateTraps, routesInterrupts, stage2Enabled } from './controls.ts';
 import { setX } from './exit.ts';
 import { handleExit } from './handle-exit.ts';
@@ -14,6 +14,7 @@ import { guestPc, guestPstate, setGuestPc, takeToVirtualEl2 } from './inject.ts'
 import { finishNestedEret } from './nested-eret.ts';
 import { finishFault, exitFields } from './fault.ts';
 import { checkKvm, kvmAddress, type KvmState, type Step } from './state.ts';
+import { virtualHardware } from './virtual-hardware.ts';
 import { readVncr, writeVncr } from './vncr.ts';
 
 /** The handler of L0's per-vCPU actor, with the right behaviour or with known bugs in it. */
@@ -232,13 +233,13 @@ export function startVcpu(state: KvmState, board: Board, entry: bigint, context:
   state.work.push(...steps);
 }
 
-/** Values of virtual registers at reset that are not zero. */
+/** Gives the virtual registers their values out of reset, as the rows have them for the hardware that the guest sees. */
 function resetVirtual(state: KvmState, board: Board): void {
-  writeVncr(board, state.index, 'SCTLR_EL1', 0x30d0_0980n);
-  if (state.mechanism === 'none') return;
-  writeVncr(board, state.index, 'VPIDR_EL2', board.cores[state.index]!.words[slot('MIDR_EL1')]!);
-  writeVncr(board, state.index, 'VMPIDR_EL2', board.cores[state.index]!.words[slot('VMPIDR_EL2')]!);
-  writeVncr(board, state.index, 'HCR_EL2', state.flavour === 'vhe' ? 1n << 34n : 0n);
-  writeVirtual(state, board, 'CPTR_EL2', state.flavour === 'vhe' ? 0n : 0x33ffn & ~(1n << 10n));
+  const hardware = virtualHardware(state, board);
+  for (const row of IMPLEMENTED_REGISTERS) {
+    if (row.alias !== undefined || (row.el === 2 && state.mechanism === 'none')) continue;
+    const value = resetValue(row, hardware, state.index);
+    if (row.vncr !== undefined) writeVncr(board, state.index, row.name, value);
+    else if (row.name in state.registers) state.registers[row.name] = value;
+  }
 }
-

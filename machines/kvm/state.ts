@@ -51,7 +51,7 @@ export interface KvmState {
   hyp: boolean;
   /** The vCPU's context is in the hardware (between load and put). */
   loaded: boolean;
-  /** Virtual registers that are neither in the VNCR page nor, at the moment, in the hardware. Keys in the order of RESET_REGISTERS. */
+  /** Virtual registers that are neither in the VNCR page nor, at the moment, in the hardware. Keys in the order of KEPT_REGISTERS. */
   registers: Record<string, bigint>;
   /** Which vector the exit in hand came through. */
   vector: 'sync' | 'irq' | 'fiq' | 'serror';
@@ -72,17 +72,16 @@ export interface KvmState {
   nestedExits: number;
 }
 
-/** Virtual registers with no place in the VNCR page, with their values at vCPU reset. The others reset to zero where they live. */
-export const RESET_REGISTERS: readonly (readonly [string, bigint])[] = [
-  ['SCTLR_EL2', 0x30c5_0830n], ['ACTLR_EL2', 0n], ['HACR_EL2', 0n], ['CPTR_EL2', 0n], ['MDCR_EL2', 0n], ['TTBR0_EL2', 0n], ['TTBR1_EL2', 0n], ['TCR_EL2', 0x8080_0000n],
-  ['AFSR0_EL2', 0n], ['AFSR1_EL2', 0n], ['ESR_EL2', 0n], ['FAR_EL2', 0n], ['HPFAR_EL2', 0n], ['MAIR_EL2', 0n], ['AMAIR_EL2', 0n], ['VBAR_EL2', 0n],
-  ['CONTEXTIDR_EL2', 0n], ['ELR_EL2', 0n], ['SPSR_EL2', 0n], ['SP_EL2', 0n], ['CNTHCTL_EL2', 0n], ['CNTKCTL_EL1', 0n], ['RVBAR_EL2', 0n], ['ICC_SRE_EL2', 0xfn], ['VDISR_EL2', 0n], ['VSESR_EL2', 0n],
-  ['DBGVCR32_EL2', 0n], ['IFSR32_EL2', 0n], ['DACR32_EL2', 0n], ['FPEXC32_EL2', 0n],
+/** Virtual registers with no place in the VNCR page. A vCPU's reset gives them the values that their rows say. */
+export const KEPT_REGISTERS: readonly string[] = [
+  'SCTLR_EL2', 'ACTLR_EL2', 'HACR_EL2', 'CPTR_EL2', 'MDCR_EL2', 'TTBR0_EL2', 'TTBR1_EL2', 'TCR_EL2', 'AFSR0_EL2', 'AFSR1_EL2', 'ESR_EL2', 'FAR_EL2', 'HPFAR_EL2', 'MAIR_EL2',
+  'AMAIR_EL2', 'VBAR_EL2', 'CONTEXTIDR_EL2', 'ELR_EL2', 'SPSR_EL2', 'SP_EL2', 'CNTHCTL_EL2', 'CNTKCTL_EL1', 'RVBAR_EL2', 'RMR_EL2', 'ICC_SRE_EL2', 'VDISR_EL2', 'VSESR_EL2',
+  'DBGVCR32_EL2', 'IFSR32_EL2', 'DACR32_EL2', 'FPEXC32_EL2', 'OSLSR_EL1',
 ];
 
 export function initialKvm(index: number, mechanism: Mechanism, flavour: Flavour): KvmState {
   return {
-    index, mechanism, flavour, mode: 'off', hyp: false, loaded: false, vector: 'sync', registers: Object.fromEntries(RESET_REGISTERS), work: [], reply: null,
+    index, mechanism, flavour, mode: 'off', hyp: false, loaded: false, vector: 'sync', registers: Object.fromEntries(KEPT_REGISTERS.map((name) => [name, 0n])), work: [], reply: null,
     inWait: false, wakeRequested: false, kicked: false, interruptPending: false, exits: 0, nestedExits: 0,
   };
 }

@@ -6,7 +6,7 @@ import { type Core, Power, setRegister, Word } from '../aarch64/state.ts';
 import { encodingName, registerByName, resetValue, sanitise, slot, type SystemRegister } from '../aarch64/sysregs.ts';
 import { CPU_INTERFACE, sgiTargets } from '../aarch64/cpu-interface.ts';
 import { hasFeature } from '../aarch64/registers/features.ts';
-import { bits, hex } from '../bits.ts';
+import { bits, hex, insert } from '../bits.ts';
 import type { Out } from '../messages.ts';
 import { readVirtual, writeVirtual } from './context.ts';
 import { Hcr } from './controls.ts';
@@ -107,6 +107,8 @@ function readEmulated(state: KvmState, board: Board, row: SystemRegister): bigin
   switch (name) {
     // Computed from what L1 keeps in its list registers, by the hardware's own rules.
     case 'ICH_VTR_EL2': case 'ICH_MISR_EL2': case 'ICH_EISR_EL2': case 'ICH_ELRSR_EL2': return CPU_INTERFACE[name]!.read!(virtualInterface(state, board));
+    // KVM: trap_raz_wi.
+    case 'MDRAR_EL1': case 'OSDLR_EL1': case 'DBGPRCR_EL1': return 0n;
     default: return isKept(state, name) ? readVirtual(state, board, name) : undefined;
   }
 }
@@ -122,6 +124,14 @@ function virtualInterface(state: KvmState, board: Board): Core {
 }
 
 function writeEmulated(state: KvmState, board: Board, row: SystemRegister, value: bigint): boolean {
+  switch (row.name) {
+    case 'OSLAR_EL1':
+      // OSLSR_EL1.OSLK.
+      state.registers.OSLSR_EL1 = insert(state.registers.OSLSR_EL1!, 1, 1, value & 1n);
+      return true;
+    case 'OSDLR_EL1': case 'DBGPRCR_EL1': return true;
+    default: break;
+  }
   if (!isKept(state, row.name)) return false;
   const hcr = state.mechanism === 'none' ? 0n : readVncr(board, state.index, 'HCR_EL2');
   writeVirtual(state, board, row.name, sanitise(row, virtualHardware(state, board), (hcr & Hcr.E2H) !== 0n, value));

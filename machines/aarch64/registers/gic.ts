@@ -41,8 +41,9 @@ export const GIC: readonly SystemRegister[] = [
   sysreg('ICH_MISR_EL2', [3, 4, 12, 11, 2], { access: 'R', fields: { VGrp1D: 7, VGrp1E: 6, VGrp0D: 5, VGrp0E: 4, NP: 3, LRENP: 2, U: 1, EOI: 0 } }),
   sysreg('ICH_EISR_EL2', [3, 4, 12, 11, 3], { access: 'R' }),
   sysreg('ICH_ELRSR_EL2', [3, 4, 12, 11, 5], { access: 'R' }),
+  // Out of reset UNKNOWN; ours is what zero reads as: the least binary points, and VFIQEn, which SRE makes RAO.
   sysreg('ICH_VMCR_EL2', [3, 4, 12, 11, 7], {
-    vncr: 0x4c8, fields: { VPMR: [24, 8], VBPR0: [21, 3], VBPR1: [18, 3], VEOIM: 9, VCBPR: 4, VFIQEn: 3, VAckCtl: 2, VENG1: 1, VENG0: 0 },
+    vncr: 0x4c8, reset: 0x4c_0008n, fields: { VPMR: [24, 8], VBPR0: [21, 3], VBPR1: [18, 3], VEOIM: 9, VCBPR: 4, VFIQEn: 3, VAckCtl: 2, VENG1: 1, VENG0: 0 },
   }),
   ...Array.from({ length: 16 }, (_, n) => sysreg(`ICH_LR${n}_EL2`, [3, 4, 12, 12 + (n >> 3), n & 7], { vncr: 0x400 + 8 * n, needs: `list register ${n}`, fields: LR })),
 ];
