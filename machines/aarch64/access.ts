@@ -27,22 +27,23 @@ import { type TrapRow, trapTarget, trapsOf } from './traps.ts';
  */
 export function readSystemRegister(core: Core, encoding: number, rt: number): bigint {
   const entry = resolve(core, encoding, rt, false);
-  if (typeof entry === 'number') return loadVncr(core, entry);
-  return entry.read === undefined ? (entry.word === 0 ? 0n : core.words[entry.word]!) : entry.read(core);
+  const value = typeof entry === 'number' ? loadVncr(core, entry) : entry.read === undefined ? (entry.word === 0 ? 0n : core.words[entry.word]!) : entry.read(core);
+  core.board.observe?.(core, 'read', encoding, value);
+  return value;
 }
 
 /** MSR (register). Checks as for `readSystemRegister`. */
 export function writeSystemRegister(core: Core, encoding: number, value: bigint, rt: number): void {
   const entry = resolve(core, encoding, rt, true);
-  if (typeof entry === 'number') {
-    storeVncr(core, entry, value);
-    return;
+  if (typeof entry === 'number') storeVncr(core, entry, value);
+  else {
+    const kept = sanitise(entry.row, core.board, e2h(core), value);
+    const unmodelled = entry.unmodelled?.(core, kept);
+    if (unmodelled !== undefined) endAtHole(core, encoding, unmodelled);
+    if (entry.write === undefined) core.words[entry.word] = kept;
+    else entry.write(core, kept);
   }
-  const kept = sanitise(entry.row, core.board, e2h(core), value);
-  const unmodelled = entry.unmodelled?.(core, kept);
-  if (unmodelled !== undefined) endAtHole(core, encoding, unmodelled);
-  if (entry.write === undefined) core.words[entry.word] = kept;
-  else entry.write(core, kept);
+  core.board.observe?.(core, 'write', encoding, value);
 }
 
 /** A row made ready: its traps, its behaviour and the registers that it stands for. */
@@ -188,6 +189,7 @@ export function systemInstruction(core: Core, encoding: number, value: bigint, r
   }
   checkTraps(core, encoding, rt, true, OPERATION_TRAPS.get(encoding)!);
   perform(core, operation, value);
+  core.board.observe?.(core, 'write', encoding, value);
 }
 
 function perform(core: Core, { kind, operation }: Operation, value: bigint): void {

@@ -57,6 +57,12 @@ export interface Core {
   deviceReplies: { readonly pa: number; readonly bytes: number; readonly value: bigint }[];
 }
 
+/**
+ * Is told of each MRS, MSR, SYS and ERET that a core completes by itself, while PC is still at it; `encoding` is 0 for ERET, and `value` what was read or written, for
+ * ERET the address. Those that L0 completes are told by the events `kvm_sys_access` and `kvm_nested_eret`. Wiring, not state: it must change nothing.
+ */
+export type Observer = (core: Core, kind: 'read' | 'write' | 'eret', encoding: number, value: bigint) => void;
+
 export interface Board {
   readonly memory: Memory;
   readonly cores: Core[];
@@ -73,6 +79,7 @@ export interface Board {
   deviceAt(pa: number): { readonly to: string; readonly offset: number } | undefined;
   /** `el2: 'kvm'`: L0's map named by the hardware VTTBR_EL2, asked for an intermediate physical address. */
   stage2(vttbr: bigint, ipa: number): Stage2Answer;
+  observe?: Observer | undefined;
   /** Pages touched since the run began, when the run was given stops: physical page numbers. */
   footprint: { readonly read: Set<number>; readonly written: Set<number> } | undefined;
 }

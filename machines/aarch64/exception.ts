@@ -238,6 +238,7 @@ export function exceptionReturn(core: Core): void {
   if (el === 0) undefinedInstruction(core);
   if (el === 1 && ((hcrHigh(core) & HcrHigh.NV) !== 0 || fineGrainedTrap(core, HfgitrHigh.ERET))) raise(core, { ec: Ec.ERET, iss: 0, target: 2 });
   const level = el as 1 | 2;
+  core.board.observe?.(core, 'eret', 0, core.words[ELR[level]]!);
   returnTo(core, Number(core.words[SPSR[level]]! & 0xffff_ffffn), core.words[ELR[level]]!);
 }
 
