@@ -3,7 +3,6 @@
 import { expect, test } from 'vitest';
 import type { KvmState } from '../../../machines/kvm/state.ts';
 import { vcpuChart, vcpuMode, type VcpuMode } from '../../../machines/kvm/vcpu.machine.ts';
-import { describeKvm } from '../../../machines/kvm/describe.ts';
 import { compile } from '../../../machines/statechart.ts';
 import { actorOf } from '../../../actors/world.ts';
 import { systemOf } from '../../../snapshots/machine.ts';
@@ -24,7 +23,6 @@ function observe(setting: Setting): Set<string> {
         const now = vcpuMode(kvm, engine.board);
         if (now !== before) seen.add(`${before} → ${now}`);
         modes[index] = now;
-        if (now !== before && !describeKvm(kvm, engine.board)[0]!.startsWith(now)) throw new Error(`${now} is not what describe says`);
       }
     },
   });
