@@ -5,6 +5,7 @@ import { InputError } from '../actors/input-error.ts';
 import { addBranches } from './branches.ts';
 import { addDiff } from './diff.ts';
 import { userMessage } from './errors.ts';
+import { addExplore } from './explore.ts';
 import { addFork } from './fork.ts';
 import { addMark } from './mark.ts';
 import { note } from './output.ts';
@@ -15,9 +16,10 @@ import { addScenarios } from './scenarios.ts';
 import { addShow } from './show.ts';
 import { addStat } from './stat.ts';
 import { addTimeline } from './timeline.ts';
+import { addWhere } from './where.ts';
 
 /** Every verb, in the order in which the help lists them. */
-const VERBS: readonly ((program: Command) => void)[] = [addRun, addTimeline, addShow, addRewind, addFork, addBranches, addMark, addDiff, addReplay, addStat, addScenarios];
+const VERBS: readonly ((program: Command) => void)[] = [addRun, addTimeline, addShow, addRewind, addFork, addBranches, addMark, addDiff, addReplay, addExplore, addStat, addScenarios, addWhere];
 
 /** Status of what is a bug of ours: neither the guest's answer nor the user's mistake (sysexits.h, EX_SOFTWARE). */
 const BUG = 70;

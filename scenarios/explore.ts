@@ -40,7 +40,7 @@ const CLASSES: readonly StopClass[] = STOP_CLASSES.filter((name) => name === 'ex
 /** Times that the search starts again because it found pages to be shared that were not known to be. */
 const ROUNDS_MAX = 8;
 
-/** Explores `prepared` from the place that its scenario names. */
+/** Explores `prepared` from the place that its scenario names, or from its World where it names none. */
 export function exploreScenario(prepared: Prepared, request: ExploreRequest): ExploredScenario {
   const { engine } = prepared.world;
   const sharing = new Sharing(engine.options.vcpus);
@@ -67,6 +67,7 @@ function runToStart(prepared: Prepared): { world: World; prefix: Choice[] } {
   const { scenario } = prepared;
   const prefix: Choice[] = [];
   let { world } = prepared;
+  if (scenario.explorePlace === undefined) return { world, prefix };
   const arrived = new Set<number>();
   const { vcpus } = world.engine.options;
   while (arrived.size < vcpus) {
@@ -78,10 +79,9 @@ function runToStart(prepared: Prepared): { world: World; prefix: Choice[] } {
     world = done.world;
     prefix.push(done.frame.choice);
     for (const event of done.frame.events) {
-      const vcpu = scenario.explorePlace?.(event);
+      const vcpu = scenario.explorePlace(event);
       if (vcpu !== undefined) arrived.add(vcpu);
     }
-    if (scenario.explorePlace === undefined) return { world, prefix };
   }
   return { world, prefix };
 }
