@@ -5,6 +5,7 @@ import { ReferenceEngine } from './engine/reference.ts';
 import { stopBefore } from './engine/stops.ts';
 import { UNWIND, takeInterrupt } from './exception.ts';
 import type { RunEnd, RunResult, Stops } from './exit.ts';
+import { maskedOrTaken } from './interrupts.ts';
 import { fetchInstruction } from './memory-access.ts';
 import { Power, Word, type Core } from './state.ts';
 
@@ -26,7 +27,9 @@ export function run(core: Core, budget: number, stops?: Stops): RunResult {
   for (;;) {
     try {
       while (attempted < budget) {
-        if (core.attention) {
+        // A load that has its answer is done with before an interrupt is looked at: what the device gave is not given twice.
+        if (core.attention && (attempted > 0 || core.deviceReplies.length === 0)) {
+          if (stops !== undefined && attempted > 0 && vectors(core)) return { attempted, end: BUDGET };
           while (core.attention && core.end === undefined) takeInterrupt(core);
           if (core.end !== undefined) return ended(core, attempted);
         }
@@ -56,6 +59,15 @@ export function run(core: Core, budget: number, stops?: Stops): RunResult {
       if (core.end !== undefined) return ended(core, attempted);
     }
   }
+}
+
+/**
+ * Whether an interrupt is due that is taken without ending the run. A run to a stop ends before it: behind it, it could stop where no number
+ * of instructions ends, and the run that repeats it names a number.
+ */
+function vectors(core: Core): boolean {
+  const due = maskedOrTaken(core);
+  return due !== undefined && !(due.target === 2 && core.board.el2 === 'kvm');
 }
 
 const BUDGET: RunEnd = { type: 'budget' };
