@@ -67,6 +67,8 @@ export function choices(world: World): readonly Choice[] {
   }
   if (found.some((choice) => choice.type !== 'preempt')) return found;
   const only = next(world);
+  // Nothing but vCPUs in WFE: any of them may go on first.
+  if (only?.type === 'run') return Array.from({ length: engine.options.vcpus }, (_, vcpu) => vcpu).filter((vcpu) => inEvent(engine, state, vcpu)).map((vcpu) => ({ ...only, vcpu }));
   return only === undefined ? found : [only, ...found];
 }
 

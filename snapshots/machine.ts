@@ -1,5 +1,6 @@
 /** The World as history, timeline and explore see it: how it moves, how it is kept, compared, cut and edited. */
 
+import { nextDeadline } from '../machines/aarch64/generic-timer.ts';
 import { BLOCK_BYTES, Word } from '../machines/aarch64/state.ts';
 import type { KvmState } from '../machines/kvm/state.ts';
 import { hash128, hashText } from '../machines/memory/hash.ts';
@@ -58,9 +59,12 @@ export function fingerprint(world: World): string {
  * clock itself) are left out, and whose turn it is, which only orders the choices. Sound as long as what follows reads no counter: the scenario that explores says so.
  */
 export function stateKey(world: World): string {
+  enter(world);
   const { state } = world;
   const alarms = state.alarms.map((alarm) => ({ ...alarm, deadlineNs: alarm.deadlineNs - state.clock }));
-  const rest = { ...state, alarms, clock: 0, turn: { vcpu: 0, left: 0 } };
+  // Comparators in the hardware are alarms too.
+  const deadlines = world.engine.board.cores.map(nextDeadline).map((at) => (at === undefined ? null : at - state.clock));
+  const rest = { ...state, alarms, deadlines, clock: 0, turn: { vcpu: 0, left: 0 } };
   return combine([hashState(rest, (address, actor) => (address.startsWith('kvm:') ? withoutTotals(actor as KvmState) : actor)), memoryKey(world, treeOf(world))]);
 }
 
