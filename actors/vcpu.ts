@@ -1,7 +1,7 @@
 /** The actor around one vCPU's core: its power, and what it waits for. The core itself is a block of linear memory. */
 
 import type { Board } from '../machines/aarch64/board.ts';
-import { receiveOffer } from '../machines/aarch64/cpu-interface.ts';
+import { receiveOffer, WIRES } from '../machines/aarch64/cpu-interface.ts';
 import { BLOCK_BYTES, Power, setRegister, Word, type Core } from '../machines/aarch64/state.ts';
 import { resetSystemRegisters, slot } from '../machines/aarch64/sysregs.ts';
 import { markDirty } from '../machines/memory/memory.ts';
@@ -35,7 +35,7 @@ export function receive(state: VcpuState, message: VcpuMessage, out: Out, board:
       markDirty(board.memory, core.words.byteOffset);
       return;
     case 'start':
-      resetCore(core);
+      restart(core);
       startCore(core, board.el2 === 'none' ? 1 : 2, message.entry, message.context);
       state.waiting = 'nothing';
       out.event('vcpu_start', { vcpu: state.index, pc: message.entry });
@@ -55,6 +55,13 @@ export function resetCore(core: Core): void {
   core.words[slot('VPIDR_EL2')] = core.words[slot('MIDR_EL1')]!;
   core.translation = undefined;
   core.attention = true;
+}
+
+/** Resets a core of a machine that runs: interrupts that pend for it go on pending. */
+function restart(core: Core): void {
+  const wires = WIRES.map((word) => [word, core.words[word]!] as const);
+  resetCore(core);
+  for (const [word, value] of wires) core.words[word] = value;
 }
 
 /** PC, X0 and PSTATE (ELxh, all masked) of a core that starts. */

@@ -38,6 +38,8 @@ const LIST_REGISTERS: readonly number[] = Array.from({ length: 16 }, (_, index) 
 /** Words without a register: the best pending interrupt of Group 0 and of Group 1 as Word.OFFER packs it, and the maintenance level last told to the redistributor. */
 const OFFER_OF = [Word.CPU_INTERFACE, Word.CPU_INTERFACE + 1] as const;
 const MAINTENANCE_TOLD = Word.CPU_INTERFACE + 2;
+/** What the GIC and the core have told each other, which the core's reset does not change: the GIC is not reset with it. */
+export const WIRES: readonly number[] = [...OFFER_OF, MAINTENANCE_TOLD, Word.TIMER_LINES];
 const HOST_MAINTENANCE = 1n << 1n;
 
 const low = (core: Core, word: number): number => core.ints[2 * word]! >>> 0;
