@@ -23,9 +23,9 @@ interface ContextRow {
 
 /** SCTLR_EL1 RES1 and what an EL2 regime has fixed: no PAN change on exceptions (SPAN), no traps of EL0. */
 const SCTLR_EL1_FIXED = 0x30d0_0980n | (1n << 23n) | (1n << 22n);
-const SCTLR_SHARED = (1n << 0n) | (1n << 1n) | (1n << 2n) | (1n << 3n) | (1n << 12n) | (1n << 19n) | (1n << 25n);
+const SCTLR_SHARED = (1n << 0n) | (1n << 1n) | (1n << 2n) | (1n << 3n) | (1n << 12n) | (1n << 19n) | (1n << 25n) | (1n << 44n);
 
-/** SCTLR_EL2 (E2H=0) to SCTLR_EL1: M, A, C, SA, I, WXN and EE mean the same. */
+/** SCTLR_EL2 (E2H=0) to SCTLR_EL1: M, A, C, SA, I, WXN, EE and DSSBS mean the same. */
 const sctlrToEl1 = (value: bigint): bigint => SCTLR_EL1_FIXED | (value & SCTLR_SHARED);
 
 /** TCR_EL2 (E2H=0) to TCR_EL1: one range only (EPD1), PS and TBI move. */
@@ -111,7 +111,8 @@ export function writeVirtual(state: KvmState, board: Board, name: string, value:
     const row = rowByEl2.get(name);
     if (row !== undefined) {
       writeStored(state, board, name, value);
-      return loadRow(state, board, core, row);
+      // An nVHE hypervisor's CNTHCTL_EL2 has no EL1 register: CNTKCTL_EL1 is its guest's.
+      return isUntrapped(state, row.el1) ? undefined : loadRow(state, board, core, row);
     }
   } else if (state.loaded && rowByEl1.has(name)) return setRegister(core, slot(name), value);
   writeStored(state, board, name, value);
