@@ -58,13 +58,16 @@ function handleHvc(state: KvmState, board: Board, core: Core, out: Out): Step[] 
   }
   out.event('kvm_hvc_arm64', { vcpu: state.index, pc: guestPc(core), r0: core.words[0]!, imm });
   if (state.mechanism === 'none') return firmware(state, board, core, out);
-  if (!state.hyp && (virtualHcr(state, board) & Hcr.HCD) !== 0n) {
-    // The preferred return of an UNDEFINED HVC is the HVC itself.
-    setGuestPc(core, guestPc(core) - 4n);
-    takeToEl1(state, board, UNKNOWN_ESR);
-    return [];
-  }
-  return injectSync(state, board, out, esr);
+  return hypercall(state, board, core, out, esr);
+}
+
+/** An HVC of L1 or of what it runs, for virtual EL2. L1's HCR_EL2.HCD makes it UNDEFINED at EL1 and EL2, but under TGE. */
+function hypercall(state: KvmState, board: Board, core: Core, out: Out, esr: bigint): Step[] {
+  if ((virtualHcr(state, board) & (Hcr.HCD | Hcr.TGE)) !== Hcr.HCD) return injectSync(state, board, out, esr);
+  // The preferred return of an UNDEFINED HVC is the HVC itself.
+  setGuestPc(core, guestPc(core) - 4n);
+  takeToEl1(state, board, UNKNOWN_ESR);
+  return [];
 }
 
 /** Virtual EL2 proper, not the EL0 of a VHE host. */
@@ -79,7 +82,7 @@ function handlePv(state: KvmState, board: Board, core: Core, out: Out, imm: numb
     case 'eret': return handleEret(state, board, out);
     case 'psci': return firmware(state, board, core, out);
     // L1's own hypercall, which goes to virtual EL2 itself.
-    case 'hvc': return injectSync(state, board, out, (esrOf(core) & ~0xffffn) | BigInt(operation.immediate));
+    case 'hvc': return hypercall(state, board, core, out, (esrOf(core) & ~0xffffn) | BigInt(operation.immediate));
     default: return undefined;
   }
 }
