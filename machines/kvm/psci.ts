@@ -35,8 +35,11 @@ const FUNCTIONS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
 
 /** What the call with arguments X0 to X3 asks of a machine with `vcpus` vCPUs. Unknown functions answer NOT_SUPPORTED. */
 export function firmwareCall(args: readonly bigint[], vcpus: number): FirmwareRequest {
-  const handler = FUNCTIONS.get(Number(BigInt.asUintN(32, args[0]!)));
-  return handler ? handler(args, vcpus) : answer(NOT_SUPPORTED);
+  const called = Number(BigInt.asUintN(32, args[0]!));
+  const handler = FUNCTIONS.get(called);
+  // The SMC32 form of a function has 32-bit arguments (SMCCC: bit 30 is the SMC64 convention).
+  const given = (called & 0x4000_0000) === 0 ? args.map((argument) => BigInt.asUintN(32, argument)) : args;
+  return handler ? handler(given, vcpus) : answer(NOT_SUPPORTED);
 }
 
 const answer = (value: bigint): FirmwareRequest => ({ type: 'answer', value });
