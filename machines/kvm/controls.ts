@@ -30,6 +30,9 @@ const CPTR_TFP = 1n << 10n;
 /** MDCR_EL2: there is no PMU to give, and the OS lock is emulated. TPM, TDOSA, TDRA. The debug registers (TDA) are left to the guest: nothing of L0's is in them. */
 const GUEST_MDCR = (1n << 6n) | (1n << 10n) | (1n << 11n);
 
+/** What L1 may trap of its guest's: TPMCR, TPM, TDE, TDA, TDOSA, TDRA and TDCC. */
+const L1_MDCR = (3n << 5n) | (15n << 8n) | (1n << 27n);
+
 /** CNTHCTL_EL2 with E2H=0, and FEAT_ECV's trap bits. */
 const Cnthctl = { EL1PCTEN: 1n << 0n, EL1PCEN: 1n << 1n, EL1TVT: 1n << 13n, EL1TVCT: 1n << 14n, EL1NVPCT: 1n << 15n, EL1NVVCT: 1n << 16n } as const;
 
@@ -48,7 +51,7 @@ export function activateTraps(state: KvmState, board: Board): void {
   const set = (name: string, value: bigint): void => setRegister(core, slot(name), value);
   set('HCR_EL2', hardwareHcr(state, board));
   set('CPTR_EL2', hardwareCptr(state, board));
-  set('MDCR_EL2', state.hyp || state.mechanism === 'none' ? GUEST_MDCR : GUEST_MDCR | (readVirtual(state, board, 'MDCR_EL2') & 0xfe0n));
+  set('MDCR_EL2', state.hyp || state.mechanism === 'none' ? GUEST_MDCR : GUEST_MDCR | (readVirtual(state, board, 'MDCR_EL2') & L1_MDCR));
   set('CNTHCTL_EL2', hardwareCnthctl(state, board));
   set('HSTR_EL2', 0n);
   // L0 has no fine-grained traps of its own; L1's hold for what it runs.
@@ -63,9 +66,15 @@ export function activateTraps(state: KvmState, board: Board): void {
 /** MPIDR_EL1 of vCPU `index`: 16 a cluster in Aff0, RES1 bit 31. */
 export const affinity = (index: number): bigint => 0x8000_0000n | BigInt(((index >> 4) << 8) | (index & 15));
 
+/** What of L1's HCR_EL2 goes to the hardware. A virtual interrupt pends only where L1 routes its kind to virtual EL2, and in the hardware L0 routes all. */
+const fromL1 = (hcr: bigint): bigint => hcr & ~NOT_FROM_L1 & ~(hcr & Hcr.IMO ? 0n : Hcr.VI) & ~(hcr & Hcr.FMO ? 0n : Hcr.VF) & ~(hcr & Hcr.AMO ? 0n : Hcr.VSE);
+
+/** Virtual interrupts that L1 has pend for what it runs, without a list register. */
+export const virtualInterrupts = (hcr: bigint): bigint => fromL1(hcr) & (Hcr.VI | Hcr.VF | Hcr.VSE);
+
 function hardwareHcr(state: KvmState, board: Board): bigint {
   if (state.mechanism === 'none') return GUEST_HCR;
-  if (!state.hyp) return GUEST_HCR | (readVncr(board, state.index, 'HCR_EL2') & ~NOT_FROM_L1);
+  if (!state.hyp) return GUEST_HCR | fromL1(readVncr(board, state.index, 'HCR_EL2'));
   const nvhe = state.flavour === 'nvhe';
   switch (state.mechanism) {
     // ACTLR_EL1 is memory there, so that nothing has to trap it.

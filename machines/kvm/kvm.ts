@@ -1,19 +1,20 @@
 /** L0 for one vCPU: an exit becomes a queue of named steps, and each `step` message does one. Linux: arm.c (kvm_arch_vcpu_ioctl_run), handle_exit.c. */
 
 import type { Board } from '../aarch64/board.ts';
+import { returnTo } from '../aarch64/exception.ts';
 import { Power, setRegister, Word } from '../aarch64/state.ts';
 import { IMPLEMENTED_REGISTERS, resetValue, slot } from '../aarch64/sysregs.ts';
 import { MASK64, signExtend64 } from '../bits.ts';
 import type { KvmMessage, Out } from '../messages.ts';
 import type { Behaviour } from './behaviour.ts';
 import { loadContext, putContext } from './context.ts';
-import { activateTraps, routesInterrupts, stage2Enabled } from './controls.ts';
+import { activateTraps, Hcr, routesInterrupts, stage2Enabled, virtualInterrupts } from './controls.ts';
 import { setX } from './exit.ts';
 import { handleExit } from './handle-exit.ts';
 import { guestPc, guestPstate, setGuestPc, takeToVirtualEl2 } from './inject.ts';
 import { finishNestedEret } from './nested-eret.ts';
 import { finishFault, exitFields } from './fault.ts';
-import { checkKvm, kvmAddress, type KvmState, type Step } from './state.ts';
+import { checkKvm, type KvmState, type Step } from './state.ts';
 import { virtualHardware } from './virtual-hardware.ts';
 import { readVncr, writeVncr } from './vncr.ts';
 
@@ -92,6 +93,7 @@ function doStep(state: KvmState, board: Board, out: Out): void {
       out.send(`timer:${own}`, { type: 'put', nested: timerNested, blocking: step.blocking });
       if (!step.blocking) {
         out.send('mmu', { type: 'put', vcpu: own });
+        takeBackSerror(state, board);
         putContext(state, board);
       }
       return;
@@ -156,9 +158,16 @@ function doStep(state: KvmState, board: Board, out: Out): void {
   }
 }
 
+/** A virtual SError that was taken has cleared HCR_EL2.VSE of the hardware, and so L1's. Linux: hyp/switch.h (___deactivate_traps). */
+function takeBackSerror(state: KvmState, board: Board): void {
+  if (state.hyp || state.mechanism === 'none') return;
+  const hcr = readVncr(board, state.index, 'HCR_EL2');
+  if ((virtualInterrupts(hcr) & Hcr.VSE & ~board.cores[state.index]!.words[slot('HCR_EL2')]!) !== 0n) writeVncr(board, state.index, 'HCR_EL2', hcr & ~Hcr.VSE);
+}
+
 /** HCR_EL2.VI, VF and VSE of L1 make interrupts pend for L2 without the vGIC. */
 const pendsVirtually = (state: KvmState, board: Board): boolean =>
-  !state.hyp && state.mechanism !== 'none' && (readVncr(board, state.index, 'HCR_EL2') & 0x1c0n) !== 0n;
+  !state.hyp && state.mechanism !== 'none' && virtualInterrupts(readVncr(board, state.index, 'HCR_EL2')) !== 0n;
 
 function load(state: KvmState, board: Board, out: Out): void {
   const own = state.index;
@@ -185,13 +194,9 @@ function enter(state: KvmState, board: Board, out: Out): void {
     state.work.push({ step: 'flush' }, { step: 'enter' });
     return;
   }
-  const pstate = Number(core.words[slot('SPSR_EL2')]!);
-  setRegister(core, Word.PC, core.words[slot('ELR_EL2')]!);
-  setRegister(core, Word.NZCV, BigInt((pstate >>> 28) & 15));
-  setRegister(core, Word.PSTATE, BigInt(pstate & 0x0fff_ffff));
-  setRegister(core, Word.MONITOR, 0n);
+  // L0's own ERET: it reinstates of SPSR_EL2 what PSTATE has, opens the monitor and sets the event register.
+  returnTo(core, Number(core.words[slot('SPSR_EL2')]! & 0xffff_ffffn), core.words[slot('ELR_EL2')]!);
   setRegister(core, Word.POWER, BigInt(Power.ON));
-  core.attention = true;
   state.mode = 'guest';
   out.event('kvm_entry', { vcpu: state.index, pc: core.words[Word.PC]!, pstate: guestPstate(state, core) });
 }
@@ -212,9 +217,7 @@ function kick(state: KvmState, board: Board, behaviour: Behaviour, out: Out): vo
 
 /** PSCI CPU_ON: reset, then start at `entry` in the highest exception level that the guest has. */
 function powerOn(state: KvmState, board: Board, message: Extract<KvmMessage, { type: 'power-on' }>, out: Out): void {
-  const answer = (result: bigint): void => {
-    if (message.from !== kvmAddress(state.index)) out.send(message.from, { type: 'power-on-reply', result });
-  };
+  const answer = (result: bigint): void => out.send(message.from, { type: 'power-on-reply', result });
   if (state.mode !== 'off') return answer(0xffff_ffff_ffff_fffcn);
   startVcpu(state, board, message.entry, message.context);
   answer(0n);
@@ -229,6 +232,9 @@ export function startVcpu(state: KvmState, board: Board, entry: bigint, context:
   for (let register = 0; register < 31; register++) setX(core, register, register === 0 ? context : 0n);
   setGuestPc(core, entry);
   setRegister(core, slot('SPSR_EL2'), 0x3c5n);
+  setRegister(core, Word.PSTATE, 0x3c9n);
+  // AFFINITY_INFO says ON from here on, before the first entry.
+  setRegister(core, Word.POWER, BigInt(Power.ON));
   const steps: Step[] = [{ step: 'load' }, { step: 'flush' }, { step: 'enter' }];
   state.work.push(...steps);
 }

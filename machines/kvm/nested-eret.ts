@@ -11,6 +11,8 @@ import type { KvmState, Step } from './state.ts';
 import { readVncr } from './vncr.ts';
 
 const IL = 1n << 20n;
+/** N, Z, C, V, PAN and DAIF: an illegal return reinstates them all the same (Arm ARM: SetPSTATEFromSPSR). KVM keeps them. */
+const REINSTATED = 0xf000_0000n | (1n << 22n) | 0x3c0n;
 
 /** What follows an ERET trapped from virtual EL2. A return that stays in virtual EL2, or goes to a VHE host's EL0, needs no world switch. */
 export function handleEret(state: KvmState, board: Board, out: Out): Step[] {
@@ -20,9 +22,9 @@ export function handleEret(state: KvmState, board: Board, out: Out): Step[] {
   const hcr = readVncr(board, state.index, 'HCR_EL2');
   out.event('kvm_nested_eret', { vcpu: state.index, elr, spsr, hcr, from: guestPc(core) });
   if (isIllegal(spsr, hcr)) {
-    // PSTATE keeps M, DAIF and the flags and gains IL; PC moves on all the same.
+    // PSTATE keeps M and gains IL; PC moves on all the same.
     setGuestPc(core, elr);
-    setRegister(core, slot('SPSR_EL2'), core.words[slot('SPSR_EL2')]! | IL);
+    setRegister(core, slot('SPSR_EL2'), (core.words[slot('SPSR_EL2')]! & ~REINSTATED) | (spsr & REINSTATED) | IL);
     return [];
   }
   if (staysInHost(spsr, hcr)) {
