@@ -26,8 +26,12 @@ export function setGuestPstate(state: KvmState, core: Core, pstate: bigint): voi
 const MODE = 0x1fn;
 const EL2H = 0b01001n;
 const DAIF = 0x3c0n;
-/** Bits that an exception leaves alone: N, Z, C, V, DIT, PAN, TCO is set by MTE only. */
-const KEPT = 0xf000_0000n | (1n << 24n) | (1n << 22n);
+/** Bits that an exception leaves alone: N, Z, C, V, TCO (FEAT_MTE would set it), DIT, PAN. */
+const KEPT = 0xf000_0000n | (1n << 25n) | (1n << 24n) | (1n << 22n);
+const PAN = 1n << 22n;
+const SSBS = 1n << 12n;
+/** PSTATE.SSBS is SCTLR_ELx.DSSBS at every exception to ELx. */
+const ssbsOnEntry = (sctlr: bigint): bigint => (bit(sctlr, 44) ? SSBS : 0n);
 
 /** Whether the vCPU is in virtual EL2, or in the EL0 of a VHE host ({E2H,TGE}={1,1}). */
 export const inVirtualEl2 = (state: KvmState, core: Core): boolean => state.hyp && (guestPstate(state, core) & 0xcn) === 8n;
@@ -44,14 +48,14 @@ export function takeToVirtualEl2(state: KvmState, board: Board, exception: Neste
   const base = source === EL2H ? 0x200n : source === 0b01000n ? 0n : 0x400n;
   const offset = base + (exception.type === 'irq' ? 0x80n : exception.type === 'serror' ? 0x180n : 0n);
   setGuestPc(core, (readVirtual(state, board, 'VBAR_EL2') & ~0x7ffn) + offset);
-  setRegister(core, slot('SPSR_EL2'), toHardwareMode((from & KEPT) | panOnEntry(state, board) | DAIF | EL2H));
+  setRegister(core, slot('SPSR_EL2'), toHardwareMode((from & KEPT) | panOnEntry(state, board) | ssbsOnEntry(readVirtual(state, board, 'SCTLR_EL2')) | DAIF | EL2H));
 }
 
 /** PAN is set on exceptions to EL2 with {E2H,TGE}={1,1} and SCTLR_EL2.SPAN=0 (FEAT_PAN). */
 function panOnEntry(state: KvmState, board: Board): bigint {
-  const hcr = readVncr(board, state.index, 'HCR_EL2');
-  const host = (hcr & Hcr.E2H) !== 0n && (hcr & Hcr.TGE) !== 0n;
-  return host && !bit(readVirtual(state, board, 'SCTLR_EL2'), 23) ? 1n << 22n : 0n;
+  // E2H is RES1 for a VHE hypervisor and RES0 for another, whatever the page says.
+  const host = state.flavour === 'vhe' && (readVncr(board, state.index, 'HCR_EL2') & Hcr.TGE) !== 0n;
+  return host && !bit(readVirtual(state, board, 'SCTLR_EL2'), 23) ? PAN : 0n;
 }
 
 /** Takes a synchronous exception to the EL1 of the context in hand: an UNDEFINED or abort that L0 answers itself. */
@@ -67,8 +71,8 @@ export function takeToEl1(state: KvmState, board: Board, esr: bigint, far?: bigi
   const mode = from & MODE;
   const base = mode === 0b00101n ? 0x200n : mode === 0b00100n ? 0n : 0x400n;
   setGuestPc(core, core.words[slot('VBAR_EL1')]! + base);
-  const pan = bit(core.words[slot('SCTLR_EL1')]!, 23) ? 0n : 1n << 22n;
-  set('SPSR_EL2', (from & KEPT) | pan | DAIF | 0b00101n);
+  const sctlr = core.words[slot('SCTLR_EL1')]!;
+  set('SPSR_EL2', (from & KEPT) | (bit(sctlr, 23) ? 0n : PAN) | ssbsOnEntry(sctlr) | DAIF | 0b00101n);
 }
 
 /** ESR for an UNDEFINED instruction: EC 0x00, IL. */
