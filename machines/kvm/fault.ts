@@ -70,17 +70,27 @@ export function finishFault(state: KvmState, board: Board, result: FaultResult, 
 /** Flash is mapped to be read; a store comes here. It is write-protected and lets the store pass, as on the bare board. */
 const flashAt = (board: Board, ipa: number) => (regionAt(board.memory, ipa)?.kind === 'rom' ? { to: 'flash', offset: ipa } : undefined);
 
+/** ISS of a Data Abort. */
+const CM = 1n << 8n;
+const WNR = 1n << 6n;
+
 /** An access to a device that L0 emulates, decoded from the syndrome (ESR_EL2.ISS with ISV). Arm ARM: ISS encoding for a Data Abort. */
 function emulateDevice(state: KvmState, board: Board, ipa: number, out: Out): Step[] {
   const core = board.cores[state.index]!;
   const esr = esrOf(core);
   const device = board.deviceAt(ipa) ?? flashAt(board, ipa);
+  // Cache maintenance reaches memory or nothing. Linux: kvm_vcpu_dabt_is_cm.
+  if (ecOf(core) === Ec.DABT_LOWER && (esr & CM) !== 0n) {
+    skipInstruction(core);
+    return [];
+  }
   if (ecOf(core) === Ec.IABT_LOWER || device === undefined || (esr & (1n << 24n)) === 0n) {
     // Nothing is there, or the syndrome does not say what the instruction wanted: an external abort, as KVM does without user space.
     const far = core.words[slot('FAR_EL2')]!;
-    const same = state.hyp || (guestPstate(state, core) & 0xcn) !== 0n;
-    const ec = (ecOf(core) === Ec.IABT_LOWER ? 0x20 : 0x24) + (same ? 1 : 0);
-    takeToEl1(state, board, (BigInt(ec) << 26n) | (1n << 25n) | 0x10n, far);
+    const same = (guestPstate(state, core) & 0xcn) !== 0n;
+    const fetch = ecOf(core) === Ec.IABT_LOWER;
+    const ec = (fetch ? 0x20 : 0x24) + (same ? 1 : 0);
+    takeToEl1(state, board, (BigInt(ec) << 26n) | (1n << 25n) | (fetch ? 0n : esr & WNR) | 0x10n, far);
     return [];
   }
   const bytes = 1 << Number((esr >> 22n) & 3n);
