@@ -45,10 +45,20 @@ export function step(world: World, choice: Choice): { readonly world: World; rea
   const { engine, state } = world;
   const draft: Draft = { ...state, engine, actors: { ...state.actors }, mailbox: [...state.mailbox], events: [] };
   engine.board.now = state.clock;
-  const done = perform(draft, choice);
+  const done = performed(draft, choice);
   const after: World = { engine, state: finished(draft), tree: undefined };
   engine.live = after;
   return { world: after, frame: { choice: done.choice, timeNs: after.state.clock, insns: done.insns, events: draft.events } };
+}
+
+/** A step that fails has changed memory: the world is spent, or has to be restored. */
+function performed(draft: Draft, choice: Choice): ReturnType<typeof perform> {
+  try {
+    return perform(draft, choice);
+  } catch (error) {
+    draft.engine.live = undefined;
+    throw error;
+  }
 }
 
 function perform(draft: Draft, choice: Choice): { choice: Choice; insns: number } {
