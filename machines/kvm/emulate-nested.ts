@@ -11,6 +11,7 @@ import { type Core, Word } from '../aarch64/state.ts';
 import { registerByName, slot } from '../aarch64/sysregs.ts';
 import { trapTarget, trapsOf } from '../aarch64/traps.ts';
 import { readVirtual } from './context.ts';
+import { Hcr } from './controls.ts';
 import type { KvmState } from './state.ts';
 import { virtualHardware } from './virtual-hardware.ts';
 
@@ -26,6 +27,12 @@ export function trappedByL1(state: KvmState, board: Board, name: string, directi
   return trapTarget(asSeenByL1(state, board), trapsOf(name, direction)) === 2;
 }
 
+/** HCR_EL2.TIDCP of L1: over op0 1 and 3 with CRn 11 and 15 at EL1, where nothing is implemented and no row says so. */
+export const reservedByL1 = (state: KvmState, board: Board, encoding: number): boolean =>
+  (encoding & (1 << 14)) !== 0 && ((encoding >> 7) & 11) === 11 && elOf(board, state) === 1n && (readVirtual(state, board, 'HCR_EL2') & Hcr.TIDCP) !== 0n;
+
+const elOf = (board: Board, state: KvmState): bigint => (board.cores[state.index]!.words[slot('SPSR_EL2')]! >> 2n) & 3n;
+
 /** The registers of L1's own regime and of its guest's, which translations read. */
 const REGIMES = [
   'SCTLR_EL2', 'TCR_EL2', 'TTBR0_EL2', 'TTBR1_EL2', 'MAIR_EL2', 'VTTBR_EL2', 'VTCR_EL2', 'SCTLR_EL1', 'TCR_EL1', 'TTBR0_EL1', 'TTBR1_EL1', 'MAIR_EL1', 'CONTEXTIDR_EL1',
@@ -38,7 +45,8 @@ const REGIMES = [
 export function translateAsL1(state: KvmState, board: Board, operation: string, value: bigint): bigint {
   const core = asSeenByL1(state, board);
   for (const name of REGIMES) core.words[slot(name)] = readVirtual(state, board, name);
-  core.words[Word.PSTATE] = 0x3c9n;
+  // PSTATE.PAN counts for S1E1RP and S1E1WP.
+  core.words[Word.PSTATE] = 0x3c9n | (core.words[Word.PSTATE]! & (1n << 22n));
   return addressTranslate({ ...core, translation: undefined }, operation, value);
 }
 

@@ -9,8 +9,7 @@ import { hasFeature } from '../aarch64/registers/features.ts';
 import { bits, hex, insert } from '../bits.ts';
 import type { Out } from '../messages.ts';
 import { readVirtual, writeVirtual } from './context.ts';
-import { Hcr } from './controls.ts';
-import { asSeenByL1, translateAsL1, trappedByL1 } from './emulate-nested.ts';
+import { asSeenByL1, reservedByL1, translateAsL1, trappedByL1 } from './emulate-nested.ts';
 import { esrOf, getX, injectSync, setX, skipInstruction } from './exit.ts';
 import { guestPc, takeToEl1, UNKNOWN_ESR } from './inject.ts';
 import { kvmAddress, type KvmState, type Step } from './state.ts';
@@ -28,7 +27,7 @@ export function handleSystemTrap(state: KvmState, board: Board, out: Out): Step[
   const operation = field(21, 20) === 1 ? operationByEncoding(encoding) : undefined;
   const name = operation?.name ?? encodingName(encoding);
   out.event('kvm_sys_access', { vcpu: state.index, pc: guestPc(core), name, is_write: write });
-  if (!state.hyp && state.mechanism !== 'none' && trappedByL1(state, board, name, write ? 'write' : 'read')) {
+  if (!state.hyp && state.mechanism !== 'none' && (trappedByL1(state, board, name, write ? 'write' : 'read') || reservedByL1(state, board, encoding))) {
     out.event('kvm_forward_sysreg_trap', { vcpu: state.index, sysreg: name, is_read: !write });
     return injectSync(state, board, out, esr);
   }
@@ -123,6 +122,16 @@ function virtualInterface(state: KvmState, board: Board): Core {
   return core;
 }
 
+/** `value` as the hardware's register `name` of the virtual CPU interface would hold it. */
+function asInterfaceHolds(state: KvmState, board: Board, name: string, value: bigint): bigint {
+  const write = CPU_INTERFACE[name]?.write;
+  if (write === undefined) return value;
+  const seen = virtualInterface(state, board);
+  const core = { ...seen, board: { ...seen.board, outbox: [] } };
+  write(core, value);
+  return core.words[slot(name)]!;
+}
+
 function writeEmulated(state: KvmState, board: Board, row: SystemRegister, value: bigint): boolean {
   switch (row.name) {
     case 'OSLAR_EL1':
@@ -133,8 +142,9 @@ function writeEmulated(state: KvmState, board: Board, row: SystemRegister, value
     default: break;
   }
   if (!isKept(state, row.name)) return false;
-  const hcr = state.mechanism === 'none' ? 0n : readVncr(board, state.index, 'HCR_EL2');
-  writeVirtual(state, board, row.name, sanitise(row, virtualHardware(state, board), (hcr & Hcr.E2H) !== 0n, value));
+  // HCR_EL2.E2H is RES1 for a VHE hypervisor and RES0 for another, whatever the page says.
+  const kept = sanitise(row, virtualHardware(state, board), state.mechanism !== 'none' && state.flavour === 'vhe', value);
+  writeVirtual(state, board, row.name, row.name.startsWith('ICH_') ? asInterfaceHolds(state, board, row.name, kept) : kept);
   return true;
 }
 
