@@ -9,7 +9,7 @@ import type { Board } from '../aarch64/board.ts';
 import { setRegister, type Core } from '../aarch64/state.ts';
 import { slot } from '../aarch64/sysregs.ts';
 import type { KvmState } from './state.ts';
-import { readVncr, vncrOffset, writeVncr } from './vncr.ts';
+import { readPage, vncrOffset, writeVncr } from './vncr.ts';
 
 /** One hardware EL1 register: the virtual EL2 register that it stands for in virtual EL2, and how nVHE formats convert. */
 interface ContextRow {
@@ -163,7 +163,7 @@ function loadRow(state: KvmState, board: Board, core: Core, row: ContextRow): vo
 }
 
 function readStored(state: KvmState, board: Board, name: string): bigint {
-  if (vncrOffset(name) !== undefined) return readVncr(board, state.index, name);
+  if (vncrOffset(name) !== undefined) return readPage(state, board, name);
   const value = state.registers[name];
   if (value === undefined) throw new RangeError(`L0 keeps no virtual register ${name}`);
   return value;

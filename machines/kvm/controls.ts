@@ -8,7 +8,7 @@ import { registerByName, slot } from '../aarch64/sysregs.ts';
 import { bit, bits } from '../bits.ts';
 import { readVirtual } from './context.ts';
 import type { KvmState } from './state.ts';
-import { readVncr } from './vncr.ts';
+import { readPage } from './vncr.ts';
 
 /** Bits of HCR_EL2 that L0 uses. Arm ARM: HCR_EL2. */
 export const Hcr = {
@@ -40,10 +40,10 @@ const Cnthctl = { EL1PCTEN: 1n << 0n, EL1PCEN: 1n << 1n, EL1TVT: 1n << 13n, EL1T
 const FINE_GRAINED = ['HFGRTR_EL2', 'HFGWTR_EL2', 'HFGITR_EL2', 'HDFGRTR_EL2', 'HDFGWTR_EL2', 'HCRX_EL2'];
 
 /** Whether L1's stage 2 is in use: L2 runs under a shadow of it. */
-export const stage2Enabled = (state: KvmState, board: Board): boolean => state.mechanism !== 'none' && (readVncr(board, state.index, 'HCR_EL2') & (Hcr.VM | Hcr.DC)) !== 0n;
+export const stage2Enabled = (state: KvmState, board: Board): boolean => state.mechanism !== 'none' && (readPage(state, board, 'HCR_EL2') & (Hcr.VM | Hcr.DC)) !== 0n;
 
 /** Whether L1 takes physical interrupts away from what it runs: KVM's vgic_state_is_nested. */
-export const routesInterrupts = (state: KvmState, board: Board): boolean => state.mechanism !== 'none' && !state.hyp && (readVncr(board, state.index, 'HCR_EL2') & (Hcr.IMO | Hcr.FMO)) !== 0n;
+export const routesInterrupts = (state: KvmState, board: Board): boolean => state.mechanism !== 'none' && !state.hyp && (readPage(state, board, 'HCR_EL2') & (Hcr.IMO | Hcr.FMO)) !== 0n;
 
 /** Writes HCR_EL2 and its siblings for the context that `state.hyp` names. */
 export function activateTraps(state: KvmState, board: Board): void {
@@ -56,10 +56,10 @@ export function activateTraps(state: KvmState, board: Board): void {
   set('HSTR_EL2', 0n);
   // L0 has no fine-grained traps of its own; L1's hold for what it runs.
   const below = !state.hyp && state.mechanism !== 'none';
-  for (const name of FINE_GRAINED) set(name, below && hasFeature(board, registerByName(name)!.needs!) ? readVncr(board, state.index, name) : 0n);
+  for (const name of FINE_GRAINED) set(name, below && hasFeature(board, registerByName(name)!.needs!) ? readPage(state, board, name) : 0n);
   set('VNCR_EL2', state.hyp && state.mechanism === 'nv2' ? BigInt(vncrPage(state.index)) : 0n);
-  set('VMPIDR_EL2', below ? readVncr(board, state.index, 'VMPIDR_EL2') : affinity(state.index));
-  set('VPIDR_EL2', below ? readVncr(board, state.index, 'VPIDR_EL2') : core.words[slot('MIDR_EL1')]!);
+  set('VMPIDR_EL2', below ? readPage(state, board, 'VMPIDR_EL2') : affinity(state.index));
+  set('VPIDR_EL2', below ? readPage(state, board, 'VPIDR_EL2') : core.words[slot('MIDR_EL1')]!);
   core.attention = true;
 }
 
@@ -74,7 +74,7 @@ export const virtualInterrupts = (hcr: bigint): bigint => fromL1(hcr) & (Hcr.VI 
 
 function hardwareHcr(state: KvmState, board: Board): bigint {
   if (state.mechanism === 'none') return GUEST_HCR;
-  if (!state.hyp) return GUEST_HCR | fromL1(readVncr(board, state.index, 'HCR_EL2'));
+  if (!state.hyp) return GUEST_HCR | fromL1(readPage(state, board, 'HCR_EL2'));
   const nvhe = state.flavour === 'nvhe';
   switch (state.mechanism) {
     // ACTLR_EL1 is memory there, so that nothing has to trap it.

@@ -10,7 +10,7 @@ import { Hcr } from './controls.ts';
 import { levelOf } from './fault.ts';
 import { guestPc, guestPstate } from './inject.ts';
 import type { KvmState } from './state.ts';
-import { readVncr, vncrOffset } from './vncr.ts';
+import { readPage, vncrOffset } from './vncr.ts';
 
 /** Virtual EL2's registers that L1 runs its guest by; those of its own EL2 context follow from CONTEXT. */
 const CONTROLS = ['HCR_EL2', 'VTTBR_EL2', 'VTCR_EL2', 'HPFAR_EL2', 'CNTVOFF_EL2', 'ICH_HCR_EL2', 'ICH_VMCR_EL2', ...Array.from({ length: 4 }, (_, index) => `ICH_LR${index}_EL2`)];
@@ -18,7 +18,7 @@ const CONTROLS = ['HCR_EL2', 'VTTBR_EL2', 'VTCR_EL2', 'HPFAR_EL2', 'CNTVOFF_EL2'
 export function describeKvm(state: KvmState, board: Board): string[] {
   const { pc, pstate } = guestNow(state, board);
   const { el1, el2 } = virtualRegisters(state, board);
-  const e2h = state.mechanism !== 'none' && (readVncr(board, state.index, 'HCR_EL2') & Hcr.E2H) !== 0n;
+  const e2h = state.mechanism !== 'none' && (readPage(state, board, 'HCR_EL2') & Hcr.E2H) !== 0n;
   const lines = (subject: string, registers: readonly VirtualRegister[]): string[] => {
     const shown = registers.filter(({ value }) => value !== 0n);
     return shown.length === 0 ? [] : [`  ${subject}`, ...shown.map(({ name, value }) => `    ${describeRegister(name, value, e2h)}`)];

@@ -6,7 +6,7 @@ import { slot } from '../aarch64/sysregs.ts';
 import type { Out } from '../messages.ts';
 import { guestPc, guestPstate, setGuestPc } from './inject.ts';
 import type { KvmState, Step } from './state.ts';
-import { readVncr } from './vncr.ts';
+import { readPage } from './vncr.ts';
 
 /** Exception classes that reach L0 (ESR_EL2.EC). Arm ARM: ESR_EL2. */
 export const Ec = { UNKNOWN: 0x00, WFX: 0x01, FP: 0x07, ILLEGAL: 0x0e, HVC: 0x16, SMC: 0x17, SYSREG: 0x18, ERET: 0x1a, IABT_LOWER: 0x20, IABT_SAME: 0x21, DABT_LOWER: 0x24, DABT_SAME: 0x25 } as const;
@@ -26,7 +26,7 @@ export function skipInstruction(core: Core): void {
 }
 
 /** L1's HCR_EL2 as it stands in the VNCR page. */
-export const virtualHcr = (state: KvmState, board: Board): bigint => (state.mechanism === 'none' ? 0n : readVncr(board, state.index, 'HCR_EL2'));
+export const virtualHcr = (state: KvmState, board: Board): bigint => (state.mechanism === 'none' ? 0n : readPage(state, board, 'HCR_EL2'));
 
 /** An exception for L1, from whatever it runs: through a world switch, or at once when virtual EL2's registers are in the hardware. */
 export function injectSync(state: KvmState, board: Board, out: Out, esr: bigint, far?: bigint, hpfar?: bigint): Step[] {

@@ -10,7 +10,7 @@ import { stage2Enabled } from './controls.ts';
 import { Ec, ecOf, esrOf, getX, injectSync, skipInstruction } from './exit.ts';
 import { guestPc, guestPstate, takeToEl1 } from './inject.ts';
 import { kvmAddress, type KvmState, type Step } from './state.ts';
-import { readVncr } from './vncr.ts';
+import { readPage } from './vncr.ts';
 
 /** The level of the code that an exit was taken from: L1 in virtual EL2 and wherever L1 runs without a stage 2 of its own. */
 export const levelOf = (state: KvmState, board: Board): 'L1' | 'L2' => (!state.hyp && stage2Enabled(state, board) ? 'L2' : 'L1');
@@ -46,7 +46,7 @@ export function handleAbort(state: KvmState, board: Board, out: Out): Step[] {
   out.event('kvm_guest_fault', { vcpu: state.index, pc: guestPc(core), esr, far: core.words[slot('FAR_EL2')]!, ipa });
   out.send('mmu', {
     type: 'fault', vcpu: state.index, ipa, access: fetch ? 'fetch' : (esr & 0x40n) !== 0n && (esr & 0x80n) === 0n ? 'write' : 'read', fsc: Number(esr & 0x3fn),
-    nested: below && stage2Enabled(state, board), vttbr: below ? readVncr(board, state.index, 'VTTBR_EL2') : 0n, vtcr: below ? readVncr(board, state.index, 'VTCR_EL2') : 0n,
+    nested: below && stage2Enabled(state, board), vttbr: below ? readPage(state, board, 'VTTBR_EL2') : 0n, vtcr: below ? readPage(state, board, 'VTCR_EL2') : 0n,
   });
   return [{ step: 'finish-fault' }];
 }

@@ -7,7 +7,7 @@ import { bit } from '../bits.ts';
 import { Hcr } from './controls.ts';
 import { readVirtual, toHardwareMode, toVirtualMode, writeVirtual } from './context.ts';
 import type { KvmState, NestedException } from './state.ts';
-import { readVncr } from './vncr.ts';
+import { readPage } from './vncr.ts';
 
 /** The guest's program counter and PSTATE while L0 works are the hardware's ELR_EL2 and SPSR_EL2. */
 export const guestPc = (core: Core): bigint => core.words[slot('ELR_EL2')]!;
@@ -53,8 +53,8 @@ export function takeToVirtualEl2(state: KvmState, board: Board, exception: Neste
 
 /** PAN is set on exceptions to EL2 with {E2H,TGE}={1,1} and SCTLR_EL2.SPAN=0 (FEAT_PAN). */
 function panOnEntry(state: KvmState, board: Board): bigint {
-  // E2H is RES1 for a VHE hypervisor and RES0 for another, whatever the page says.
-  const host = state.flavour === 'vhe' && (readVncr(board, state.index, 'HCR_EL2') & Hcr.TGE) !== 0n;
+  const hcr = readPage(state, board, 'HCR_EL2');
+  const host = (hcr & Hcr.E2H) !== 0n && (hcr & Hcr.TGE) !== 0n;
   return host && !bit(readVirtual(state, board, 'SCTLR_EL2'), 23) ? PAN : 0n;
 }
 

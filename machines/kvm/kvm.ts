@@ -16,7 +16,7 @@ import { finishNestedEret } from './nested-eret.ts';
 import { finishFault, exitFields } from './fault.ts';
 import { checkKvm, type KvmState, type Step } from './state.ts';
 import { virtualHardware } from './virtual-hardware.ts';
-import { readVncr, writeVncr } from './vncr.ts';
+import { readPage, writeVncr } from './vncr.ts';
 
 /** The handler of L0's per-vCPU actor, with the right behaviour or with known bugs in it. */
 export function kvmMachine(behaviour: Behaviour): (state: KvmState, message: KvmMessage, out: Out, board: Board) => void {
@@ -161,13 +161,13 @@ function doStep(state: KvmState, board: Board, out: Out): void {
 /** A virtual SError that was taken has cleared HCR_EL2.VSE of the hardware, and so L1's. Linux: hyp/switch.h (___deactivate_traps). */
 function takeBackSerror(state: KvmState, board: Board): void {
   if (state.hyp || state.mechanism === 'none') return;
-  const hcr = readVncr(board, state.index, 'HCR_EL2');
+  const hcr = readPage(state, board, 'HCR_EL2');
   if ((virtualInterrupts(hcr) & Hcr.VSE & ~board.cores[state.index]!.words[slot('HCR_EL2')]!) !== 0n) writeVncr(board, state.index, 'HCR_EL2', hcr & ~Hcr.VSE);
 }
 
 /** HCR_EL2.VI, VF and VSE of L1 make interrupts pend for L2 without the vGIC. */
 const pendsVirtually = (state: KvmState, board: Board): boolean =>
-  !state.hyp && state.mechanism !== 'none' && virtualInterrupts(readVncr(board, state.index, 'HCR_EL2')) !== 0n;
+  !state.hyp && state.mechanism !== 'none' && virtualInterrupts(readPage(state, board, 'HCR_EL2')) !== 0n;
 
 function load(state: KvmState, board: Board, out: Out): void {
   const own = state.index;
@@ -175,7 +175,7 @@ function load(state: KvmState, board: Board, out: Out): void {
   const stage2 = !state.hyp && stage2Enabled(state, board);
   out.send('mmu', {
     type: 'load', vcpu: own, nested: below, stage2Enabled: stage2,
-    vttbr: below ? readVncr(board, own, 'VTTBR_EL2') : 0n, vtcr: below ? readVncr(board, own, 'VTCR_EL2') : 0n,
+    vttbr: below ? readPage(state, board, 'VTTBR_EL2') : 0n, vtcr: below ? readPage(state, board, 'VTCR_EL2') : 0n,
   });
   out.send(`vgic:${own}`, { type: 'load', nested: routesInterrupts(state, board), l2: !state.hyp });
   out.send(`timer:${own}`, { type: 'load', nested: !state.hyp });

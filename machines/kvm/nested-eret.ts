@@ -8,7 +8,7 @@ import { readVirtual, toHardwareMode } from './context.ts';
 import { Hcr } from './controls.ts';
 import { guestPc, setGuestPc } from './inject.ts';
 import type { KvmState, Step } from './state.ts';
-import { readVncr } from './vncr.ts';
+import { readPage } from './vncr.ts';
 
 const IL = 1n << 20n;
 /** N, Z, C, V, PAN and DAIF: an illegal return reinstates them all the same (Arm ARM: SetPSTATEFromSPSR). KVM keeps them. */
@@ -19,7 +19,7 @@ export function handleEret(state: KvmState, board: Board, out: Out): Step[] {
   const core = board.cores[state.index]!;
   const spsr = readVirtual(state, board, 'SPSR_EL2');
   const elr = readVirtual(state, board, 'ELR_EL2');
-  const hcr = readVncr(board, state.index, 'HCR_EL2');
+  const hcr = readPage(state, board, 'HCR_EL2');
   out.event('kvm_nested_eret', { vcpu: state.index, elr, spsr, hcr, from: guestPc(core) });
   if (isIllegal(spsr, hcr)) {
     // PSTATE keeps M and gains IL; PC moves on all the same.

@@ -14,7 +14,7 @@ import { esrOf, getX, injectSync, setX, skipInstruction } from './exit.ts';
 import { guestPc, takeToEl1, UNKNOWN_ESR } from './inject.ts';
 import { kvmAddress, type KvmState, type Step } from './state.ts';
 import { virtualHardware } from './virtual-hardware.ts';
-import { readVncr, vncrOffset } from './vncr.ts';
+import { readPage, vncrOffset } from './vncr.ts';
 
 /** A trapped MRS, MSR or SYS, decoded from ESR_EL2.ISS (Op0, Op2, Op1, CRn, Rt, CRm, Direction). */
 export function handleSystemTrap(state: KvmState, board: Board, out: Out): Step[] {
@@ -59,7 +59,7 @@ export function emulateOperation(state: KvmState, board: Board, out: Out, encodi
   if (operation === undefined) return undefinedAccess(state, board, out, `SYS ${hex(encoding, 4)}`);
   switch (operation.kind) {
     case 'TLBI': {
-      const vmid = state.mechanism === 'none' ? 0 : Number(readVncr(board, state.index, 'VTTBR_EL2') >> 48n);
+      const vmid = state.mechanism === 'none' ? 0 : Number(readPage(state, board, 'VTTBR_EL2') >> 48n);
       out.send('mmu', { type: 'tlbi', vcpu: state.index, operation: operation.operation, value, vmid });
       return [];
     }
@@ -118,7 +118,7 @@ const LIST_REGISTERS = Array.from({ length: 16 }, (_, number) => `ICH_LR${number
 /** A core whose virtual CPU interface is as L1 left it in its page. */
 function virtualInterface(state: KvmState, board: Board): Core {
   const core = asSeenByL1(state, board);
-  for (const name of [...LIST_REGISTERS, 'ICH_HCR_EL2', 'ICH_VMCR_EL2', 'ICH_AP0R0_EL2', 'ICH_AP1R0_EL2']) core.words[slot(name)] = readVncr(board, state.index, name);
+  for (const name of [...LIST_REGISTERS, 'ICH_HCR_EL2', 'ICH_VMCR_EL2', 'ICH_AP0R0_EL2', 'ICH_AP1R0_EL2']) core.words[slot(name)] = readPage(state, board, name);
   return core;
 }
 
@@ -142,7 +142,6 @@ function writeEmulated(state: KvmState, board: Board, row: SystemRegister, value
     default: break;
   }
   if (!isKept(state, row.name)) return false;
-  // HCR_EL2.E2H is RES1 for a VHE hypervisor and RES0 for another, whatever the page says.
   const kept = sanitise(row, virtualHardware(state, board), state.mechanism !== 'none' && state.flavour === 'vhe', value);
   writeVirtual(state, board, row.name, row.name.startsWith('ICH_') ? asInterfaceHolds(state, board, row.name, kept) : kept);
   return true;
