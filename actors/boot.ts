@@ -4,7 +4,7 @@ import { produce } from 'immer';
 import { blockAddress, vncrPage, type Board, type Features } from '../machines/aarch64/board.ts';
 import { BLOCK_BYTES, type Core } from '../machines/aarch64/state.ts';
 import { initialDistributor, initialRedistributor } from '../machines/gic/state.ts';
-import { behaviourOf } from '../machines/kvm/behaviour.ts';
+import { behaviourOf, type Behaviour } from '../machines/kvm/behaviour.ts';
 import { startVcpu } from '../machines/kvm/kvm.ts';
 import { rewrite, type RefusedWord, type RewrittenWord } from '../machines/kvm/pv.ts';
 import { initialKvm, type Flavour, type KvmState, type Mechanism } from '../machines/kvm/state.ts';
@@ -21,6 +21,7 @@ import { receivers } from './actor.ts';
 import { deviceTree, VIRT_MAP } from './device-tree.ts';
 import { checkFits, type Image } from './images.ts';
 import { InputError } from './input-error.ts';
+import { assertVariants } from './patch.ts';
 import { initialPsci } from './psci.ts';
 import { initialVcpu, resetCore, startCore } from './vcpu.ts';
 import type { Engine, World, WorldState } from './world.ts';
@@ -88,12 +89,12 @@ export function boot(options: BootOptions): Booted {
   for (const image of [options.kernel, options.firmware]) if (image) checkFits(image, specs);
   const memory = createMemory(specs);
   const board = createBoard(memory, options);
-  const behaviour = behaviourOf((options.variants ?? []).map((name) => VARIANTS[name]!));
-  const receive = receivers(behaviour);
+  const variants = options.variants ?? [];
+  const behaviour = behaviourOf(variants.map((name) => VARIANTS[name]!));
   const engine: Engine = {
     options: { vcpus, el2: options.el2, mechanism: options.el2 === 'kvm' ? options.nested : 'none', flavour: options.l1, quantum: options.quantum ?? QUANTUM_INSNS },
     board, behaviour, live: undefined, tree: emptyTree, stops: undefined,
-    receive: (to, state, message, out) => receive(to)(state, message, out, board),
+    receive: receiveBy(board, variants, behaviour),
   };
   const changes = loadImages(memory, options);
   for (const core of board.cores) resetCore(core);
@@ -103,7 +104,7 @@ export function boot(options: BootOptions): Booted {
   if (options.el2 === 'kvm') actors['kvm:0'] = produce(actors['kvm:0'] as KvmState, (state) => { startVcpu(state, board, entry, context); });
   else startCore(board.cores[0]!, options.el2 === 'none' ? 1 : 2, entry, context);
   const state: WorldState = {
-    actors, mailbox: [], alarms: [], clock: 0, turn: { vcpu: 0, left: engine.options.quantum }, inputBytes: 0, console: '', ended: null, seed: options.seed ?? 0,
+    actors, mailbox: [], alarms: [], clock: 0, turn: { vcpu: 0, left: engine.options.quantum }, inputBytes: 0, console: '', ended: null, seed: options.seed ?? 0, variants: [...variants],
   };
   wireStage2(engine);
   engine.tree = capture(memory, engine.tree);
@@ -112,12 +113,23 @@ export function boot(options: BootOptions): Booted {
   return { world, ...changes };
 }
 
+/** Every actor's handler, of the L0 that the World's variants make; each set of variants is put together once. */
+function receiveBy(board: Board, variants: readonly string[], behaviour: Behaviour): Engine['receive'] {
+  const byVariants = new Map([[variants.join(), receivers(behaviour)]]);
+  return (to, state, message, out, now) => {
+    const key = now.join();
+    let receive = byVariants.get(key);
+    if (receive === undefined) byVariants.set(key, receive = receivers(behaviourOf(now.map((name) => VARIANTS[name]!))));
+    receive(to)(state, message, out, board);
+  };
+}
+
 function checkOptions(options: BootOptions): void {
   if (!Number.isInteger(options.vcpus) || options.vcpus < 1 || options.vcpus > 16) throw new InputError(`--smp ${options.vcpus}: this board has 1 to 16 vCPUs`);
   if (options.el2 === 'kvm' && options.nested !== 'none' && options.l1 === 'both') throw new InputError('--l1 both: under L0 (--el2 kvm) virtual EL2 is vhe or nvhe, as KVM has it');
   if (options.el2 !== 'kvm' && options.nested !== 'none') throw new InputError(`--nested ${options.nested}: virtual EL2 is made by L0, which needs --el2 kvm`);
   if (options.kernel === undefined && options.firmware === undefined) throw new InputError('nothing to boot: give --kernel FILE or --firmware FILE');
-  for (const name of options.variants ?? []) if (!(name in VARIANTS)) throw new InputError(`--variant ${name}: there is no such variant; there is ${Object.keys(VARIANTS).join(', ')}`);
+  assertVariants(options.variants ?? []);
   if (options.nested === 'pv' && (options.kernel?.codeRanges.length ?? 0) === 0) throw new InputError(`--nested pv: ${options.kernel?.name ?? options.firmware!.name} does not say which of its bytes are instructions; an ELF file with symbols does`);
 }
 

@@ -2,14 +2,18 @@
 
 import { setRegister, Word } from '../machines/aarch64/state.ts';
 import { hasSlot, registerByName, slot } from '../machines/aarch64/sysregs.ts';
-import { locate, writeBytes } from '../machines/memory/memory.ts';
+import { regionAt, writeBytes, type Memory } from '../machines/memory/memory.ts';
+import { VARIANTS } from '../machines/kvm/variants/variants.ts';
 import { InputError } from './input-error.ts';
 import { assertLive, enter, type World } from './world.ts';
 
 /** One edit. Registers by the name that `zeno show` prints; memory by guest physical address, little-endian. */
 export type Edit =
   | { readonly type: 'register'; readonly vcpu: number; readonly name: string; readonly value: bigint }
-  | { readonly type: 'memory'; readonly address: number; readonly bytes: Uint8Array };
+  | { readonly type: 'memory'; readonly address: number; readonly bytes: Uint8Array }
+  /** L0 has these known bugs from here on, and no others. */
+  | { readonly type: 'variants'; readonly names: readonly string[] }
+  | { readonly type: 'seed'; readonly seed: number };
 export type Patch = readonly Edit[];
 
 /**
@@ -67,16 +71,31 @@ export function applyPatch(world: World, patch: Patch): World {
   assertLive(world);
   const { engine } = world;
   const { memory, cores } = engine.board;
-  for (const edit of patch) if (edit.type === 'memory' && locate(memory, edit.address) < 0) throw new InputError(`0x${edit.address.toString(16)} is not in the guest's memory`);
+  let { state } = world;
+  for (const edit of patch) assertPossible(memory, edit);
   for (const edit of patch) {
     if (edit.type === 'register') setRegister(cores[edit.vcpu]!, wordOf(edit.name), edit.value);
-    else writeBytes(memory, edit.address, edit.bytes);
+    else if (edit.type === 'memory') writeBytes(memory, edit.address, edit.bytes);
+    else if (edit.type === 'variants') state = { ...state, variants: [...edit.names] };
+    else state = { ...state, seed: edit.seed };
   }
   for (const core of cores) {
     core.translation = undefined;
     core.attention = true;
   }
-  const after: World = { engine, state: world.state, tree: undefined };
+  const after: World = { engine, state, tree: undefined };
   engine.live = after;
   return after;
+}
+
+function assertPossible(memory: Memory, edit: Edit): void {
+  if (edit.type === 'variants') return assertVariants(edit.names);
+  if (edit.type !== 'memory') return;
+  const region = regionAt(memory, edit.address);
+  if (region === undefined || edit.address + edit.bytes.length > region.base + region.bytes) throw new InputError(`0x${edit.address.toString(16)}, ${edit.bytes.length} bytes: this is not in the guest's memory`);
+}
+
+/** Throws InputError unless each is a variant of L0 that there is. */
+export function assertVariants(names: readonly string[]): void {
+  for (const name of names) if (!Object.hasOwn(VARIANTS, name)) throw new InputError(`--variant ${name}: there is no such variant; there is ${Object.keys(VARIANTS).join(', ')}`);
 }

@@ -35,6 +35,7 @@ interface Draft {
   console: string;
   ended: WorldState['ended'];
   readonly seed: number;
+  readonly variants: readonly string[];
   readonly events: WorldEvent[];
 }
 
@@ -202,7 +203,7 @@ function deliverOne(draft: Draft): void {
     alarm: (name, deadlineNs) => { draft.alarms = arm(draft.alarms, to, name, deadlineNs); },
     event: (event, fields) => { emit(draft, { event, ...fields }); },
   };
-  draft.actors[to] = produce(state, (working: unknown) => { engine.receive(to, working, message, out); });
+  draft.actors[to] = produce(state, (working: unknown) => { engine.receive(to, working, message, out, draft.variants); });
   collect(draft);
 }
 
@@ -226,8 +227,8 @@ const draftWorld = (draft: Draft): World => ({ engine: draft.engine, state: draf
 
 function finished(draft: Draft): WorldState {
   const ended = endOf(draft);
-  const { actors, mailbox, alarms, clock, turn, inputBytes, console, seed } = draft;
-  return { actors, mailbox, alarms, clock, turn, inputBytes, console, ended, seed };
+  const { actors, mailbox, alarms, clock, turn, inputBytes, console, seed, variants } = draft;
+  return { actors, mailbox, alarms, clock, turn, inputBytes, console, ended, seed, variants };
 }
 
 /** Why nothing more can happen, or null. */

@@ -39,6 +39,8 @@ export interface WorldState {
   /** Set when the machine was powered off or cannot go on. */
   readonly ended: { readonly by: 'off' | 'reset' | 'hole'; readonly reason: string } | null;
   readonly seed: number;
+  /** Known bugs that L0 has now, by name: a patch may change them. */
+  readonly variants: readonly string[];
 }
 
 export const CONSOLE_TAIL = 256;
@@ -57,8 +59,9 @@ export interface MachineOptions {
 export interface Engine {
   readonly options: MachineOptions;
   readonly board: Board;
+  /** L0's behaviour with the variants that the machine was booted with. */
   readonly behaviour: Behaviour;
-  readonly receive: (to: Address, state: unknown, message: Message, out: Out) => void;
+  readonly receive: (to: Address, state: unknown, message: Message, out: Out, variants: readonly string[]) => void;
   /** The World in linear memory; any other must be restored first. */
   live: World | undefined;
   /** The tree that linear memory equals, but for its dirty pages. */

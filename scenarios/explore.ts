@@ -13,6 +13,7 @@ export interface ExploreRequest {
   readonly seed?: number;
   readonly depthMax?: number;
   readonly schedulesMax?: number;
+  readonly minimiseStepsMax?: number;
   readonly transitionsMax?: number;
   readonly deadline?: () => boolean;
   readonly progress?: (counts: Counts) => void;
