@@ -116,10 +116,11 @@ function moveText(move: Move<Choice> | undefined): string {
   return `${choice.type}${Object.entries(choice).filter(([key]) => key !== 'type').map(([key, value]) => ` ${key} ${valueText(value)}`).join('')}`;
 }
 
-function editText(edit: Patch[number]): string {
+/** An edit as `--set` and its siblings write it. */
+export function editText(edit: Patch[number]): string {
   if (edit.type === 'register') return `vcpu:${edit.vcpu}.${edit.name}=${valueText(edit.value)}`;
   if (edit.type === 'memory') return `mem:0x${edit.address.toString(16)},${edit.bytes.length}=0x${[...edit.bytes].reverse().map((byte) => byte.toString(16).padStart(2, '0')).join('').replace(/^0+(?=.)/, '')}`;
-  return valueText(edit);
+  return edit.type === 'variants' ? `variants ${edit.names.length === 0 ? 'none' : edit.names.join(' ')}` : `seed ${edit.seed}`;
 }
 
 const SHOWN_MAX = 24;

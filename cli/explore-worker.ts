@@ -57,6 +57,8 @@ async function preparedAt(directory: string, place: Place) {
   }
 }
 
+// A thread's port has no origin.
+// oxlint-disable-next-line unicorn/require-post-message-target-origin
 const tell = (report: ExploreReport): void => { parentPort!.postMessage(report); };
 
 try {

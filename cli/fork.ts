@@ -1,14 +1,17 @@
 /** `zeno fork DIR --at POS --name B`: a branch from an instant, edited there if asked, and run on. */
 
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { addressOf, type Image } from '../actors/images.ts';
-import { parseEdit, type Edit, type Patch } from '../actors/patch.ts';
-import { fork, patch, placeOf } from '../snapshots/history.ts';
+import { assertVariants, parseEdit, type Edit, type Patch } from '../actors/patch.ts';
+import { actorOf, type World } from '../actors/world.ts';
+import type { KvmState } from '../machines/kvm/state.ts';
+import { fork, patch, placeOf, worldOf } from '../snapshots/history.ts';
 import { assertFork, type Line } from '../snapshots/lines.ts';
 import { placeText } from '../snapshots/timeline.ts';
 import type { Choice } from '../actors/choices.ts';
 import { asInput } from './errors.ts';
-import { jsonOption } from './options.ts';
+import { editText } from './diff.ts';
+import { jsonOption, wholeNumber } from './options.ts';
 import type { Opened } from './open.ts';
 import { note, print, printJson } from './output.ts';
 import { reportRun, statusOf } from './run.ts';
@@ -19,6 +22,8 @@ interface ForkFlags {
   readonly at?: string;
   readonly name: string;
   readonly set: readonly string[];
+  readonly variant?: readonly string[];
+  readonly seed?: number;
   readonly runUntil?: string;
   readonly run: boolean;
   readonly json?: boolean;
@@ -29,6 +34,8 @@ export function addFork(program: Command): void {
     .option('--at <position>', 'where it leaves; else where rewind left the cursor, else the end')
     .requiredOption('--name <branch>', 'how to call it')
     .option('--set <path=value...>', 'edits there: vcpu:N.REGISTER=V, mem:ADDR[,LEN]=V or sym:NAME[,LEN]=V', [])
+    .option('--variant <name...>', 'the known bugs that L0 has from there on, in place of those it had; none: none')
+    .addOption(new Option('--seed <n>', 'seed of what is random from there on').argParser(wholeNumber('--seed')))
     .option('--run-until <position>', 'run the branch on to there; else to its end')
     .option('--no-run', 'only make the branch')
     .addOption(jsonOption('one object'))
@@ -36,9 +43,9 @@ export function addFork(program: Command): void {
       process.exitCode = await withSession(directory, { edit: true }, async (session) => {
         goToOrCursor(session, flags.at);
         const left = placeText(placeOf(session.history));
-        const edits = readEdits(session.history, session.opened, flags.set);
+        const edits = [...readEdits(session.history, session.opened, flags.set), ...machineEdits(flags)];
         branchOff(session.history, flags.name, edits);
-        if (!flags.json) print(`${flags.name} leaves ${left}${flags.set.length > 0 ? ` with ${flags.set.join(', ')}` : ''}`);
+        if (!flags.json) print(`${flags.name} leaves ${left}${edits.length > 0 ? ` with ${edits.map(editText).join(', ')}` : ''}`);
         if (!flags.run) {
           if (flags.json) printJson({ from: left, ...placeOf(session.history) });
           return 0;
@@ -54,10 +61,22 @@ export function addFork(program: Command): void {
     });
 }
 
-/** The edits that `--set` names. Throws InputError. */
+/** The edits that `--set` names, for the instant at the cursor. Throws InputError. */
 export function readEdits(history: ZenoHistory, opened: Opened, sets: readonly string[]): Edit[] {
-  const { vcpus } = history.kept[0]!.world.engine.options;
-  return sets.map((text) => parseEdit(text, vcpus, (name) => physicalOf(opened.images.l1, name)));
+  const world = worldOf(history);
+  return sets.map((text) => guestsOwn(world, parseEdit(text, world.engine.options.vcpus, (name) => physicalOf(opened.images.l1, name))));
+}
+
+/** While L0 works for a vCPU the core's own PC and PSTATE are L0's: the guest's, which are meant, wait in ELR_EL2 and SPSR_EL2. */
+function guestsOwn(world: World, edit: Edit): Edit {
+  if (edit.type !== 'register' || world.engine.options.el2 !== 'kvm' || actorOf<KvmState>(world.state, `kvm:${edit.vcpu}`).mode === 'guest') return edit;
+  return edit.name === 'PC' ? { ...edit, name: 'ELR_EL2' } : edit.name === 'PSTATE' ? { ...edit, name: 'SPSR_EL2' } : edit;
+}
+
+function machineEdits({ variant, seed }: ForkFlags): Edit[] {
+  const names = variant?.length === 1 && variant[0] === 'none' ? [] : variant;
+  if (names) assertVariants(names);
+  return [...(names ? [{ type: 'variants' as const, names }] : []), ...(seed === undefined ? [] : [{ type: 'seed' as const, seed }])];
 }
 
 /** Where a symbol's bytes lie in the guest's physical memory. L2's symbols are at L2's own addresses, which L1 decides on: they are not to be edited by name. */
