@@ -137,17 +137,20 @@ export function machine(text: string, options: ProgramOptions = {}): World {
 }
 
 const SYSTEM = systemOf();
+const INSNS_MAX = 1_000_000;
 
 /** Runs `world` until it ends, or nothing can happen any more. Throws when it takes too long or reaches a hole. */
 export function finish(world: World, stepsMax = 20_000): Ran {
   const events: WorldEvent[] = [];
   const choices: Choice[] = [];
+  let insns = 0;
   for (let steps = 0; ; steps++) {
     const choice = SYSTEM.next(world);
     if (choice === undefined) break;
-    if (steps === stepsMax) throw new Error(`the program did not end in ${stepsMax} steps`);
+    if (steps === stepsMax || insns > INSNS_MAX) throw new Error(`the program did not end in ${steps} steps, ${insns} instructions`);
     const done = SYSTEM.step(world, choice);
     world = done.world;
+    insns += done.frame.insns;
     events.push(...done.frame.events);
     choices.push(done.frame.choice);
   }
