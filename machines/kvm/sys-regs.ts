@@ -42,7 +42,9 @@ export function emulateRegister(state: KvmState, board: Board, out: Out, name: s
   const row = registerByName(target);
   const hardware = virtualHardware(state, board);
   if (target === 'CurrentEL') return answer(core, rt, 8n);
-  if (row === undefined || (row.needs !== undefined && !hasFeature(hardware, row.needs))) return undefinedAccess(state, board, out, name);
+  // A _EL12 or _EL02 name needs FEAT_VHE itself, whatever it stands for.
+  const lacks = (needs: SystemRegister['needs']): boolean => needs !== undefined && !hasFeature(hardware, needs);
+  if (row === undefined || lacks(row.needs) || lacks(registerByName(name)?.needs)) return undefinedAccess(state, board, out, name);
   if (target.startsWith('CNT') && target.includes('_') && isTimer(target)) return timerAccess(state, target, write, rt, core, out);
   if (/^ICC_(SGI[01]|ASGI1)R_EL1$/.test(target)) return write ? sendSgi(state, target, getX(core, rt), out, board) : undefinedAccess(state, board, out, name);
   if (row.access === (write ? 'R' : 'W')) return undefinedAccess(state, board, out, name);
