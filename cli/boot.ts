@@ -1,0 +1,209 @@
+/** `zeno boot`: a machine from images; the console is the terminal. */
+
+import { readFileSync, statSync } from 'node:fs';
+import { resolve as resolvePath } from 'node:path';
+import { Option, type Command } from 'commander';
+import { boot as bootMachine, RAM_BASE, type BootOptions } from '../actors/boot.ts';
+import { hasRead, nextInput } from '../actors/console.ts';
+import { parseDeviceTree } from '../actors/flattened-tree.ts';
+import { readFirmware, readImage, type Image } from '../actors/images.ts';
+import { InputError } from '../actors/input-error.ts';
+import type { Outcome, World } from '../actors/world.ts';
+import type { Flavour, Mechanism } from '../machines/kvm/state.ts';
+import { sha256 } from '../scenarios/node.ts';
+import { SEMANTICS } from '../scenarios/scenario.ts';
+import type { Image as ImageSum, Manifest } from '../snapshots/compatibility.ts';
+import { close, placeOf, stepForward, take, worldOf } from '../snapshots/history.ts';
+import { REBUILDERS, type Opened } from './open.ts';
+import { seedOption, wholeNumber } from './options.ts';
+import { reportRun, statusOf } from './run.ts';
+import type { RunEnd } from './runner.ts';
+import { startSession, totalsOf, type Session } from './session.ts';
+
+/** What a boot is made of, as its recording keeps it. Paths are absolute. */
+interface BootRecord {
+  readonly el2: 'kvm' | 'guest' | 'none';
+  readonly nested: Mechanism;
+  readonly l1: Flavour | 'both';
+  readonly vcpus: number;
+  readonly memoryBytes: number;
+  readonly append: string | null;
+  readonly files: Readonly<Partial<Record<ImageKind, string>>>;
+}
+const IMAGE_KINDS = ['kernel', 'firmware', 'initrd', 'dtb'] as const;
+type ImageKind = (typeof IMAGE_KINDS)[number];
+
+interface BootFlags extends Partial<Record<ImageKind, string>> {
+  readonly append?: string;
+  readonly disk?: string;
+  readonly mem: number;
+  readonly smp: number;
+  readonly el2: 'kvm' | 'guest' | 'none';
+  readonly nested?: Mechanism;
+  readonly l1?: Flavour | 'both';
+  readonly input?: string;
+  readonly expect?: string;
+  readonly maxInsns?: number;
+  readonly seed: number;
+  readonly record?: string;
+  readonly json?: boolean;
+}
+
+/** Where a flat kernel goes: the arm64 convention's 2 MiB into RAM. */
+const FLAT_KERNEL = RAM_BASE + 0x20_0000;
+/** Time between looks at whether Ctrl-C was pressed, and at what was typed. */
+const SLICE_MS = 25;
+
+export function addBoot(program: Command): void {
+  program.command('boot').description('boot a machine from images; the console is the terminal')
+    .option('--kernel <file>', 'ELF, arm64 Linux Image or flat binary')
+    .option('--firmware <file>', 'contents of the flash at 0, where reset starts')
+    .option('--initrd <file>', 'placed at 0x44000000 and named in /chosen')
+    .option('--dtb <file>', 'a device tree in place of the generated one')
+    .option('--append <text>', 'the kernel command line')
+    .option('--disk <file>', 'a later version has disks')
+    .addOption(new Option('--mem <size>', 'bytes of RAM, with K, M or G').argParser(memorySize).default(512 << 20, '512M'))
+    .addOption(new Option('--smp <n>', 'vCPUs').argParser(wholeNumber('--smp', 1)).default(1))
+    .addOption(new Option('--el2 <owner>', 'L0, the guest, or no EL2').choices(['kvm', 'guest', 'none']).default('kvm'))
+    .addOption(new Option('--nested <mechanism>', 'under --el2 kvm: start the guest at virtual EL2').choices(['pv', 'nv', 'nv2', 'none']))
+    .addOption(new Option('--l1 <flavour>', 'the EL2 that the guest sees').choices(['vhe', 'nvhe', 'both']))
+    .option('--input <file>', 'typed at the console, as fast as the guest reads it')
+    .option('--expect <text>', 'passed when the console shows TEXT after all input was read')
+    .addOption(new Option('--max-insns <n>', 'stop after so many instructions').argParser(wholeNumber('--max-insns', 1)))
+    .addOption(seedOption())
+    .option('--record <dir>', 'record in DIR')
+    .option('--json', 'one object; the console goes to standard error')
+    .action(async (flags: BootFlags) => { process.exitCode = await boot(flags); });
+}
+
+async function boot(flags: BootFlags): Promise<number> {
+  if (flags.disk !== undefined) throw new InputError(`--disk ${flags.disk}: this board has no disks yet; --initrd FILE puts data into memory`);
+  const input = flags.input === undefined ? undefined : readInput('--input', flags.input);
+  const nested = flags.nested ?? 'none';
+  const record: BootRecord = {
+    el2: flags.el2, nested, l1: flags.l1 ?? (flags.el2 === 'kvm' ? 'vhe' : 'both'), vcpus: flags.smp, memoryBytes: flags.mem, append: flags.append ?? null,
+    files: Object.fromEntries(IMAGE_KINDS.flatMap((kind) => (flags[kind] === undefined ? [] : [[kind, resolvePath(flags[kind])]]))),
+  };
+  const session = startSession(openBoot(record, flags.seed), flags.record);
+  try {
+    const end = await runConsole(session, flags, input);
+    reportRun(session, 'boot', end, flags.json === true);
+    return statusOf(end);
+  } finally {
+    session.close();
+  }
+}
+
+/** Runs to power-off, to --expect, to --max-insns or to Ctrl-C, with the console on standard output and what is typed on standard input. */
+async function runConsole(session: Session, flags: BootFlags, script: Uint8Array | undefined): Promise<RunEnd> {
+  const { history, opened } = session;
+  const stdout = flags.json ? process.stderr : process.stdout;
+  const terminal = script === undefined && process.stdin.isTTY === true;
+  const typed: number[] = [...(script ?? [])];
+  let interrupted = false;
+  const onData = (bytes: Buffer): void => { if (bytes.includes(ESCAPE)) interrupted = true; else typed.push(...bytes); };
+  const onSignal = (): void => { interrupted = true; };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, onSignal);
+  if (terminal) {
+    process.stderr.write('(Ctrl-] leaves)\n');
+    process.stdin.setRawMode(true).on('data', onData).resume();
+  }
+  let shown = '';
+  let insns = 0;
+  const expected = (): boolean => flags.expect !== undefined && shown.includes(flags.expect);
+  let by: RunEnd['by'] = 'end';
+  let reason: string | undefined;
+  try {
+    for (let sliceEnds = performance.now() + SLICE_MS; ;) {
+      const world = worldOf(history);
+      const ready = hasRead(world, typed.length);
+      const choice = nextInput(world, typed);
+      const frame = choice ? take(history, choice) : stepForward(history);
+      if (frame === undefined) {
+        // The machine waits for nothing but what a person may type.
+        if (!terminal || world.state.ended !== null || interrupted) break;
+      } else {
+        insns += frame.insns;
+        for (const event of frame.events) {
+          if (event.event !== 'console') continue;
+          stdout.write(Buffer.from([event.byte as number]));
+          // What the console echoes while input is still being read does not count.
+          if (ready) shown = (shown + String(event.text)).slice(-4096);
+        }
+        if (expected()) { by = 'until'; reason = `the console shows ${JSON.stringify(flags.expect)}`; break; }
+        if (flags.maxInsns !== undefined && insns >= flags.maxInsns) { by = 'interrupt'; reason = `--max-insns ${flags.maxInsns} was reached`; break; }
+      }
+      if (frame !== undefined && performance.now() < sliceEnds) continue;
+      await new Promise((go) => { if (frame === undefined) setTimeout(go, SLICE_MS); else setImmediate(go); });
+      if (interrupted) { by = 'interrupt'; reason = 'interrupted'; break; }
+      sliceEnds = performance.now() + SLICE_MS;
+    }
+  } finally {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, onSignal);
+    if (terminal) process.stdin.setRawMode(false).off('data', onData).pause();
+  }
+  const judged = opened.judge(worldOf(history));
+  const unseen = by === 'end' && flags.expect !== undefined;
+  const outcome: Outcome = by === 'until' ? { outcome: 'passed', reason: reason! } : by === 'interrupt' ? { outcome: 'stopped', reason: reason! }
+    : unseen ? { outcome: 'failed', reason: `the console never showed ${JSON.stringify(flags.expect)}: ${judged.reason}` } : judged;
+  if (by === 'end') close(history);
+  else session.recording?.line(history.branch).sync();
+  // --max-insns is an end that was asked for, not Ctrl-C.
+  return {
+    ...outcome, by: by === 'interrupt' && !interrupted ? 'end' : by, broken: undefined, vcpu: undefined, nested: 0, place: placeOf(history),
+    ...totalsOf(history), fingerprint: history.system.fingerprint(worldOf(history)),
+  };
+}
+
+/** Ctrl-]. */
+const ESCAPE = 0x1d;
+
+/** Power-off is how a machine ends well. */
+function judge(world: World): Outcome {
+  const { ended } = world.state;
+  if (ended === null) return { outcome: 'stopped', reason: 'nothing can happen any more: every vCPU waits and no alarm is armed' };
+  return ended.by === 'hole' ? { outcome: 'stopped', reason: ended.reason } : { outcome: 'passed', reason: ended.reason };
+}
+
+/** Boots what `record` says. Throws InputError for a file that is missing or not what it should be. */
+function openBoot(record: BootRecord, seed: number): Opened {
+  const sums: ImageSum[] = [];
+  const read = (kind: ImageKind): Uint8Array | undefined => {
+    const path = record.files[kind];
+    if (path === undefined) return undefined;
+    const bytes = readInput(`--${kind}`, path);
+    sums.push({ name: path, sum: sha256(bytes), bytes: bytes.length });
+    return bytes;
+  };
+  const [kernelBytes, firmwareBytes, initrd, dtb] = IMAGE_KINDS.map(read);
+  const kernel = kernelBytes && readImage(kernelBytes, record.files.kernel!, { at: FLAT_KERNEL });
+  const firmware = firmwareBytes && readFirmware(firmwareBytes, record.files.firmware!);
+  if (dtb) parseDeviceTree(dtb, record.files.dtb!);
+  const options: BootOptions = {
+    vcpus: record.vcpus, memoryBytes: record.memoryBytes, el2: record.el2, nested: record.nested, l1: record.l1, seed,
+    ...(kernel && { kernel }), ...(firmware && { firmware }), ...(initrd && { initrd }), ...(dtb && { dtb }), ...(record.append === null ? {} : { append: record.append }),
+  };
+  const { world } = bootMachine(options);
+  const manifest: Manifest = { semantics: SEMANTICS, scenario: 'boot', seed, images: sums, options: { ...record } };
+  const images: Image[] = [kernel, firmware].filter((image) => image !== undefined);
+  return { world, manifest, claims: {}, judge, images: { l1: images, l2: [] } };
+}
+
+REBUILDERS.set('boot', async (manifest) => openBoot(manifest.options as unknown as BootRecord, manifest.seed));
+
+function readInput(option: string, path: string): Uint8Array {
+  try {
+    if (statSync(path).isFile()) return new Uint8Array(readFileSync(path));
+  } catch (error) {
+    throw new InputError(`${option} ${path}: ${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (error as Error).message}`);
+  }
+  throw new InputError(`${option} ${path}: it is not a file`);
+}
+
+/** 512M, 1G, 65536K or a number of bytes. */
+function memorySize(text: string): number {
+  const [, digits, unit] = /^(\d+)([KMG]?)$/i.exec(text) ?? [];
+  const bytes = digits === undefined ? NaN : Number(digits) * { '': 1, K: 1 << 10, M: 1 << 20, G: 1 << 30 }[unit!.toUpperCase() as '' | 'K' | 'M' | 'G'];
+  if (!Number.isSafeInteger(bytes) || bytes < 1 << 20 || bytes % 4096 !== 0 || bytes > 3 * 2 ** 30) throw new InputError(`--mem ${text}: it must be from 1M to 3G, a multiple of 4096 bytes, such as 512M`);
+  return bytes;
+}
