@@ -106,7 +106,9 @@ function runVcpu(draft: Draft, index: number, insns: number, explore: boolean): 
   collect(draft);
   if (end.type === 'exit') post(draft, `kvm:${index}`, { type: 'exit', vector: end.vector });
   if (end.type === 'hole') {
-    emit(draft, { event: 'hole', vcpu: index, what: end.what, word: end.word, pc: end.pc, el: end.el, level: levelNow(engine, draft, index) });
+    // Virtual EL2 is EL2 to those who look at it.
+    const el = end.el === 1 && engine.options.el2 === 'kvm' && (draft.actors[`kvm:${index}`] as KvmState).hyp ? 2 : end.el;
+    emit(draft, { event: 'hole', vcpu: index, what: end.what, word: end.word, pc: end.pc, el, level: levelNow(engine, draft, index) });
   }
   poll(draft);
   drain(draft);
@@ -219,7 +221,9 @@ function emit(draft: Draft, event: { readonly event: string; readonly [field: st
   draft.events.push({ timeNs: draft.clock, ...event });
   if (event.event === 'console') draft.console = (draft.console + String(event.text)).slice(-CONSOLE_TAIL);
   if (event.event === 'hole' && draft.ended === null) {
-    draft.ended = { by: 'hole', reason: `vcpu${String(event.vcpu)} reached ${String(event.what)} at 0x${BigInt(event.pc as bigint).toString(16)} (EL${String(event.el)}), which has no row` };
+    const place = `0x${BigInt(event.pc as bigint).toString(16)} (EL${String(event.el)} of ${String(event.level ?? 'L1')})`;
+    const what = event.word === undefined ? String(event.what) : `${String(event.what)}, word 0x${Number(event.word).toString(16).padStart(8, '0')},`;
+    draft.ended = { by: 'hole', reason: `vcpu${String(event.vcpu)} reached ${what} at ${place}, which has no row` };
   }
 }
 

@@ -39,7 +39,7 @@ export function writeSystemRegister(core: Core, encoding: number, value: bigint,
   else {
     const kept = sanitise(entry.row, core.board, e2h(core), value);
     const unmodelled = entry.unmodelled?.(core, kept);
-    if (unmodelled !== undefined) endAtHole(core, encoding, unmodelled);
+    if (unmodelled !== undefined) endAtHole(core, encoding, rt, true, unmodelled);
     if (entry.write === undefined) core.words[entry.word] = kept;
     else entry.write(core, kept);
   }
@@ -89,7 +89,7 @@ function resolve(core: Core, encoding: number, rt: number, write: boolean): Entr
   const { row } = entry;
   if (row.needs !== undefined && !hasFeature(core.board, row.needs)) undefinedInstruction(core);
   if (row.access === (write ? 'R' : 'W')) undefinedInstruction(core);
-  if (row.hole !== undefined) endAtHole(core, encoding, row.name);
+  if (row.hole !== undefined) endAtHole(core, encoding, rt, write, row.name);
 
   const lowest = write ? writeLevel(core, row) : row.el;
   const traps = write ? entry.writeTraps : entry.readTraps;
@@ -163,8 +163,9 @@ function implementationDefined(core: Core, encoding: number, rt: number, write: 
   undefinedInstruction(core);
 }
 
-/** Halts the vCPU at something that has no model. */
-function endAtHole(core: Core, word: number, what: string): never {
+/** Halts the vCPU at an MRS or MSR that has no model. */
+function endAtHole(core: Core, encoding: number, rt: number, write: boolean, what: string): never {
+  const word = (0xd500_0000 | (write ? 0 : 1 << 21) | (encoding << 5) | rt) >>> 0;
   core.words[Word.POWER] = BigInt(Power.HALTED);
   core.end = { type: 'hole', what, word, pc: core.words[Word.PC]!, el: elOf(core) };
   throw UNWIND;
