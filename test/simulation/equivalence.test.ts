@@ -1,10 +1,10 @@
 /** What must make no difference: L0's work in one go or step by step, a TLB that forgets, runs cut at any instruction. */
 
 import { describe, expect, test } from 'vitest';
-import type { World } from '../../actors/world.ts';
 import { SCENARIOS } from '../../scenarios/all.ts';
 import { generator } from '../../snapshots/explore.ts';
 import { systemOf, type ZenoSystem } from '../../snapshots/machine.ts';
+import { cutting, forgetful } from '../support/perturb.ts';
 import { plainRun, runToEnd, sampleOf, seedOr, settingsOf, textOf, THOROUGH, type Ran, type Setting } from '../support/scenario.ts';
 
 const SEED = seedOr(20_260_731);
@@ -20,33 +20,6 @@ const fewNested = few.filter(([, , setting]) => setting.nested !== 'none');
 const ending = ({ outcome, reason, fingerprint, insns, timeNs, console }: Ran) => ({ outcome, reason, fingerprint, insns, timeNs, console });
 
 const plain = systemOf();
-
-/** The default choices with runs cut short now and then: what is left of them comes next. */
-const cutting = (draw: (limit: number) => number, oneIn: number): ZenoSystem => ({
-  ...plain,
-  next(world) {
-    const choice = plain.next(world);
-    if (choice?.type !== 'run' || draw(oneIn) !== 0) return choice;
-    // Most runs end at an exit after a few instructions, whatever they were allowed.
-    return plain.split!(choice, 1 + draw(draw(4) === 0 ? 400 : 12)) ?? choice;
-  },
-});
-
-/** `system` on hardware whose TLBs lose everything now and then, one vCPU's or all. */
-const forgetful = (system: ZenoSystem, draw: (limit: number) => number, oneIn: number): ZenoSystem => ({
-  ...system,
-  step(world, choice) {
-    if (draw(oneIn) === 0) forget(world, draw);
-    return system.step(world, choice);
-  },
-});
-
-function forget(world: World, draw: (limit: number) => number): void {
-  const { cores, memory } = world.engine.board;
-  const only = draw(cores.length + 1);
-  for (const core of cores) if (only === cores.length || only === core.index) core.translation = undefined;
-  if (cores.every((core) => core.translation === undefined)) memory.holdsDescriptors.fill(0);
-}
 
 describe('L0 stepped one step at a time', () => {
   test.each(nested)('%s ends as it does with L0\'s work in one go', (_, _seed, setting) => {
