@@ -81,7 +81,9 @@ export async function runOn(session: Session, options: RunOptions = {}): Promise
     throw new PositionError(`--until ${options.until} was not reached: the run ended at frame:${history.cursor}${lastOf(history)}${session.recording ? `; it is recorded in ${session.recording.directory}` : ''}`);
   }
   const atEnd = by === 'end' ? brokenAtEnd(opened.claims, worldOf(history)) : undefined;
-  const judged = by === 'end' ? opened.judge(worldOf(history)) : undefined;
+  const verdict = by === 'end' ? opened.judge(worldOf(history)) : undefined;
+  // The World does not count its frames: which one it stopped in is history's to say.
+  const judged = verdict?.outcome === 'stopped' ? { ...verdict, reason: `${verdict.reason}, in frame:${history.cursor - 1}` } : verdict;
   const found = broken ?? (judged?.outcome === 'stopped' ? undefined : atEnd);
   const outcome = found ? 'failed' : judged?.outcome ?? 'stopped';
   const reason = broken ? `${broken.property}: ${broken.message}` : judged && (judged.outcome !== 'passed' || !atEnd) ? judged.reason : atEnd ? `${atEnd.property}: ${atEnd.message}` : by === 'until' ? `reached ${options.until!}` : 'interrupted';
