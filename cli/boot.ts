@@ -3,9 +3,10 @@
 import { readFileSync, statSync } from 'node:fs';
 import { resolve as resolvePath } from 'node:path';
 import { Option, type Command } from 'commander';
-import { boot as bootMachine, RAM_BASE, type BootOptions } from '../actors/boot.ts';
+import { boot as bootMachine, INITRD_BASE, RAM_BASE, type BootOptions } from '../actors/boot.ts';
 import { hasRead, nextInput } from '../actors/console.ts';
-import { parseDeviceTree } from '../actors/flattened-tree.ts';
+import { withChosen, type Chosen } from '../actors/device-tree.ts';
+import { flatten, parseDeviceTree } from '../actors/flattened-tree.ts';
 import { readFirmware, readImage, type Image } from '../actors/images.ts';
 import { InputError } from '../actors/input-error.ts';
 import type { Outcome, World } from '../actors/world.ts';
@@ -110,18 +111,24 @@ async function runConsole(session: Session, flags: BootFlags, script: Uint8Array
   }
   let shown = '';
   let insns = 0;
+  /** Since when the machine has waited for its next alarm. */
+  let idleSince: number | undefined;
   const expected = (): boolean => flags.expect !== undefined && shown.includes(flags.expect);
   let by: RunEnd['by'] = 'end';
-  let reason: string | undefined;
+  let limited = false;
   try {
     for (let sliceEnds = performance.now() + SLICE_MS; ;) {
       const world = worldOf(history);
       const ready = hasRead(world, typed.length);
       const choice = nextInput(world, typed);
-      const frame = choice ? take(history, choice) : stepForward(history);
+      const idleMs = terminal && choice === undefined ? msToAlarm(session) : 0;
+      if (idleMs > 0) idleSince ??= performance.now();
+      const waits = idleMs > 0 && performance.now() - idleSince! < idleMs;
+      if (!waits) idleSince = undefined;
+      const frame = waits ? undefined : choice ? take(history, choice) : stepForward(history);
       if (frame === undefined) {
         // The machine waits for nothing but what a person may type.
-        if (!terminal || world.state.ended !== null || interrupted) break;
+        if (!terminal || world.state.ended !== null) break;
       } else {
         insns += frame.insns;
         for (const event of frame.events) {
@@ -130,12 +137,12 @@ async function runConsole(session: Session, flags: BootFlags, script: Uint8Array
           // What the console echoes while input is still being read does not count.
           if (ready) shown = (shown + String(event.text)).slice(-4096);
         }
-        if (expected()) { by = 'until'; reason = `the console shows ${JSON.stringify(flags.expect)}`; break; }
-        if (flags.maxInsns !== undefined && insns >= flags.maxInsns) { by = 'interrupt'; reason = `--max-insns ${flags.maxInsns} was reached`; break; }
+        if (expected()) { by = 'until'; break; }
+        if (flags.maxInsns !== undefined && insns >= flags.maxInsns) { by = 'until'; limited = true; break; }
       }
       if (frame !== undefined && performance.now() < sliceEnds) continue;
       await new Promise((go) => { if (frame === undefined) setTimeout(go, SLICE_MS); else setImmediate(go); });
-      if (interrupted) { by = 'interrupt'; reason = 'interrupted'; break; }
+      if (interrupted) { by = 'interrupt'; break; }
       sliceEnds = performance.now() + SLICE_MS;
     }
   } finally {
@@ -143,16 +150,24 @@ async function runConsole(session: Session, flags: BootFlags, script: Uint8Array
     if (terminal) process.stdin.setRawMode(false).off('data', onData).pause();
   }
   const judged = opened.judge(worldOf(history));
-  const unseen = by === 'end' && flags.expect !== undefined;
-  const outcome: Outcome = by === 'until' ? { outcome: 'passed', reason: reason! } : by === 'interrupt' ? { outcome: 'stopped', reason: reason! }
-    : unseen ? { outcome: 'failed', reason: `the console never showed ${JSON.stringify(flags.expect)}: ${judged.reason}` } : judged;
+  const limit = limited ? `--max-insns ${flags.maxInsns} was reached` : undefined;
+  const outcome: Outcome = by === 'interrupt' ? { outcome: 'stopped', reason: 'interrupted' }
+    : flags.expect === undefined ? (limit === undefined ? judged : { outcome: 'stopped', reason: limit })
+    : by === 'until' && !limited ? { outcome: 'passed', reason: `the console shows ${JSON.stringify(flags.expect)}` }
+    : { outcome: 'failed', reason: `the console never showed ${JSON.stringify(flags.expect)}: ${limit ?? judged.reason}` };
   if (by === 'end') close(history);
   else session.recording?.line(history.branch).sync();
-  // --max-insns is an end that was asked for, not Ctrl-C.
   return {
-    ...outcome, by: by === 'interrupt' && !interrupted ? 'end' : by, broken: undefined, vcpu: undefined, nested: 0, place: placeOf(history),
+    ...outcome, by: outcome.outcome === 'failed' ? 'end' : by, broken: undefined, vcpu: undefined, nested: 0, place: placeOf(history),
     ...totalsOf(history), fingerprint: history.system.fingerprint(worldOf(history)),
   };
+}
+
+/** How long a person waits until the next alarm fires, when nothing else can happen before it. */
+function msToAlarm({ history }: Session): number {
+  const world = worldOf(history);
+  const next = history.system.next(world);
+  return next?.type === 'advance' ? (next.timeNs - world.state.clock) / 1e6 : 0;
 }
 
 /** Ctrl-]. */
@@ -175,10 +190,15 @@ function openBoot(record: BootRecord, seed: number): Opened {
     sums.push({ name: path, sum: sha256(bytes), bytes: bytes.length });
     return bytes;
   };
-  const [kernelBytes, firmwareBytes, initrd, dtb] = IMAGE_KINDS.map(read);
+  const [kernelBytes, firmwareBytes, initrd, dtbBytes] = IMAGE_KINDS.map(read);
   const kernel = kernelBytes && readImage(kernelBytes, record.files.kernel!, { at: FLAT_KERNEL });
   const firmware = firmwareBytes && readFirmware(firmwareBytes, record.files.firmware!);
-  if (dtb) parseDeviceTree(dtb, record.files.dtb!);
+  const chosen: Chosen = {
+    seed: BigInt(seed), ...(record.append === null ? {} : { bootargs: record.append }),
+    ...(initrd && { initrd: { from: INITRD_BASE, to: INITRD_BASE + initrd.length } }),
+  };
+  const tree = dtbBytes && parseDeviceTree(dtbBytes, record.files.dtb!);
+  const dtb = tree && flatten(withChosen(tree.root, chosen), tree.reservations, tree.bootCpu);
   const options: BootOptions = {
     vcpus: record.vcpus, memoryBytes: record.memoryBytes, el2: record.el2, nested: record.nested, l1: record.l1, seed,
     ...(kernel && { kernel }), ...(firmware && { firmware }), ...(initrd && { initrd }), ...(dtb && { dtb }), ...(record.append === null ? {} : { append: record.append }),

@@ -1,0 +1,146 @@
+/** `zeno boot` on a small guest that echoes what is typed: how it ends, what is recorded, and what it says to files that cannot be booted. */
+
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { deviceTree } from '../../actors/device-tree.ts';
+import { assemble } from '../../machines/aarch64/assemble.ts';
+import { smallElf } from '../support/small-elf.ts';
+import { scratch, zeno, zenoJson } from '../support/zeno.ts';
+
+const DIR = scratch();
+const file = (name: string, bytes: Uint8Array | string): string => {
+  const path = join(DIR, name);
+  writeFileSync(path, bytes);
+  return path;
+};
+
+/** Where a flat kernel goes. Prints `>`, echoes each character, and powers off (PSCI SYSTEM_OFF) after an `!`. */
+const AT = 0x4020_0000;
+const ECHO = [
+  'movz x1, #0x900, lsl #16', 'mov w2, #0x3e', 'str w2, [x1]',
+  // 0x4020000c: until UARTFR.RXFE is 0.
+  'ldr w2, [x1, #24]', 'tbnz w2, #4, 0x4020000c', 'ldr w2, [x1]', 'str w2, [x1]', 'cmp w2, #0x21', 'b.ne 0x4020000c',
+  'movz w0, #0x8400, lsl #16', 'orr w0, w0, #8', 'smc #0', 'b 0x40200030',
+];
+function words(lines: readonly string[]): Uint8Array {
+  const bytes = new Uint8Array(4 * lines.length);
+  lines.forEach((line, index) => new DataView(bytes.buffer).setUint32(4 * index, assemble(line, BigInt(AT + 4 * index)), true));
+  return bytes;
+}
+
+let kernel: string;
+beforeAll(() => { kernel = file('echo.bin', words(ECHO)); });
+const ARGUMENTS = ['--mem', '16M', '--nested', 'nv2'];
+
+describe('a machine that powers itself off', () => {
+  test('has passed; its console is on standard output', async () => {
+    const { status, out, err } = await zeno(['boot', '--kernel', kernel, ...ARGUMENTS, '--input', file('typed', 'hello!')]);
+    expect({ status, err }).toEqual({ status: 0, err: '' });
+    expect(out).toMatch(/^>hello!\npassed: the guest powered the machine off\n/);
+  });
+
+  test('shows the same on every kind of EL2, and without one', async () => {
+    const input = file('typed', 'ab!');
+    for (const how of [['--el2', 'guest'], ['--el2', 'guest', '--l1', 'nvhe'], ['--nested', 'nv', '--l1', 'nvhe'], ['--nested', 'nv2', '--l1', 'vhe']]) {
+      const { out } = await zeno(['boot', '--kernel', kernel, '--mem', '16M', '--input', input, ...how]);
+      expect(out).toMatch(/^>ab!\npassed/);
+    }
+  });
+
+  test('with --json the object has the keys that programs rely on, and the console is on standard error', async () => {
+    const { out, err } = await zeno(['boot', '--kernel', kernel, ...ARGUMENTS, '--input', file('typed', '!'), '--json']);
+    expect(err).toBe('>!');
+    const told = JSON.parse(out) as Record<string, unknown>;
+    expect(Object.keys(told)).toEqual(['scenario', 'outcome', 'reason', 'insns', 'timeNs', 'exits', 'nestedExits', 'fingerprint', 'recording']);
+    expect(told).toMatchObject({ scenario: 'boot', outcome: 'passed', nestedExits: 0, recording: null });
+    expect(told['exits']).toBeGreaterThan(3);
+  });
+});
+
+describe('--expect', () => {
+  test('passes when the text comes after all input was read; an echo before that does not count', async () => {
+    expect(await zenoJson(['boot', '--kernel', kernel, ...ARGUMENTS, '--input', file('typed', 'abc'), '--expect', 'c'])).toMatchObject({ outcome: 'passed', reason: 'the console shows "c"' });
+    const early = await zeno(['boot', '--kernel', kernel, ...ARGUMENTS, '--input', file('typed', 'abc'), '--expect', 'a', '--max-insns', '5000']);
+    expect(early.status).toBe(1);
+    expect(early.out).toContain('failed: the console never showed "a": --max-insns 5000 was reached');
+  });
+
+  test('fails when the machine is off before the text came', async () => {
+    const { status, out } = await zeno(['boot', '--kernel', kernel, ...ARGUMENTS, '--input', file('typed', '!'), '--expect', 'more']);
+    expect(status).toBe(1);
+    expect(out).toContain('failed: the console never showed "more": the guest powered the machine off');
+  });
+
+  test('without it --max-insns is an end that was asked for', async () => {
+    const { status, out } = await zeno(['boot', '--kernel', kernel, ...ARGUMENTS, '--input', file('typed', ''), '--max-insns', '5000']);
+    expect(status).toBe(0);
+    expect(out).toContain('stopped: --max-insns 5000 was reached');
+  });
+});
+
+test('a recorded boot replays, what was typed with it, and says when its image is another', async () => {
+  const recording = join(DIR, 'recording');
+  const image = file('recorded.bin', words(ECHO));
+  expect((await zeno(['boot', '--kernel', image, ...ARGUMENTS, '--input', file('typed', 'xyz!'), '--append', 'quiet', '--record', recording])).status).toBe(0);
+  expect(await zenoJson(['replay', recording])).toMatchObject({ identical: true });
+  writeFileSync(image, words(['nop', ...ECHO]));
+  const { status, err } = await zeno(['replay', recording]);
+  expect(status).toBe(2);
+  expect(err).toMatch(/^zeno: the image .*recorded\.bin is another: recorded with [^\n]*\n$/);
+});
+
+describe('what cannot be booted is one line, status 2 and no recording', () => {
+  const elf = smallElf();
+  const changed = (at: number, value: number): Uint8Array => elf.map((byte, index) => (index === at ? value : byte));
+  const random = new Uint8Array(4096).map((_, index) => (index * 2_654_435_761) >>> 13);
+  const tree = deviceTree({ memoryBytes: 16 << 20, cpus: 1, el2: true, vhe: true, psci: 'smc', chosen: { seed: 0n } });
+
+  test.each<[string, () => string[], RegExp]>([
+    ['a truncated ELF', () => ['--kernel', file('cut.elf', elf.subarray(0, 200))], /cut\.elf: byte 0xc8: the file ends before the end of the section headers/],
+    ['an ELF cut inside its header', () => ['--kernel', file('cut.elf', elf.subarray(0, 20))], /cut\.elf: byte 0x14: the file ends before the end of the ELF header/],
+    ['a big-endian ELF', () => ['--kernel', file('big.elf', changed(5, 2))], /big\.elf: byte 0x5: .*big-endian\); it must be 1/],
+    ['a 32-bit image', () => ['--kernel', file('32.elf', changed(4, 1))], /32\.elf: byte 0x4: .*32-bit\); it must be 2/],
+    ['an image that does not fit RAM', () => ['--kernel', file('large.bin', new Uint8Array(0x1000)), '--mem', '2M'], /large\.bin: segment 0, 0x40200000 to 0x40201000, does not fit; it must lie within ram 0x40000000 to 0x40200000/],
+    ['an initrd that does not fit RAM', () => ['--kernel', kernel, '--initrd', kernel], /the initrd, 0x44000000 .* give more --mem/],
+    ['firmware larger than its flash', () => ['--firmware', file('large.fd', new Uint8Array(0x400_0001))], /large\.fd: .*must fit the flash bank/],
+    ['a device tree of random bytes', () => ['--kernel', kernel, '--dtb', file('random.dtb', random)], /random\.dtb: byte 0x0: the magic number is 0x[0-9a-f]+; a device tree blob has 0xd00dfeed/],
+    ['a device tree that is cut', () => ['--kernel', kernel, '--dtb', file('cut.dtb', tree.subarray(0, 600))], /cut\.dtb: byte 0x/],
+    ['an empty file', () => ['--kernel', file('empty', '')], /empty: .*the file is empty/],
+    ['no image', () => [], /nothing to boot: give --kernel FILE or --firmware FILE/],
+    ['a file that is not there', () => ['--kernel', join(DIR, 'nowhere')], /--kernel .*nowhere: there is no such file/],
+    ['a directory', () => ['--firmware', DIR], /--firmware .*: it is not a file/],
+    ['no input file', () => ['--kernel', kernel, '--input', join(DIR, 'nowhere')], /--input .*nowhere: there is no such file/],
+    ['a disk', () => ['--kernel', kernel, '--disk', kernel], /--disk .*: this board has no disks yet/],
+    ['a size that is no size', () => ['--kernel', kernel, '--mem', 'lots'], /--mem lots: it must be/],
+    ['nesting without L0', () => ['--kernel', kernel, '--el2', 'guest', '--nested', 'nv2'], /--nested nv2: virtual EL2 is made by L0, which needs --el2 kvm/],
+    ['both flavours at virtual EL2', () => ['--kernel', kernel, '--nested', 'nv2', '--l1', 'both'], /--l1 both: /],
+    ['pv and a flat image', () => ['--kernel', kernel, '--nested', 'pv'], /--nested pv: .*does not say which of its bytes are instructions/],
+    ['seventeen vCPUs', () => ['--kernel', kernel, '--smp', '17'], /--smp 17: this board has 1 to 16 vCPUs/],
+  ])('%s', async (_, argumentsOf, line) => {
+    const recording = join(DIR, 'not-recorded');
+    const given = argumentsOf();
+    const { status, out, err } = await zeno(['boot', ...(given.includes('--mem') ? [] : ['--mem', '16M']), ...given, '--record', recording]);
+    expect({ status, out }).toEqual({ status: 2, out: '' });
+    expect(err).toMatch(/^zeno: [^\n]+\n$/);
+    expect(err).toMatch(line);
+    expect(existsSync(recording) ? readdirSync(recording) : []).toEqual([]);
+  });
+});
+
+test('a device tree of the user reaches the guest with the command line and the initrd in its /chosen', async () => {
+  // Prints the tree that it finds at the start of RAM.
+  const show = file('show.bin', words([
+    'movz x1, #0x900, lsl #16', 'movz x3, #0x4000, lsl #16', 'ldr w4, [x3, #4]', 'rev w4, w4',
+    // 0x40200010
+    'ldrb w2, [x3], #1', 'str w2, [x1]', 'subs w4, w4, #1', 'b.ne 0x40200010',
+    'movz w0, #0x8400, lsl #16', 'orr w0, w0, #8', 'smc #0', 'b 0x4020002c',
+  ]));
+  const tree = deviceTree({ memoryBytes: 96 << 20, cpus: 1, el2: true, vhe: true, psci: 'smc', chosen: { seed: 0n } });
+  expect(new TextDecoder('latin1').decode(tree)).not.toContain('console=');
+  const { status, err } = await zeno(['boot', '--kernel', show, '--nested', 'nv2', '--mem', '96M', '--dtb', file('good.dtb', tree), '--append', 'console=ttyAMA0', '--initrd', kernel, '--json']);
+  expect(status).toBe(0);
+  expect(err).toContain('bootargs');
+  expect(err).toContain('console=ttyAMA0');
+  expect(err).toContain('linux,initrd-start');
+});
