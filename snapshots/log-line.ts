@@ -3,7 +3,7 @@
 import { concat, sealed, unsealed } from './bytes.ts';
 import { decode, encode } from './codec.ts';
 import type { Files } from './files.ts';
-import { encodeFrame, encodeHeader, HEADER_BYTES, LogError, readFrame, readLog, type ByteSource, type Entry, type LogFrame } from './log.ts';
+import { encodeFrame, encodeHeader, HEADER_BYTES, LogError, readFrame, readHeader, readLog, type ByteSource, type Entry, type LogFrame } from './log.ts';
 import { placeMark, type Line, type Mark, type Move, type Print } from './lines.ts';
 
 /** A line whose first entry, `opening`, says what it is: a manifest or a branch; undefined when the file was cut inside it. */
@@ -47,6 +47,8 @@ export function openLogLine<Choice>(files: Files, path: string, name: string, no
   const source: ByteSource = { name: path, get size() { return files.size(path) ?? 0; }, read: (offset, length) => files.read(path, offset, length) };
   const indexPath = `${path.slice(0, -'.log'.length)}.index`;
   const index = readIndex(files, indexPath, source) ?? emptyIndex();
+  // With an index reading begins at the tail, and the header is to be right all the same.
+  if (index.end > 0) readHeader(source);
   const read = readLog(source, (frame) => note(index, frame, path), index.end, index.sequence);
   index.end = read.end;
   index.sequence = read.sequence;

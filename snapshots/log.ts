@@ -122,8 +122,8 @@ export function readFrame(source: ByteSource, offset: number): LogFrame {
   return frame;
 }
 
-/** True when the header is whole and right, false when the file was cut inside it. */
-function readHeader(source: ByteSource): boolean {
+/** True when the header is whole and right, false when the file was cut inside it. Throws LogError when it is another file's, or a newer version's. */
+export function readHeader(source: ByteSource): boolean {
   const right = encodeHeader();
   const header = source.read(0, HEADER_BYTES);
   const same = (from: number, to: number): boolean => header.subarray(from, to).every((byte, index) => byte === right[from + index]);
