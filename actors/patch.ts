@@ -88,7 +88,8 @@ export function applyPatch(world: World, patch: Patch): World {
   return after;
 }
 
-function assertPossible(memory: Memory, edit: Edit): void {
+/** Throws InputError for an edit that this machine cannot take: an address without memory, a variant that is none. */
+export function assertPossible(memory: Memory, edit: Edit): void {
   if (edit.type === 'variants') return assertVariants(edit.names);
   if (edit.type !== 'memory') return;
   const region = regionAt(memory, edit.address);

@@ -13,7 +13,7 @@ import { liveWorld, openSession } from './session.ts';
 export interface ExploreTask {
   /** From the place that a scenario names, or from a place of a recording. */
   readonly from: { readonly scenario: string; readonly options: ScenarioOptions } | { readonly directory: string; readonly place: Place };
-  readonly request: Pick<ExploreRequest, 'strategy' | 'seed' | 'depthMax' | 'schedulesMax' | 'transitionsMax'>;
+  readonly request: Pick<ExploreRequest, 'strategy' | 'seed' | 'depthMax' | 'schedulesMax' | 'minimiseStepsMax'>;
   /** Milliseconds to search for. */
   readonly budgetMs: number;
   /** One word: not 0 when the search is to end. */

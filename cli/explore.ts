@@ -23,6 +23,7 @@ interface ExploreFlags {
   readonly depth?: number;
   readonly schedules?: number;
   readonly budget?: number;
+  readonly shorten?: number;
   readonly workers: number;
   readonly seed: number;
   readonly nested: Mechanism;
@@ -41,6 +42,7 @@ export function addExplore(program: Command): void {
     .addOption(new Option('--depth <n>', 'most choices in a schedule').argParser(wholeNumber('--depth', 1)))
     .addOption(new Option('--schedules <n>', 'most schedules').argParser(wholeNumber('--schedules', 1)))
     .addOption(new Option('--budget <time>', 'most time, such as 60s (the default of random)').argParser(wallTime))
+    .addOption(new Option('--shorten <steps>', 'most steps spent on making a violation shorter').argParser(wholeNumber('--shorten')))
     .addOption(new Option('--workers <n>', 'threads that search; more than 1 come later').argParser(wholeNumber('--workers', 1)).default(1))
     .addOption(seedOption())
     .addOption(new Option('--nested <mechanism>', 'how virtual EL2 is made').choices(['pv', 'nv', 'nv2', 'none']).default('nv2'))
@@ -69,7 +71,7 @@ async function explore(name: string, flags: ExploreFlags): Promise<number> {
   const started = performance.now();
   const explored = await search({
     from: directory === undefined ? { scenario: name, options } : { directory, place: place! },
-    request: { strategy, seed: flags.seed, ...(flags.depth === undefined ? {} : { depthMax: flags.depth }), ...(flags.schedules === undefined ? {} : { schedulesMax: flags.schedules }) },
+    request: { strategy, seed: flags.seed, ...(flags.depth === undefined ? {} : { depthMax: flags.depth }), ...(flags.schedules === undefined ? {} : { schedulesMax: flags.schedules }), ...(flags.shorten === undefined ? {} : { minimiseStepsMax: flags.shorten }) },
     budgetMs: flags.budget ?? (strategy === 'random' && flags.schedules === undefined ? RANDOM_BUDGET_MS : Infinity),
     stop: new Int32Array(new SharedArrayBuffer(4)),
   });

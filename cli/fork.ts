@@ -2,7 +2,7 @@
 
 import { Option, type Command } from 'commander';
 import { addressOf, type Image } from '../actors/images.ts';
-import { assertVariants, parseEdit, type Edit, type Patch } from '../actors/patch.ts';
+import { assertPossible, assertVariants, parseEdit, type Edit, type Patch } from '../actors/patch.ts';
 import { actorOf, type World } from '../actors/world.ts';
 import type { KvmState } from '../machines/kvm/state.ts';
 import { fork, patch, placeOf, worldOf } from '../snapshots/history.ts';
@@ -13,7 +13,7 @@ import { asInput } from './errors.ts';
 import { editText } from './diff.ts';
 import { jsonOption, wholeNumber } from './options.ts';
 import type { Opened } from './open.ts';
-import { note, print, printJson } from './output.ts';
+import { print, printJson } from './output.ts';
 import { reportRun, statusOf } from './run.ts';
 import { runOn, type RunEnd, type RunOptions } from './runner.ts';
 import { goToOrCursor, withSession, type RecordedSession, type ZenoHistory } from './session.ts';
@@ -55,7 +55,6 @@ export function addFork(program: Command): void {
           ...(flags.json ? {} : { each: (event) => { if (event.event === 'console') process.stdout.write(String(event.text)); } }),
         });
         reportRun(session, session.opened.manifest.scenario, end, flags.json === true);
-        if (session.recording.notes.length > 0 && !flags.json) note('the recording had been cut; the branch does not depend on what was lost');
         return statusOf(end);
       });
     });
@@ -88,10 +87,11 @@ function physicalOf(images: readonly Image[], name: string): number | undefined 
   return segment && segment.address + Number(linked - segment.virtualAddress);
 }
 
-/** Leaves the cursor's branch at the cursor, and edits the World there. Throws InputError for a name that cannot be one. */
+/** Leaves the cursor's branch at the cursor, and edits the World there. Throws InputError, before anything is written, for a name or an edit that cannot be one. */
 export function branchOff(history: ZenoHistory, name: string, edits: Patch): void {
   const { branch, cursor } = history;
   asInput(() => { assertFork(new Map(history.lines.all.map((line): [string, Line<Choice>] => [line.name, line])), branch, cursor, name); });
+  for (const edit of edits) assertPossible(worldOf(history).engine.board.memory, edit);
   fork(history, name);
   if (edits.length > 0) patch(history, edits);
 }

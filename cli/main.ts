@@ -2,6 +2,7 @@
 
 import { Command } from 'commander';
 import { InputError } from '../actors/input-error.ts';
+import { addBoot } from './boot.ts';
 import { addBranches } from './branches.ts';
 import { addDiff } from './diff.ts';
 import { userMessage } from './errors.ts';
@@ -14,24 +15,25 @@ import { addRewind } from './rewind.ts';
 import { addRun } from './run.ts';
 import { addScenarios } from './scenarios.ts';
 import { addShow } from './show.ts';
+import { wasAmiss } from './session.ts';
 import { addStat } from './stat.ts';
 import { addTimeline } from './timeline.ts';
 import { addWhere } from './where.ts';
 
 /** Every verb, in the order in which the help lists them. */
-const VERBS: readonly ((program: Command) => void)[] = [addRun, addTimeline, addShow, addRewind, addFork, addBranches, addMark, addDiff, addReplay, addExplore, addStat, addScenarios, addWhere];
+const VERBS: readonly ((program: Command) => void)[] = [addRun, addBoot, addTimeline, addShow, addRewind, addFork, addBranches, addMark, addDiff, addReplay, addExplore, addStat, addScenarios, addWhere];
 
 /** Status of what is a bug of ours: neither the guest's answer nor the user's mistake (sysexits.h, EX_SOFTWARE). */
 const BUG = 70;
 
 /** Carries out one command line. Sets process.exitCode. */
 export async function main(words: readonly string[]): Promise<void> {
-  // `zeno timeline DIR | head` closes the pipe early, which is no error.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => { if (error.code === 'EPIPE') process.exit(process.exitCode ?? 0); else throw error; });
+  if (process.stdout.listenerCount('error', onOutputError) === 0) process.stdout.on('error', onOutputError);
   try {
     const zeno = program();
     if (words.length === 0) throw new InputError(`name a verb: ${zeno.commands.map((command) => command.name()).join(', ')}; zeno --help explains them`);
     await zeno.parseAsync([...words], { from: 'user' });
+    if (wasAmiss()) process.exitCode ||= 2;
   } catch (error) {
     if (isHelp(error)) return;
     const message = userMessage(error);
@@ -43,6 +45,12 @@ export async function main(words: readonly string[]): Promise<void> {
     note(message);
     process.exitCode = 2;
   }
+}
+
+/** `zeno timeline DIR | head` closes the pipe early, which is no error. */
+function onOutputError(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(process.exitCode ?? 0);
 }
 
 function program(): Command {

@@ -44,6 +44,7 @@ export async function runOn(session: Session, options: RunOptions = {}): Promise
   let broken: Broken | undefined;
   let vcpu: number | undefined;
   let sliceEnds = 0;
+  let lineOpen = false;
   const lastNested = new Map<number, number>();
   let nestedExits = landmarkCounts(history).get('nested') ?? 0;
   const each = (frame: { readonly events: readonly WorldEvent[]; readonly choice: unknown; readonly timeNs: number; readonly insns: number }): void => {
@@ -51,10 +52,12 @@ export async function runOn(session: Session, options: RunOptions = {}): Promise
     for (const event of frame.events) {
       if (event.event === 'kvm_exit' && event.level === 'L2') lastNested.set(event.vcpu as number, ++nestedExits);
       options.each?.(event);
+      if (event.event === 'console') lineOpen = event.text !== '\n';
     }
     broken = brokenBy(opened.claims, worldOf(history), frame as never);
     if (broken) vcpu = frame.events.find((event) => event.vcpu !== undefined)?.vcpu as number | undefined;
-    bar.update(history.cursor);
+    // Half a line of the console is not to be drawn over.
+    if (!lineOpen) bar.update(history.cursor);
     if (broken || performance.now() > sliceEnds) throw new Pause();
   };
   let reached = false;

@@ -62,10 +62,10 @@ export interface RecordedSession extends Session { readonly recording: Recording
 export async function openSession(directory: string, options: { readonly edit?: boolean } = {}): Promise<RecordedSession> {
   const files = nodeFiles();
   const recording = openRecording<Choice>(files, trimmed(directory));
-  for (const text of recording.notes) note(`note: ${text}`);
+  for (const text of recording.notes) amiss(text);
   assertManifest(recording.manifest, directory);
   const opened = await rebuild(recording.manifest);
-  for (const mismatch of assertReplayable(recording.manifest, opened.manifest)) note(`note: ${mismatch.message}`);
+  for (const mismatch of assertReplayable(recording.manifest, opened.manifest)) amiss(`${directory}: ${mismatch.message}`);
   const history = openHistory(systemOf(), opened.world, recording, historyOptions());
   const { cursor } = recording;
   if (cursor !== undefined && recording.all.some((line) => line.name === cursor.branch)) goTo(history, { branch: cursor.branch, frame: 0, insns: 0 });
@@ -107,6 +107,21 @@ export function totalsOf(history: ZenoHistory): Totals {
   for (const { line, to } of lineage(history.lines, history.branch)) insns += timelineOf(history, line).insnsTo[to - line.first - 1] ?? 0;
   const counts = landmarkCounts(history);
   return { insns, timeNs: worldOf(history).state.clock, exits: counts.get('exit') ?? 0, nestedExits: counts.get('nested') ?? 0 };
+}
+
+let somethingAmiss = false;
+
+/** Tells of bad input that was got over: the verb goes on with what is whole, and its status is 2. */
+function amiss(text: string): void {
+  somethingAmiss = true;
+  note(text);
+}
+
+/** Whether a recording was opened, since this was asked last, that is not whole or not of this version. */
+export function wasAmiss(): boolean {
+  const was = somethingAmiss;
+  somethingAmiss = false;
+  return was;
 }
 
 /** A manifest comes from a file that anyone may have edited. */
