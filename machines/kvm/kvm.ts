@@ -1,6 +1,7 @@
 /** L0 for one vCPU: an exit becomes a queue of named steps, and each `step` message does one. Linux: arm.c (kvm_arch_vcpu_ioctl_run), handle_exit.c. */
 
 import type { Board } from '../aarch64/board.ts';
+import { EFFECTS } from '../aarch64/effects.ts';
 import { returnTo } from '../aarch64/exception.ts';
 import { Power, setRegister, Word } from '../aarch64/state.ts';
 import { IMPLEMENTED_REGISTERS, resetValue, slot } from '../aarch64/sysregs.ts';
@@ -15,6 +16,7 @@ import { guestPc, guestPstate, setGuestPc, takeToVirtualEl2 } from './inject.ts'
 import { finishNestedEret } from './nested-eret.ts';
 import { finishFault, exitFields } from './fault.ts';
 import { checkKvm, type KvmState, type Step } from './state.ts';
+import { halt } from './sys-regs.ts';
 import { virtualHardware } from './virtual-hardware.ts';
 import { readPage, writeVncr } from './vncr.ts';
 
@@ -104,11 +106,15 @@ function doStep(state: KvmState, board: Board, out: Out): void {
       takeToVirtualEl2(state, board, step.exception, from);
       return;
     }
-    case 'load':
+    case 'load': {
       loadContext(state, board);
       activateTraps(state, board);
+      // Under FEAT_NV2 L1 writes its guest's MDSCR_EL1 to memory, where nothing looks at it before it is switched on here.
+      const unmodelled = EFFECTS.MDSCR_EL1!.unmodelled!(core, core.words[slot('MDSCR_EL1')]!);
+      if (unmodelled !== undefined) state.work.unshift(...halt(state, board, out, unmodelled, guestPc(core)));
       load(state, board, out);
       return;
+    }
     case 'wait-prepare':
       // From here on until the vCPU runs again a wake-up may be asked for (KVM: kvm_vcpu_wfi sets IN_WFI and puts the vGIC).
       state.inWait = true;

@@ -11,7 +11,8 @@ import type { Out } from '../messages.ts';
 import { readVirtual, writeVirtual } from './context.ts';
 import { asSeenByL1, reservedByL1, translateAsL1, trappedByL1 } from './emulate-nested.ts';
 import { esrOf, getX, injectSync, setX, skipInstruction } from './exit.ts';
-import { guestPc, takeToEl1, UNKNOWN_ESR } from './inject.ts';
+import { levelOf } from './fault.ts';
+import { guestPc, guestPstate, takeToEl1, UNKNOWN_ESR } from './inject.ts';
 import { kvmAddress, type KvmState, type Step } from './state.ts';
 import { virtualHardware } from './virtual-hardware.ts';
 import { readPage, vncrOffset } from './vncr.ts';
@@ -172,10 +173,10 @@ function undefinedAccess(state: KvmState, board: Board, out: Out, name: string):
   return [];
 }
 
-/** L0 has no row for what the guest asked: the vCPU stops, by name. */
-export function halt(state: KvmState, board: Board, out: Out, what: string): Step[] {
+/** L0 has no row for what the guest asked at `pc`: the vCPU stops, by name. */
+export function halt(state: KvmState, board: Board, out: Out, what: string, pc = guestPc(board.cores[state.index]!) - 4n): Step[] {
   const core = board.cores[state.index]!;
-  out.event('hole', { vcpu: state.index, what, pc: guestPc(core) - 4n, el: 2 });
+  out.event('hole', { vcpu: state.index, what, pc, el: Number((guestPstate(state, core) >> 2n) & 3n), level: levelOf(state, board) });
   setRegister(core, Word.POWER, BigInt(Power.HALTED));
   return [{ step: 'halt' }];
 }

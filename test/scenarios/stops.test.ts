@@ -34,6 +34,16 @@ function runWith(words: readonly number[], at: typeof L1 | typeof L2, nested: Me
   return { world: worldOf(history), last: last!, frames: framesOf(history), ...judge(scenario, worldOf(history)) };
 }
 
+/** The World where nothing can happen any more, or after 50 frames. */
+function runOn(world: World): World {
+  for (let frames = 0; frames < 50; frames++) {
+    const choice = system.next(world);
+    if (choice === undefined) break;
+    ({ world } = system.step(world, choice));
+  }
+  return world;
+}
+
 const everywhere = MECHANISMS.flatMap((nested) => FLAVOURS.map((l1) => [nested, l1] as const));
 
 describe.each(everywhere)('with %s and a %s hypervisor', (nested, l1) => {
@@ -64,6 +74,13 @@ describe.each(everywhere)('with %s and a %s hypervisor', (nested, l1) => {
     expect(stopped).toMatchObject({ outcome: 'stopped', reason: text });
     expect(stopped.last.events.at(-1)).toMatchObject({ event: 'hole', vcpu: 0, pc: BigInt(L2.pc + offset), el: 1, level: levelOfL2 });
     expect(system.next(stopped.world)).toBeUndefined();
+  });
+
+  test.runIf(nested === 'nv2')('software step that L1 puts in its page for L2 stops the vCPU on the way into L2', () => {
+    const text = `${load('x27', CODE + 0x8000)}; msr VBAR_EL2, x27; movz x0, #1; msr MDSCR_EL1, x0; adr x1, {below}; msr ELR_EL2, x1; movz x1, #0x3c5; msr SPSR_EL2, x1; eret
+below: b {below}\nirq: b {irq}\nlower: b {lower}\n${VECTORS}`;
+    const last = runOn(machine(text, { nested, l1 }));
+    expect(last.state.ended).toMatchObject({ by: 'hole', reason: expect.stringMatching(/^vcpu0 reached software step \(MDSCR_EL1\.SS\) at 0x[0-9a-f]+ \(EL1 of L1\), which has no row$/) as string });
   });
 
   test('FP in L2 is not reached: L1 traps it, and L2 has no vector for what it then gets', () => {
