@@ -58,7 +58,7 @@ export function exitsOf(history: ZenoHistory, from = 0, to = framesOf(history)):
     exit.durationNs = entry.timeNs - exit.timeNs;
     open.delete(vcpu);
   }, (frame, frames) => { bar.update(frame, frames); });
-  bar.clear();
+  bar.end();
   return exits;
 }
 

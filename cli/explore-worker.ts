@@ -48,7 +48,7 @@ async function preparedAt(directory: string, place: Place) {
   const session = await openSession(directory);
   try {
     const { prepared } = session.opened;
-    if (prepared === undefined) throw new InputError(`${directory}: only scenarios are explored, and this is a recording of ${session.recording.manifest.scenario}`);
+    if (prepared === undefined) throw new InputError(`${directory}: this is no recording of a scenario`);
     goTo(session.history, place);
     const { explorePlace: _explorePlace, ...scenario } = prepared.scenario;
     return { ...prepared, world: keep(liveWorld(session.history)), scenario };

@@ -96,7 +96,10 @@ interface Saved {
   readonly branch: string;
 }
 
-const placeIn = (directory: string, position: string): Promise<Place> => withSession(directory, {}, ({ history }) => goToPosition(history, position));
+const placeIn = (directory: string, position: string): Promise<Place> => withSession(directory, {}, ({ history, opened }) => {
+  if (opened.prepared === undefined) throw new InputError(`${directory}: only scenarios are explored, and this is a recording of ${opened.manifest.scenario}`);
+  return goToPosition(history, position);
+});
 
 /** Carries out a search in its thread. Ctrl-C ends it with what it has. */
 function search(task: ExploreTask): Promise<ExploredScenario> {
@@ -117,7 +120,7 @@ function search(task: ExploreTask): Promise<ExploredScenario> {
     worker.on('error', reject);
     worker.on('exit', () => reject(new Error('the search ended without a result')));
   }).finally(() => {
-    bar.clear();
+    bar.end();
     process.off('SIGINT', onInterrupt);
   });
 }

@@ -1,5 +1,6 @@
 /** The command line: `zeno VERB`, each verb a file of its own. */
 
+import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { InputError } from '../actors/input-error.ts';
 import { addBoot } from './boot.ts';
@@ -22,6 +23,8 @@ import { addWhere } from './where.ts';
 
 /** Every verb, in the order in which the help lists them. */
 const VERBS: readonly ((program: Command) => void)[] = [addRun, addBoot, addTimeline, addShow, addRewind, addFork, addBranches, addMark, addDiff, addReplay, addExplore, addStat, addScenarios, addWhere];
+
+const { version: VERSION } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
 
 /** Status of what is a bug of ours: neither the guest's answer nor the user's mistake (sysexits.h, EX_SOFTWARE). */
 const BUG = 70;
@@ -56,6 +59,7 @@ function onOutputError(error: NodeJS.ErrnoException): void {
 function program(): Command {
   const top = new Command('zeno')
     .description('Time-travelling simulation of KVM/ARM nested virtualization, on real AArch64 code')
+    .version(VERSION, '--version', 'the version of Zeno')
     .addHelpText('after', '\nA position is exit:42, nested:7, frame:1001, insn:2000000, vcpu1:insn:5000, time:1.5ms, irq:27#3, mark:NAME, start or end,\nwith a branch before it (fixed@exit:42) or steps after it (exit:42-1).\nExit status: 0 all went well, 1 the answer is no, 2 usage or bad input.');
   for (const add of VERBS) add(top);
   for (const command of [top, ...top.commands]) {

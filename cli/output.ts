@@ -15,9 +15,15 @@ export function paint(colour: Colour, text: string): string {
   return coloured(process.stdout) ? `\u001b[${on}m${text}\u001b[${off}m` : text;
 }
 
-export const print = (text = ''): void => { process.stdout.write(`${text}\n`); };
+export function print(text = ''): void {
+  clearLine();
+  process.stdout.write(`${text}\n`);
+}
 /** One line on standard error, for people. */
-export const note = (text: string): void => { process.stderr.write(`zeno: ${text.replaceAll('\n', '; ')}\n`); };
+export function note(text: string): void {
+  clearLine();
+  process.stderr.write(`zeno: ${text.replaceAll('\n', '; ')}\n`);
+}
 
 /** One object on one line: 64-bit values as "0x…", numbers above 2^53 as strings. */
 export const printJson = (value: unknown): void => print(jsonText(value));
@@ -62,12 +68,14 @@ export function valueText(value: unknown): string {
   return String(value);
 }
 
-/** A line on standard error that is redrawn in place; nothing where that is not a terminal. */
+/** A line on standard error that is redrawn in place; nothing where that is not a terminal. Of several under way the one begun last is shown. */
 export interface Progress {
   /** `done` of `total` units of work; `total` undefined: nobody knows. */
   update(done: number, total?: number): void;
-  /** Takes the line away: before other text is printed, and at the end. */
+  /** Takes the line away, before other text is printed. */
   clear(): void;
+  /** Takes it away for good. */
+  end(): void;
 }
 
 const REDRAW_MS = 100;
@@ -75,26 +83,37 @@ const REDRAW_MS = 100;
 const QUIET_MS = 500;
 const BAR_CELLS = 24;
 
+const underWay: Progress[] = [];
+let isDrawn = false;
+
+function clearLine(): void {
+  if (isDrawn) process.stderr.write('\r\u001b[K');
+  isDrawn = false;
+}
+
 export function progress(what: string, unit: string): Progress {
-  if (process.stderr.isTTY !== true) return { update() {}, clear() {} };
+  if (process.stderr.isTTY !== true) return { update() {}, clear() {}, end() {} };
   const started = performance.now();
   let drawn = 0;
-  let shown = false;
-  return {
+  const self: Progress = {
     update(done, total) {
       const now = performance.now();
-      if (now - started < QUIET_MS || now - drawn < REDRAW_MS) return;
+      if (now - started < QUIET_MS || now - drawn < REDRAW_MS || underWay.at(-1) !== self) return;
       drawn = now;
-      const rate = done / ((now - started) / 1000);
+      const seconds = (now - started) / 1000;
       const share = total === undefined || total === 0 ? undefined : Math.min(1, done / total);
       const bar = share === undefined ? '' : `▕${'█'.repeat(Math.round(share * BAR_CELLS)).padEnd(BAR_CELLS, '░')}▏ ${Math.floor(share * 100)}%, `;
-      const left = share === undefined || share === 0 ? '' : `, ${Math.ceil(((now - started) / 1000) * (1 / share - 1))} s left`;
-      process.stderr.write(`\r\u001b[K${what} ${bar}${grouped(done)} ${unit}, ${grouped(Math.round(rate))}/s${left}`);
-      shown = true;
+      const left = share === undefined || share === 0 ? '' : `, ${Math.ceil(seconds * (1 / share - 1))} s left`;
+      process.stderr.write(`\r\u001b[K${what} ${bar}${grouped(done)} ${unit}, ${grouped(Math.round(done / seconds))}/s${left}`);
+      isDrawn = true;
     },
-    clear() {
-      if (shown) process.stderr.write('\r\u001b[K');
-      shown = false;
+    clear: clearLine,
+    end() {
+      clearLine();
+      const at = underWay.indexOf(self);
+      if (at >= 0) underWay.splice(at, 1);
     },
   };
+  underWay.push(self);
+  return self;
 }

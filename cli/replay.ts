@@ -50,7 +50,7 @@ export function replayBranches(history: Session['history'], branches: readonly s
       if (verdict.firstDifference) return { frames, keyframes, identical: false, firstDifference: { branch, ...verdict.firstDifference } };
     }
   } finally {
-    bar.clear();
+    bar.end();
   }
   return { frames, keyframes, identical: true, firstDifference: undefined };
 }

@@ -75,7 +75,7 @@ export async function runOn(session: Session, options: RunOptions = {}): Promise
       if (interrupted) break;
     }
   } finally {
-    bar.clear();
+    bar.end();
     for (const signal of SIGNALS) process.off(signal, onSignal);
   }
   const by = broken ? 'claim' : reached ? 'until' : interrupted ? 'interrupt' : 'end';

@@ -4,16 +4,16 @@ import type { Choice } from '../actors/choices.ts';
 import { InputError } from '../actors/input-error.ts';
 import type { World, WorldEvent } from '../actors/world.ts';
 import { assertReplayable, type Manifest } from '../snapshots/compatibility.ts';
-import { goTo, openHistory, worldOf, type History, type HistoryOptions, type Place } from '../snapshots/history.ts';
+import { goTo, openHistory, timelineOf, worldOf, type History, type HistoryOptions, type Place } from '../snapshots/history.ts';
 import { lineage, memoryLines } from '../snapshots/lines.ts';
-import { systemOf } from '../snapshots/machine.ts';
+import { systemOf, type ZenoSystem } from '../snapshots/machine.ts';
 import { createRecording, openRecording, type Recording } from '../snapshots/recording.ts';
 import { nodeFiles } from '../snapshots/store/node-files.ts';
-import { goToPosition, landmarkCounts } from '../snapshots/timeline.ts';
-import { timelineOf } from '../snapshots/history.ts';
+import { countBelow } from '../snapshots/timeline-index.ts';
+import { goToPosition } from '../snapshots/timeline.ts';
 import { enter } from '../actors/world.ts';
 import { rebuild, type Opened } from './open.ts';
-import { note } from './output.ts';
+import { note, progress } from './output.ts';
 
 export type ZenoHistory = History<World, Choice, WorldEvent>;
 
@@ -66,10 +66,17 @@ export async function openSession(directory: string, options: { readonly edit?: 
   assertManifest(recording.manifest, directory);
   const opened = await rebuild(recording.manifest);
   for (const mismatch of assertReplayable(recording.manifest, opened.manifest)) amiss(`${directory}: ${mismatch.message}`);
-  const history = openHistory(systemOf(), opened.world, recording, historyOptions());
+  const history = openHistory(watched(systemOf()), opened.world, recording, historyOptions());
   const { cursor } = recording;
   if (cursor !== undefined && recording.all.some((line) => line.name === cursor.branch)) goTo(history, { branch: cursor.branch, frame: 0, insns: 0 });
   return { opened, history, recording, close() { if (options.edit) recording.close(); files.close(); } };
+}
+
+/** The system, showing how far it is when a place is a long replay away. */
+function watched(system: ZenoSystem): ZenoSystem {
+  const bar = progress('replaying', 'frames');
+  let steps = 0;
+  return { ...system, step(world, choice) { bar.update(++steps); return system.step(world, choice); } };
 }
 
 /** Does `work` on an open recording and closes it, however that ends. */
@@ -101,12 +108,18 @@ export function liveWorld(history: ZenoHistory): World {
 
 export interface Totals { readonly insns: number; readonly timeNs: number; readonly exits: number; readonly nestedExits: number }
 
-/** What the cursor's branch did up to the cursor, which stands at its end. */
+/** What the cursor's branch did up to the cursor; all of it has been run. */
 export function totalsOf(history: ZenoHistory): Totals {
-  let insns = 0;
-  for (const { line, to } of lineage(history.lines, history.branch)) insns += timelineOf(history, line).insnsTo[to - line.first - 1] ?? 0;
-  const counts = landmarkCounts(history);
-  return { insns, timeNs: worldOf(history).state.clock, exits: counts.get('exit') ?? 0, nestedExits: counts.get('nested') ?? 0 };
+  let [insns, exits, nestedExits] = [history.insns, 0, 0];
+  for (const { line, to } of lineage(history.lines, history.branch)) {
+    const timeline = timelineOf(history, line);
+    const end = Math.min(to, history.cursor);
+    if (end <= line.first) continue;
+    insns += timeline.insnsTo[end - line.first - 1] ?? 0;
+    exits += countBelow(timeline.landmarks.get('exit') ?? [], end);
+    nestedExits += countBelow(timeline.landmarks.get('nested') ?? [], end);
+  }
+  return { insns, timeNs: worldOf(history).state.clock, exits, nestedExits };
 }
 
 let somethingAmiss = false;

@@ -35,6 +35,7 @@ describe('run', () => {
 
   test('a run up to a position stops there with status 0; on bare EL2 there is no exit to L0', async () => {
     expect(await zenoJson(['run', 'hypercall', '--until', 'exit:20'])).toMatchObject({ outcome: 'stopped', reason: 'reached exit:20', exits: 20, recording: null });
+    expect(await zenoJson(['run', 'hypercall', '--until', 'insn:3001'])).toMatchObject({ outcome: 'stopped', reason: 'reached insn:3001', insns: 3001 });
     expect(await zenoJson(['run', 'hypercall', '--nested', 'none', '--l1', 'both'])).toMatchObject({ outcome: 'passed', exits: 0, nestedExits: 0 });
   });
 
