@@ -25,7 +25,7 @@ const DIFFERENT: Readonly<Record<string, string>> = {
 
 const WHERE = `(needs ${IMAGE} of Debian's package u-boot-qemu)`;
 
-test.skipIf(installed || !process.env['CI'])(`CI has U-Boot ${WHERE}`, () => {
+test.skipIf(!installed && !process.env['CI'])(`U-Boot is here, as in CI it must be ${WHERE}`, () => {
   expect(installed, 'CI installs u-boot-qemu').toBe(true);
 });
 
