@@ -50,7 +50,7 @@ const HCR = ['TVM', 'TRVM', 'TACR', 'TID1', 'TID2', 'TID3', 'TID4', 'TIDCP', 'TS
 const MDCR = ['TDA', 'TDE', 'TDOSA', 'TDRA', 'TPM'].map((name) => control(`MDCR_EL2.${name}`));
 const ICH = ['TC', 'TALL0', 'TALL1', 'TDIR'].map((name) => control(`ICH_HCR_EL2.${name}`));
 const FGT = ['HFGRTR_EL2', 'HFGWTR_EL2', 'HDFGRTR_EL2', 'HDFGWTR_EL2', 'HFGITR_EL2'].flatMap((register) =>
-  [...new Set(TRAPS.filter(({ control: name }) => name.startsWith(`${register}[`)).map(({ control: name }) => Number(/\d+(?=\]$)/.exec(name)![0])))].map((bit) => ({ name: `${register}[${bit}]`, register, bit, set: true })));
+  [...new Set(TRAPS.filter(({ control: name, names }) => name.startsWith(`${register}[`) && ACCESSES.some((access) => names.includes(access.name))).map(({ control: name }) => Number(/\d+(?=\]$)/.exec(name)![0])))].map((bit) => ({ name: `${register}[${bit}]`, register, bit, set: true })));
 
 /** CNTHCTL_EL2 opens where its bits are 1; where they are in each layout. */
 const timers = (l1: Flavour): Control[] =>

@@ -43,7 +43,7 @@ function psci(nested: Mechanism) {
 
 describe.each(settings)('under %s for %s', (nested, l1) => {
   const { of, begin, off } = psci(nested);
-  const run = (text: string) => runProgram(`${begin}\n${text}\nlower: irq: b {irq}\n${VECTORS}`, { nested, l1, vcpus: 2 });
+  const run = (text: string) => runProgram(`${begin}\n${text}\nlower: irq: b {irq}\n${VECTORS}`, { nested, l1, vcpus: 2, quantum: 200 });
 
   test('a vCPU is off, turned on once, on before it has run, turns itself off, and starts as from reset again', () => {
     const { results, word } = run([
