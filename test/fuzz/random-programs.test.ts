@@ -10,7 +10,7 @@ import { programMachine, randomProgram, written } from '../support/program.ts';
 import { FLAVOURS, MECHANISMS, seedOr } from '../support/scenario.ts';
 
 /** ZENO_FUZZ programs from ZENO_SEED on: `npm run fuzz`. */
-const COUNT = Number(process.env.ZENO_FUZZ ?? 8);
+const COUNT = Number(process.env.ZENO_FUZZ ?? 6);
 const FIRST = seedOr(1_000);
 const seeds = Array.from({ length: COUNT }, (_, index) => FIRST + index);
 const system = systemOf();

@@ -13,7 +13,7 @@ import { plainRun, scenarioNamed, seedOr, start, textOf, THOROUGH, type Setting 
 type ZenoHistory = History<World, Choice, WorldEvent>;
 
 const SEED = seedOr(20_260_802);
-const TIMES = THOROUGH ? 60 : 8;
+const TIMES = THOROUGH ? 60 : 5;
 const system = systemOf();
 const print = (history: ZenoHistory): string => system.fingerprint(worldOf(history));
 
