@@ -1,8 +1,8 @@
 /** What an instruction row is: its Arm name, bit pattern, semantics and syntax, and the masks that derive from the pattern. */
 
 import { hex } from '../bits.ts';
-import type { Builder } from './builder.ts';
 import type { StopClass } from './exit.ts';
+import type { VectorBuilder } from './vector-builder.ts';
 
 /**
  * Letters of bit patterns. Fixed by use: d Rd, n Rn, m Rm, a Ra, t Rt, u Rt2, e Rs, s sf, c cond, i the immediate,
@@ -15,7 +15,7 @@ export type Letter = (typeof LETTERS)[number];
 export type Fields = { readonly [L in Letter]: number };
 export type MutableFields = { -readonly [L in Letter]: number };
 
-export type Semantics = <V, B>(b: Builder<V, B>, f: Fields) => void;
+export type Semantics = <V, B, Q>(b: VectorBuilder<V, B, Q>, f: Fields) => void;
 
 /** One way to write an instruction: its text in the manual's notation (syntax.ts), and where an alias holds. */
 export interface Form {

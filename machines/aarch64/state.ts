@@ -40,6 +40,8 @@ export const Word = {
   SERROR: 44,
   /** Words 45 to 63 are spare; the CPU interface keeps state without a register in 48 to 55 (cpu-interface.ts). */
   CPU_INTERFACE: 48,
+  /** V0 to V31, two words each, low half first: the last 512 bytes of the block's first 7680. */
+  VECTOR: 896,
 } as const;
 
 export const Power = { OFF: 0, ON: 1, WFI: 2, WFE: 3, HALTED: 4 } as const;

@@ -22,7 +22,8 @@ export const SYSTEM_REGISTERS: readonly SystemRegister[] = [...IMPLEMENTED_REGIS
 
 /** First word of a vCPU block that holds a system register; those below are general registers and PSTATE (state.ts). */
 export const FIRST_SYSTEM_WORD = 64;
-const BLOCK_WORDS = 1024;
+/** Words from here on hold the vector registers (state.ts). */
+const END_SYSTEM_WORD = 896;
 
 const byName = new Map<string, SystemRegister>();
 const byEncoding = new Map<number, SystemRegister>();
@@ -55,7 +56,7 @@ for (const row of RESERVED_IDENTIFICATION) {
 
 /** The number of words that the system registers take. */
 export const SYSTEM_WORDS = nameByWord.length;
-if (FIRST_SYSTEM_WORD + SYSTEM_WORDS > BLOCK_WORDS) throw new Error(`${SYSTEM_WORDS} system registers do not fit in the vCPU block`);
+if (FIRST_SYSTEM_WORD + SYSTEM_WORDS > END_SYSTEM_WORD) throw new Error(`${SYSTEM_WORDS} system registers do not fit in the vCPU block`);
 
 /** The word of the vCPU block that stores system register `name`. Throws RangeError for a name without storage. */
 export function slot(name: string): number {

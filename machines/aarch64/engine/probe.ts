@@ -82,4 +82,13 @@ class ProbeEngine extends ReferenceEngine {
   override exceptionReturn(): void {}
   override undefinedInstruction(): void {}
   override hole(): void {}
+  override checkFloatingPoint(): void {}
+  override setVector(): void {}
+  override setVectorLow(): void {}
+  override saturation(): void {}
+  override loadVector(address: bigint): bigint {
+    this.note(address, 16, 'read');
+    return 0n;
+  }
+  override storeVector(address: bigint): void { this.note(address, 16, 'write'); }
 }

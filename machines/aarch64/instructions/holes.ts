@@ -2,15 +2,10 @@
 
 import { hole, type Row } from '../row.ts';
 
-/** Checked for the traps of CPACR_EL1 and CPTR_EL2 first, so that a guest which switches FP on lazily is told by its own handler. */
-export const FLOATING_POINT = 'FP and Advanced SIMD';
 const PAUTH = 'Pointer authentication';
 const MTE = 'Memory tagging';
 
 export const HOLES: readonly Row[] = [
-  // Op0 of the top-level table: x111 data processing; loads and stores (x1x0) with V set.
-  hole(FLOATING_POINT, 'xxx x111 xxxxx xxxxx xxxxx xxxxx xxxxx'),
-  hole(FLOATING_POINT, 'xxx x1 1 0 xxxxx xxxxx xxxxx xxxxx xxxxx'),
   hole('Scalable Vector Extension', 'xxx 0010 xxxxx xxxxx xxxxx xxxxx xxxxx'),
   hole('Scalable Matrix Extension', '1xx 0000 xxxxx xxxxx xxxxx xxxxx xxxxx'),
   // BRAA, BLRAA, RETAA, ERETAA and their B and zero-modifier siblings.
