@@ -1,7 +1,7 @@
 /** Builds a World from images and options: the one way in which tests, scenarios, the command line and the page get theirs. */
 
 import { produce } from 'immer';
-import { blockAddress, vncrPage, type Board, type Features } from '../machines/aarch64/board.ts';
+import { blockAddress, vncrPage, type Board, type EngineName, type Features } from '../machines/aarch64/board.ts';
 import { BLOCK_BYTES, type Core } from '../machines/aarch64/state.ts';
 import { initialDistributor, initialRedistributor } from '../machines/gic/state.ts';
 import { behaviourOf, type Behaviour } from '../machines/kvm/behaviour.ts';
@@ -10,7 +10,7 @@ import { rewrite, type RefusedWord, type RewrittenWord } from '../machines/kvm/p
 import { initialKvm, type Flavour, type KvmState, type Mechanism } from '../machines/kvm/state.ts';
 import { shownFeatures } from '../machines/kvm/virtual-hardware.ts';
 import { VARIANTS } from '../machines/kvm/variants/variants.ts';
-import { createMemory, locate, markDirty, regionNamed, writeBytes, type Memory, type RegionSpec } from '../machines/memory/memory.ts';
+import { createMemory, forgetCode, locate, markDirty, regionNamed, writeBytes, type Memory, type RegionSpec } from '../machines/memory/memory.ts';
 import { capture, emptyTree } from '../machines/memory/page-tree.ts';
 import { lookupStage2 } from '../machines/mmu/stage2.ts';
 import { initialMmu, type MmuState } from '../machines/mmu/state.ts';
@@ -40,6 +40,8 @@ export interface BootOptions {
   readonly variants?: readonly string[];
   readonly seed?: number;
   readonly quantum?: number;
+  /** What executes instructions; default `interpreter`. */
+  readonly engine?: EngineName;
   readonly kernel?: Image;
   readonly firmware?: Image;
   /** Bytes placed at 0x4400_0000 and named in /chosen. */
@@ -135,7 +137,7 @@ function checkOptions(options: BootOptions): void {
 
 function createBoard(memory: Memory, options: BootOptions): Board {
   const board: Board = {
-    memory, cores: [], features: hardwareFeatures(options), el2: options.el2, now: 0, counterHz: 62_500_000, outbox: [], events: [], footprint: undefined,
+    memory, cores: [], features: hardwareFeatures(options), el2: options.el2, now: 0, counterHz: 62_500_000, outbox: [], events: [], footprint: undefined, engine: options.engine ?? 'interpreter', execution: undefined,
     deviceAt: (pa) => deviceAt(pa, options.vcpus),
     stage2: () => { throw new Error('stage 2 is wired when the machine has its actors'); },
   };
@@ -192,6 +194,7 @@ function loadImages(memory: Memory, options: BootOptions): Pick<Booted, 'rewritt
     write: (address: number, word: number) => {
       const offset = locate(memory, address);
       markDirty(memory, offset);
+      forgetCode(memory, offset, 4);
       memory.view.setUint32(offset, word, true);
     },
   };

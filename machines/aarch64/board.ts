@@ -63,7 +63,14 @@ export interface Core {
  */
 export type Observer = (core: Core, kind: 'read' | 'write' | 'eret', encoding: number, value: bigint) => void;
 
+/** What executes instructions. All attempt the same ones, so that a recording made on one replays on another. */
+export const ENGINES = ['reference', 'interpreter'] as const;
+export type EngineName = (typeof ENGINES)[number];
+
 export interface Board {
+  readonly engine: EngineName;
+  /** The engine's code and caches for this board, made when first needed (run.ts). */
+  execution: unknown;
   readonly memory: Memory;
   readonly cores: Core[];
   readonly features: Features;

@@ -1,12 +1,12 @@
 /** Loads, stores, exclusives and instruction fetches of a core: alignment, translation, monitors, devices, and the Data and Instruction Aborts they end in. */
 
-import { PAGE_BYTES, locate, markDirty } from '../memory/memory.ts';
+import { PAGE_BYTES, forgetCode, locate, markDirty } from '../memory/memory.ts';
 import { HcrHigh, Sctlr, hcrHigh, inHost, pstateOf, sctlrIndex } from './controls.ts';
 import { illegalExecutionState, pcAlignmentFault, raise, setEvent, UNWIND } from './exception.ts';
 import { type Core, Pstate, Word, setRegister } from './state.ts';
 import { Ec, Fsc, Iss, type LoadStoreSyndrome, loadStoreIss } from './syndrome.ts';
 import { slot } from './sysregs.ts';
-import { type Entry, type Fast, MODE_OF, Regime, SETS, type Translation, descriptorStored } from './tlb.ts';
+import { CODE_PAGE, ENTRY_WORDS, type Entry, type Fast, MODE_OF, Regime, SETS, type Translation, descriptorStored } from './tlb.ts';
 import { FETCH, type Kind, READ, WRITE, addressTranslateOrFault, fault, nv1InForce, regimeAt, translate, translationOf } from './translate.ts';
 
 /** How an instruction accesses memory. Build one constant a row; `syndrome` only for single-register loads and stores without write-back. */
@@ -45,26 +45,28 @@ const mode = (core: Core): number => {
   return MODE_OF[((pstate >> 2) & 3) | ((pstate >> 20) & 4)]!;
 };
 
+const place = (core: Core, low: number): number => (mode(core) * SETS + ((low >>> 12) & (SETS - 1))) * ENTRY_WORDS;
+
 /** The linear-memory offset of an address, in halves, by a fast array, or -1. */
 function look(fast: Fast, core: Core, low: number, high: number, aligned: boolean): number {
-  const index = mode(core) * SETS + ((low >>> 12) & (SETS - 1));
-  if (fast.low[index] !== (low & ~0xfff) || fast.high[index] !== high || !(aligned || fast.loose[index] === 1)) return -1;
-  return fast.page[index]! * PAGE_BYTES + (low & 0xfff);
+  const at = place(core, low);
+  if (fast[at] !== (low & ~0xfff) || fast[at + 1] !== high || !(aligned || fast[at + 3] === 1)) return -1;
+  return (fast[at + 2]! + low) >>> 0;
 }
 
-function remember(fast: Fast, core: Core, low: number, high: number, linear: number, loose: number): void {
-  const index = mode(core) * SETS + ((low >>> 12) & (SETS - 1));
-  fast.low[index] = low & ~0xfff;
-  fast.high[index] = high;
-  fast.page[index] = linear / PAGE_BYTES;
-  fast.loose[index] = loose;
+function remember(fast: Fast, core: Core, low: number, high: number, linear: number, flags: number, more: number): void {
+  const at = place(core, low);
+  fast[at] = (low & ~0xfff) | flags;
+  fast[at + 1] = high;
+  fast[at + 2] = linear - (low & ~0xfff);
+  fast[at + 3] = more;
 }
 
 /** Whether an access that is not aligned to its size may look in the fast arrays: within its page, without ordering. */
 const looseAccess = (low: number, bytes: number, access: Access): boolean => (low & 0xfff) + bytes <= PAGE_BYTES && access.acquire !== true && access.release !== true && access.exclusive !== true && access.atomic !== true;
 
-/** The instruction word at PC. Raises PC alignment faults, Instruction Aborts and, these passed, the Illegal Execution state exception (Arm ARM D1.3.5.3). */
-export function fetchInstruction(core: Core): number {
+/** The offset in linear memory of the instruction at PC. Raises PC alignment faults, Instruction Aborts and, these passed, the Illegal Execution state exception (Arm ARM D1.3.5.3). */
+export function fetchOffset(core: Core): number {
   const low = core.ints[PC_LOW]!;
   const high = core.ints[PC_HIGH]!;
   if ((low & 3) !== 0) pcAlignmentFault(core);
@@ -76,11 +78,18 @@ export function fetchInstruction(core: Core): number {
     const entry = resolve(core, pc, FETCH, true, PLAIN, 4);
     if (entry.linear < 0) abort(core, pc, FETCH, PLAIN, 4, Fsc.EXTERNAL);
     offset = entry.linear + (low & 0xfff);
-    remember(translationOf(core).fetch, core, low, high, entry.linear, 0);
+    remember(translationOf(core).fetch, core, low, high, entry.linear, 0, 0);
   }
   if ((core.ints[PSTATE]! & Pstate.IL) !== 0) illegalExecutionState(core);
-  // Instructions are little-endian always.
-  return board.memory.view.getUint32(offset, true);
+  return offset;
+}
+
+/** The instruction word at PC, little-endian always. Raises what `fetchOffset` does. */
+export const fetchInstruction = (core: Core): number => core.board.memory.view.getUint32(fetchOffset(core), true);
+
+/** Notes in the fetch array where the records of PC's page are. Call it behind `fetchOffset`. */
+export function fillFetch(core: Core, records: number): void {
+  translationOf(core).fetch[place(core, core.ints[PC_LOW]!) + 3] = records;
 }
 
 /** Loads `bytes` from `va`, zero-extended. Throws UNWIND for aborts and for device loads whose answer is not there yet. */
@@ -115,7 +124,7 @@ export function storeMemory(core: Core, va: bigint, bytes: Bytes, value: bigint,
 const PLAIN: Access = {};
 
 /** Whether another core's exclusive monitor is set: stores then look at the granule. */
-function othersMonitor(core: Core): boolean {
+export function othersMonitor(core: Core): boolean {
   const { cores } = core.board;
   for (let index = 0; index < cores.length; index++) {
     const other = cores[index]!;
@@ -134,6 +143,7 @@ function readLinear(core: Core, offset: number, bytes: Bytes): bigint {
 function writeLinear(core: Core, offset: number, bytes: Bytes, value: bigint): void {
   const { memory } = core.board;
   if (memory.dirty[offset >>> 12] === 0) markDirty(memory, offset);
+  if (memory.codePages[offset >>> 12] !== 0) forgetCode(memory, offset, bytes);
   value64[0] = value;
   if (bytes === 8) {
     if ((offset & 7) === 0) memory.words[offset / 8] = value;
@@ -220,8 +230,13 @@ function cache(core: Core, va: bigint, kind: Kind, entry: Entry, access: Access)
   address64[0] = va;
   const translation = translationOf(core);
   const strict = entry.device || entry.device2 || (core.ints[sctlrIndex(core, (pstateOf(core) >> 2) & 3)]! & Sctlr.A) !== 0;
-  if (kind === READ) remember(translation.read, core, address32[0]!, address32[1]!, entry.linear, strict ? 0 : 1);
-  else if (!entry.rom && board.memory.holdsDescriptors[entry.linear / PAGE_BYTES] === 0) remember(translation.write, core, address32[0]!, address32[1]!, entry.linear, strict ? 0 : 1);
+  const page = entry.linear / PAGE_BYTES;
+  if (kind === READ) remember(translation.read, core, address32[0]!, address32[1]!, entry.linear, 0, strict ? 0 : 1);
+  else if (!entry.rom && board.memory.holdsDescriptors[page] === 0) {
+    // Found in the array, a page is known to be dirty.
+    markDirty(board.memory, entry.linear);
+    remember(translation.write, core, address32[0]!, address32[1]!, entry.linear, board.memory.codePages[page] === 0 ? 0 : CODE_PAGE, strict ? 0 : 1);
+  }
 }
 
 const inPage = (va: bigint): number => Number(va & 0xfffn);
@@ -414,6 +429,7 @@ export function zeroBlock(core: Core, va: bigint): void {
   const at = inPage(va) - (inPage(va) % ZERO_BYTES);
   const { memory } = core.board;
   markDirty(memory, entry.linear + at);
+  forgetCode(memory, entry.linear + at, ZERO_BYTES);
   memory.bytes.fill(0, entry.linear + at, entry.linear + at + ZERO_BYTES);
   stored(core, entry.pa + at, entry.linear + at, ZERO_BYTES);
 }
@@ -446,6 +462,7 @@ export function storeVncr(core: Core, offset: number, value: bigint): void {
   const linear = vncrAddress(core, offset, WRITE);
   const { memory } = core.board;
   markDirty(memory, linear);
+  forgetCode(memory, linear, 8);
   memory.words[linear / 8] = (core.ints[sctlrIndex(core, 2)]! & Sctlr.EE) === 0 ? value : swap(value, 8);
   stored(core, vncrPa, linear, 8);
 }

@@ -47,17 +47,18 @@ export interface Entry {
   readonly descriptors: readonly number[];
 }
 
-/** One access kind's direct-mapped array: MODES sets of SETS pages, keyed by the VA's bits 63 to 12. */
-export interface Fast {
-  /** VA bits 31 to 12 in place; 1, which no page has, when empty. */
-  readonly low: Int32Array;
-  readonly high: Int32Array;
-  /** Index of the page in linear memory. */
-  readonly page: Int32Array;
-  /** 1 where unaligned accesses are fine: Normal memory, and SCTLR_ELx.A clear. */
-  readonly loose: Uint8Array;
-}
+/**
+ * One access kind's direct-mapped array: MODES sets of SETS entries of four words, keyed by the VA's bits 63 to 12. In an entry: the page's
+ * VA, low half (EMPTY when there is none; CODE_PAGE is set in a write entry whose page holds decoded instructions) and high half; what to
+ * add to the low half of a VA to get its offset in linear memory; and `more`: for data 1 where unaligned accesses are fine (Normal memory, and
+ * SCTLR_ELx.A clear), for fetches where the records of the page's instructions are, 0 when not looked for yet.
+ */
+export type Fast = Int32Array;
 
+/** Bits below a page's address in the low half of an entry's VA. Accesses are compared with at most their low four bits kept. */
+export const EMPTY = 0x800;
+export const CODE_PAGE = 0x400;
+export const ENTRY_WORDS = 4;
 export const SETS = 512;
 /** EL0, EL1, EL1 with PAN, EL2, EL2 with PAN. */
 export const MODES = 5;
@@ -71,6 +72,10 @@ export interface Translation {
   readonly read: Fast;
   readonly write: Fast;
   readonly fetch: Fast;
+  /** `Memory.cleaned` when the write array was filled: its pages are dirty since. */
+  cleaned: number;
+  /** Counts the times that the fast arrays were emptied: whoever knows where an address is has to look again. */
+  generation: number;
   readonly entries: Map<number, Entry>;
   /** Entries by the linear-memory offset of a descriptor they were made from. */
   readonly byDescriptor: Map<number, EntryList>;
@@ -88,20 +93,31 @@ export interface Translation {
 const ENTRIES_MAX = 16384;
 const CONTEXTS_MAX = 4096;
 
-const fast = (): Fast => ({ low: new Int32Array(MODES * SETS).fill(1), high: new Int32Array(MODES * SETS), page: new Int32Array(MODES * SETS), loose: new Uint8Array(MODES * SETS) });
+/** Bytes of one kind's array. */
+export const FAST_BYTES = MODES * SETS * ENTRY_WORDS * 4;
 
-export function createTranslation(trackedWords: number): Translation {
-  return {
-    read: fast(), write: fast(), fetch: fast(), entries: new Map(), byDescriptor: new Map(), byBlock: new Map(), blockShifts: new Set(),
+/** New state, empty. The three fast arrays lie one after the other at `offset` of `buffer`. */
+export function createTranslation(trackedWords: number, buffer: ArrayBufferLike, offset: number): Translation {
+  const fast = (index: number): Fast => new Int32Array(buffer, offset + index * FAST_BYTES, FAST_BYTES / 4);
+  const translation: Translation = {
+    read: fast(0), write: fast(1), fetch: fast(2), cleaned: -1, generation: 0, entries: new Map(), byDescriptor: new Map(), byBlock: new Map(), blockShifts: new Set(),
     saved: new Int32Array(2 * trackedWords), contexts: new Int32Array(6).fill(-1), controls: Array.from({ length: 6 }, () => undefined), contextNumbers: new Map(),
   };
+  forgetFast(translation);
+  return translation;
 }
 
 /** Empties the fast path. */
 export function forgetFast(translation: Translation): void {
-  translation.read.low.fill(1);
-  translation.write.low.fill(1);
-  translation.fetch.low.fill(1);
+  translation.generation += 1;
+  forgetKind(translation.read);
+  forgetKind(translation.write);
+  forgetKind(translation.fetch);
+}
+
+/** Empties one kind's array. */
+export function forgetKind(fast: Fast): void {
+  for (let at = 0; at < fast.length; at += ENTRY_WORDS) fast[at] = EMPTY;
 }
 
 /** Forgets every translation. */
@@ -163,8 +179,16 @@ export function insertEntry(board: Board, translation: Translation, entry: Entry
     const page = offset >>> 12;
     if (memory.holdsDescriptors[page] === 0) {
       memory.holdsDescriptors[page] = 1;
-      for (const core of board.cores) (core.translation as Translation | undefined)?.write.low.fill(1);
+      forgetWrites(board);
     }
+  }
+}
+
+/** Empties the write arrays of every core: what they let pass has to be looked at again. */
+export function forgetWrites(board: Board): void {
+  for (const core of board.cores) {
+    const translation = core.translation as Translation | undefined;
+    if (translation !== undefined) forgetKind(translation.write);
   }
 }
 

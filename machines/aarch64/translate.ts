@@ -3,10 +3,11 @@
 import { regionAt } from '../memory/memory.ts';
 import type { Board } from './board.ts';
 import { Hcr, HcrHigh, Sctlr, e2h, hcrHigh, hcrLow, inHost, pstateOf } from './controls.ts';
+import { fastArrays } from './engine/layout.ts';
 import { type Core, Pstate } from './state.ts';
 import { Fsc } from './syndrome.ts';
 import { slot } from './sysregs.ts';
-import { type Entry, Regime, type Translation, contextNumber, createTranslation, dropEntries, entryKey, forgetFast, insertEntry } from './tlb.ts';
+import { type Entry, FAST_BYTES, Regime, type Translation, contextNumber, createTranslation, dropEntries, entryKey, forgetFast, insertEntry } from './tlb.ts';
 import { Permission, type Stage1Controls, type Stage1Walk, type Stage2Walk, type WalkFault, granule0, granule1, outputBitsOf, walkStage1, walkStage2 } from './walk.ts';
 
 export { walkStage2 } from './walk.ts';
@@ -40,7 +41,9 @@ const TRACKED: readonly number[] = Object.values(WORDS);
 export function translationOf(core: Core): Translation {
   let translation = core.translation as Translation | undefined;
   if (translation === undefined) {
-    translation = createTranslation(TRACKED.length);
+    const { buffer } = core.board.memory.bytes;
+    // A core that is a question (kvm/emulate-nested.ts) is not in linear memory, and has arrays of its own.
+    translation = core.words.buffer === buffer ? createTranslation(TRACKED.length, buffer, fastArrays(core)) : createTranslation(TRACKED.length, new ArrayBuffer(3 * FAST_BYTES), 0);
     core.translation = translation;
     saveContext(core, translation);
   }

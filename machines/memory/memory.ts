@@ -4,6 +4,8 @@ import { hex } from '../bits.ts';
 
 export const PAGE_BYTES = 4096;
 const WASM_PAGE_BYTES = 65536;
+/** Decoded instructions are kept in records of 32 bytes, of which the first word is the handler: 0 means not decoded. */
+export const RECORD_BYTES = 32;
 
 /** A range that guests, or only L0, can address. `base` and `bytes` are multiples of 4096; `base` is a physical address below 2^48. */
 export interface RegionSpec {
@@ -21,7 +23,15 @@ export interface Region extends RegionSpec {
 
 export interface Memory {
   readonly regions: readonly Region[];
+  /** The linear memory itself, which the engines' code imports. */
+  readonly wasm: WebAssembly.Memory;
+  /** Where in linear memory the engines' own area begins, behind all regions: caches that are no state. ENGINE_BYTES long. */
+  readonly engineOffset: number;
+  /** One word a page of linear memory: where the records of its instructions are, 0 when none were decoded. Lies in the engines' area. */
+  readonly codePages: Int32Array;
+  /** The regions. `bytesAll` has the engines' area as well. */
   readonly bytes: Uint8Array;
+  readonly bytesAll: Uint8Array;
   readonly view: DataView;
   readonly words: BigUint64Array;
   /** Number of 4 KiB pages of linear memory in use. */
@@ -32,7 +42,12 @@ export interface Memory {
   readonly dirtyPages: number[];
   /** One byte a page of linear memory: 1 when a cached translation was made from a descriptor in it. */
   readonly holdsDescriptors: Uint8Array;
+  /** Counts the times that the dirty pages were taken: what knows a page to be dirty has to look again. */
+  cleaned: number;
 }
+
+/** Bytes of the engines' area but for the page table of decoded pages: 64 MiB, of which the host gives what is touched. */
+export const ENGINE_BYTES = 1 << 26;
 
 /** Lays regions out in one new linear memory. Throws RangeError on overlap or misalignment. */
 export function createMemory(specs: readonly RegionSpec[]): Memory {
@@ -45,11 +60,12 @@ export function createMemory(specs: readonly RegionSpec[]): Memory {
     regions.push({ ...spec, offset });
     offset += spec.bytes;
   }
-  const memory = new WebAssembly.Memory({ initial: Math.ceil(offset / WASM_PAGE_BYTES) });
   const pages = offset / PAGE_BYTES;
+  const codePagesOffset = offset + ENGINE_BYTES;
+  const memory = new WebAssembly.Memory({ initial: Math.ceil((codePagesOffset + 4 * pages) / WASM_PAGE_BYTES) });
   return {
-    regions, pages,
-    bytes: new Uint8Array(memory.buffer), view: new DataView(memory.buffer), words: new BigUint64Array(memory.buffer),
+    regions, pages, wasm: memory, engineOffset: offset, codePages: new Int32Array(memory.buffer, codePagesOffset, pages), cleaned: 0,
+    bytes: new Uint8Array(memory.buffer, 0, offset), bytesAll: new Uint8Array(memory.buffer), view: new DataView(memory.buffer), words: new BigUint64Array(memory.buffer),
     dirty: new Uint8Array(pages), dirtyPages: [], holdsDescriptors: new Uint8Array(pages),
   };
 }
@@ -82,12 +98,24 @@ export function markDirty(memory: Memory, offset: number): void {
   }
 }
 
+/** Notes that `bytes` at linear-memory `offset`, within one page, changed: instructions decoded from them are decoded again. Every store calls it, but for those of the engines' own code. */
+export function forgetCode(memory: Memory, offset: number, bytes: number): void {
+  const records = memory.codePages[offset >>> 12]!;
+  if (records === 0) return;
+  const first = (offset & 0xffc) >> 2;
+  const last = ((offset & 0xfff) + bytes - 1) >> 2;
+  for (let index = first; index <= last; index++) memory.view.setInt32(records + index * RECORD_BYTES, 0, true);
+}
+
 /** Copies `bytes` to physical address `pa`. Throws RangeError when they do not lie within one region. */
 export function writeBytes(memory: Memory, pa: number, bytes: Uint8Array): void {
   const region = regionAt(memory, pa);
   if (!region || pa + bytes.length > region.base + region.bytes) throw new RangeError(`${bytes.length} bytes at ${hex(pa)} do not fit in memory`);
   const offset = region.offset + (pa - region.base);
-  for (let at = offset; at < offset + bytes.length; at += PAGE_BYTES - (at % PAGE_BYTES)) markDirty(memory, at);
+  for (let at = offset; at < offset + bytes.length; at += PAGE_BYTES - (at % PAGE_BYTES)) {
+    markDirty(memory, at);
+    forgetCode(memory, at, Math.min(offset + bytes.length - at, PAGE_BYTES - (at % PAGE_BYTES)));
+  }
   memory.bytes.set(bytes, offset);
 }
 
@@ -103,7 +131,7 @@ export function readBytes(memory: Memory, pa: number, length: number): Uint8Arra
 export function readWord(memory: Memory, pa: number): bigint {
   const offset = locate(memory, pa);
   if (offset < 0 || offset % 8 !== 0) throw new RangeError(`no aligned word at ${hex(pa)}`);
-  return memory.words[offset >>> 3]!;
+  return memory.words[offset / 8]!;
 }
 
 /** Stores a little-endian 64-bit word at physical address `pa`, 8-byte aligned. */
@@ -111,5 +139,6 @@ export function writeWord(memory: Memory, pa: number, value: bigint): void {
   const offset = locate(memory, pa);
   if (offset < 0 || offset % 8 !== 0) throw new RangeError(`no aligned word at ${hex(pa)}`);
   markDirty(memory, offset);
-  memory.words[offset >>> 3] = value;
+  forgetCode(memory, offset, 8);
+  memory.words[offset / 8] = value;
 }

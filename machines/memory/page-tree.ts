@@ -1,7 +1,7 @@
 /** Memory at one instant: a persistent 32-way radix tree of immutable 4 KiB pages, keyed by linear-memory page index. */
 
 import { hash128, hashText, ZERO_HASH, type Hash } from './hash.ts';
-import { PAGE_BYTES, type Memory } from './memory.ts';
+import { forgetCode, PAGE_BYTES, type Memory } from './memory.ts';
 
 /** An immutable page. Its bytes are never written after the leaf is made. */
 interface Leaf { readonly bytes: Uint8Array; hash: Hash | undefined }
@@ -50,6 +50,7 @@ export function restore(memory: Memory, live: PageTree, target: PageTree): reado
       if (holds(words, page, leaf)) continue;
       memory.bytes.set(leaf.bytes, page * PAGE_BYTES);
     }
+    forgetCode(memory, page * PAGE_BYTES, PAGE_BYTES);
     written.push(page);
   }
   return written;
@@ -87,6 +88,7 @@ function takeDirty(memory: Memory): Int32Array {
   const dirty = Int32Array.from(memory.dirtyPages).sort();
   for (const page of dirty) memory.dirty[page] = 0;
   memory.dirtyPages.length = 0;
+  memory.cleaned += 1;
   return dirty;
 }
 

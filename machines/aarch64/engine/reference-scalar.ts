@@ -8,6 +8,7 @@ import * as memory from '../memory-access.ts';
 import type { Access, Bytes } from '../memory-access.ts';
 import { Power, Word, elOf, stackWord, type Core } from '../state.ts';
 import { branchAddress } from '../translate.ts';
+import { CONDITIONS } from './conditions.ts';
 import { crc32Of } from './crc32.ts';
 
 const SIGN64 = 1n << 63n;
@@ -202,19 +203,6 @@ const SMALL: readonly bigint[] = Array.from({ length: 4096 }, (_, value) => BigI
 
 /** NZCV values as bigints, so that none is allocated. */
 const FLAGS: readonly bigint[] = Array.from({ length: 16 }, (_, nzcv) => BigInt(nzcv));
-
-/** For each condition code, bit nzcv is set when it holds. Arm ARM: ConditionHolds. */
-const CONDITIONS: readonly number[] = Array.from({ length: 16 }, (_, code) => {
-  let set = 0;
-  for (let nzcv = 0; nzcv < 16; nzcv += 1) if (holds(code, nzcv)) set |= 1 << nzcv;
-  return set;
-});
-
-function holds(code: number, nzcv: number): boolean {
-  const n = (nzcv & 8) !== 0, z = (nzcv & 4) !== 0, c = (nzcv & 2) !== 0, v = (nzcv & 1) !== 0;
-  const base = [z, c, n, v, c && !z, n === v, n === v && !z, true][code >> 1]!;
-  return (code & 1) === 1 && code !== 15 ? !base : base;
-}
 
 function combine(operation: AtomicOperation, bytes: Bytes, before: bigint, operand: bigint): bigint {
   const width = 8 * bytes;

@@ -1,0 +1,114 @@
+/** The module that every machine has first: the table of handlers, the way into it, and the handlers that no instruction has. */
+
+import { RECORD_BYTES } from '../../memory/memory.ts';
+import { Ending, HANDLER, Local, PARAMETERS, PC_OFFSET, SIGNATURES, dispatch } from './handler.ts';
+import { INSTRUCTIONS, Scratch } from './layout.ts';
+import { Access, Code, I32, I64, Op } from './wasm/code.ts';
+import { moduleBytes } from './wasm/module.ts';
+
+/** Entries of the table to begin with; it grows. */
+export const TABLE_ENTRIES = 1024;
+
+/** Exports `table`, `enter` (a handler that goes to the record's handler), `go` (a handler that goes to PC), `multiplyHighUnsigned`, `multiplyHighSigned`. */
+export function runtimeBytes(): Uint8Array<ArrayBuffer> {
+  const decode = 0, reference = 1;
+  const imports = [{ name: 'decode', type: SIGNATURES.length }, { name: 'reference', type: 4 }];
+  const first = imports.length;
+  const functions = [
+    { type: HANDLER, body: undecoded(decode) },
+    { type: HANDLER, body: pageEnd(first + 4) },
+    { type: HANDLER, body: byReference(reference) },
+    { type: HANDLER, body: enter(), exportName: 'enter' },
+    { type: HANDLER, body: go(), exportName: 'go' },
+    { type: 5, body: multiplyHigh(false), exportName: 'multiplyHighUnsigned' },
+    { type: 5, body: multiplyHigh(true), exportName: 'multiplyHighSigned' },
+  ];
+  const types = [...SIGNATURES, { parameters: [I32] as const, results: [] }];
+  return moduleBytes({ types, tableType: HANDLER, tableEntries: TABLE_ENTRIES, imports, functions, elements: { start: 0, functions: [first, first + 1, first + 2] } });
+}
+
+/** Decodes the record and goes to the handler that it has then. */
+function undecoded(decode: number): Uint8Array {
+  const code = new Code(PARAMETERS);
+  code.get(Local.RECORD); code.call(decode);
+  dispatch(code);
+  return code.finish();
+}
+
+/** Behind the last record of a page. */
+function pageEnd(goFunction: number): Uint8Array {
+  const code = new Code(PARAMETERS);
+  code.get(Local.CORE);
+  code.get(Local.SCRATCH); code.access(Access.i64_load, Scratch.PAGE_VIRTUAL); code.i64(BigInt(INSTRUCTIONS * 4)); code.op(Op.i64_add);
+  code.access(Access.i64_store, PC_OFFSET);
+  code.get(Local.CORE); code.get(Local.SCRATCH); code.get(Local.RECORD); code.get(Local.BUDGET);
+  code.tailCall(goFunction);
+  return code.finish();
+}
+
+/** Has the reference engine execute the instruction. It answers with the budget, or below 0 where the run has to leave, everything told. */
+function byReference(reference: number): Uint8Array {
+  const code = new Code(PARAMETERS);
+  code.get(Local.RECORD); code.get(Local.BUDGET); code.call(reference); code.tee(Local.BUDGET);
+  code.i32(0); code.op(Op.i32_lt_s);
+  code.if(); code.i32(Ending.PC); code.op(Op.return); code.end();
+  code.get(Local.RECORD); code.i32(RECORD_BYTES); code.op(Op.i32_add); code.set(Local.RECORD);
+  dispatch(code);
+  return code.finish();
+}
+
+function enter(): Uint8Array {
+  const code = new Code(PARAMETERS);
+  dispatch(code);
+  return code.finish();
+}
+
+/** By the fetch array to the record of PC; back to the run loop where the page is not in it. */
+function go(): Uint8Array {
+  const code = new Code(PARAMETERS);
+  const pc = code.local(I64);
+  const entry = code.local(I32);
+  const records = code.local(I32);
+  code.get(Local.CORE); code.access(Access.i64_load, PC_OFFSET); code.tee(pc);
+  code.op(Op.i32_wrap_i64); code.i32(8); code.op(Op.i32_shr_u); code.i32(0x1ff0); code.op(Op.i32_and);
+  code.get(Local.SCRATCH); code.access(Access.i32_load, Scratch.FETCH); code.op(Op.i32_add); code.tee(entry);
+  // The two low bits stay, so that an address that is not aligned is not found.
+  code.access(Access.i64_load, 0); code.get(pc); code.i64(~0xffcn); code.op(Op.i64_and); code.op(Op.i64_eq);
+  code.if();
+  code.get(entry); code.access(Access.i32_load, 12); code.tee(records);
+  code.if();
+  code.get(Local.SCRATCH); code.get(pc); code.i64(~0xfffn); code.op(Op.i64_and); code.access(Access.i64_store, Scratch.PAGE_VIRTUAL);
+  code.get(Local.SCRATCH); code.get(records); code.access(Access.i32_store, Scratch.PAGE_RECORDS);
+  code.get(records); code.get(pc); code.op(Op.i32_wrap_i64); code.i32(0xffc); code.op(Op.i32_and); code.i32(3); code.op(Op.i32_shl); code.op(Op.i32_add); code.set(Local.RECORD);
+  dispatch(code);
+  code.end();
+  code.end();
+  code.get(Local.SCRATCH); code.get(Local.BUDGET); code.access(Access.i32_store, Scratch.BUDGET);
+  code.i32(Ending.BRANCH);
+  return code.finish();
+}
+
+/** The high 64 bits of a product, of four products of halves. */
+function multiplyHigh(signed: boolean): Uint8Array {
+  const code = new Code(2);
+  const a = 0, b = 1;
+  const half = (local: number, high: boolean): void => {
+    code.get(local);
+    if (high) { code.i64(32n); code.op(Op.i64_shr_u); }
+    else { code.i64(0xffff_ffffn); code.op(Op.i64_and); }
+  };
+  const product = (aHigh: boolean, bHigh: boolean): void => { half(a, aHigh); half(b, bHigh); code.op(Op.i64_mul); };
+  const middle = code.local(I64);
+  const other = code.local(I64);
+  // middle = aHigh * bLow + (aLow * bLow >> 32); other = aLow * bHigh + low half of middle.
+  product(true, false); product(false, false); code.i64(32n); code.op(Op.i64_shr_u); code.op(Op.i64_add); code.set(middle);
+  product(false, true); half(middle, false); code.op(Op.i64_add); code.set(other);
+  product(true, true); half(middle, true); code.op(Op.i64_add); half(other, true); code.op(Op.i64_add);
+  if (signed) {
+    // Less the other operand for each that is negative.
+    for (const [one, two] of [[a, b], [b, a]] as const) {
+      code.get(one); code.i64(63n); code.op(Op.i64_shr_s); code.get(two); code.op(Op.i64_and); code.op(Op.i64_sub);
+    }
+  }
+  return code.finish();
+}

@@ -1,0 +1,271 @@
+/** The shape of an instruction: the sequence of builder operations that its semantics makes, with register numbers, constants and offsets taken out as operands. */
+
+import type { AtomicOperation, Exception } from '../builder.ts';
+import type { Access, Bytes } from '../memory-access.ts';
+import type { Fields, Semantics } from '../row.ts';
+import type { CipherOperation, FloatBinary, FloatComparison, FloatSize, FloatUnary, Lane, LaneOperation, LaneShift, LaneUnary, Rounding, VectorBuilder } from '../vector-builder.ts';
+import { OPERANDS_MAX } from './layout.ts';
+
+/** Instructions of one shape share a handler, which finds their operands in the record. */
+export interface Shape {
+  /** Equal for instructions of one shape. */
+  readonly key: string;
+  /** Signed 32-bit words. */
+  readonly operands: readonly number[];
+  /** The operations need what only the reference engine does: the handler calls it. */
+  readonly byReference: boolean;
+  /** Nothing is known to be executed behind it: an unconditional branch, an exception, an exception return. */
+  readonly ends: boolean;
+  /** Whether constants are part of the shape, since there were too many for a record. */
+  readonly baked: boolean;
+}
+
+/** Words of the block that x(31) and setX(31) stand for: word 31 is always 0, the other is made 0 again after each run. */
+export const ZERO_WORD = 31;
+export const SINK_WORD = 63;
+
+/** The shape of an instruction with `fields` at `offset` in its page. */
+export function shapeOf(semantics: Semantics, fields: Fields, offset: number): Shape {
+  const plain = new Recorder(offset, false);
+  semantics(plain, fields);
+  if (!plain.byReference && plain.operands.length > OPERANDS_MAX) {
+    const baked = new Recorder(offset, true);
+    semantics(baked, fields);
+    if (baked.operands.length <= OPERANDS_MAX) return baked.shape();
+    baked.byReference = true;
+    return baked.shape();
+  }
+  return plain.shape();
+}
+
+/** Access descriptors by number: operands are numbers. */
+const ACCESSES: Access[] = [];
+const accessNumbers = new Map<Access, number>();
+
+export function accessNumber(access: Access): number {
+  let number = accessNumbers.get(access);
+  if (number === undefined) {
+    number = ACCESSES.length;
+    ACCESSES.push(access);
+    accessNumbers.set(access, number);
+  }
+  return number;
+}
+export const accessOf = (number: number): Access => ACCESSES[number]!;
+
+/** Whether an access takes the fast path when its page is in the array of its mode. */
+export const isFast = (access: Access): boolean =>
+  access.unprivileged !== true && access.atomic !== true && access.exclusive !== true && access.alignment === undefined;
+
+/** Whether a constant is part of the shape whatever it is; the others are operands. */
+export const isBaked = (baked: boolean, value: number): boolean => baked || value === 0;
+
+/** Whether a 64-bit constant fits an operand. */
+export const isNarrow = (value: bigint): boolean => BigInt.asUintN(64, BigInt(BigInt.asIntN(32, value))) === value;
+
+/** Values are numbered in the order in which they come up. */
+class Recorder implements VectorBuilder<number, number, number> {
+  readonly operands: number[] = [];
+  byReference = false;
+  ends = false;
+  private readonly baked: boolean;
+  private readonly offset: number;
+  private text = '';
+  private values = 0;
+
+  constructor(offset: number, baked: boolean) {
+    this.offset = offset;
+    this.baked = baked;
+  }
+
+  shape(): Shape {
+    const { operands, byReference, ends, baked } = this;
+    if (byReference) return { key: ends ? 'reference, ends' : 'reference', operands: [], byReference, ends, baked };
+    return { key: this.text, operands, byReference, ends, baked };
+  }
+
+  private note(operation: string, ...values: readonly (number | string | boolean)[]): number {
+    this.text += `${operation} ${values.join(' ')};`;
+    return this.values++;
+  }
+  private reference(): number {
+    this.byReference = true;
+    return this.values++;
+  }
+
+  x(register: number): number {
+    this.operands.push((register === 31 ? ZERO_WORD : register) * 8);
+    return this.note('x');
+  }
+  setX(register: number, value: number): void {
+    this.operands.push((register === 31 ? SINK_WORD : register) * 8);
+    this.note('setX', value);
+  }
+  stackPointer(): number { return this.note('sp'); }
+  setStackPointer(value: number): void { this.note('setSp', value); }
+  alignedStackPointer(): number { return this.note('alignedSp'); }
+  pc(offset: number): number {
+    this.operands.push(offset);
+    return this.note('pc');
+  }
+  number(value: number): number {
+    if (isBaked(this.baked, value)) return this.note('number', value);
+    if ((value | 0) !== value) return this.constant(BigInt.asUintN(64, BigInt(value)));
+    this.operands.push(value);
+    return this.note('number');
+  }
+  constant(value: bigint): number {
+    if (this.baked) return this.note('constant', value.toString(16));
+    if (isNarrow(value)) {
+      this.operands.push(Number(BigInt.asIntN(32, value)));
+      return this.note('number');
+    }
+    this.operands.push(Number(BigInt.asIntN(32, value)), Number(BigInt.asIntN(32, value >> 32n)));
+    return this.note('constant');
+  }
+  add(a: number, b: number): number { return this.note('add', a, b); }
+  subtract(a: number, b: number): number { return this.note('subtract', a, b); }
+  multiply(a: number, b: number): number { return this.note('multiply', a, b); }
+  multiplyHighSigned(a: number, b: number): number { return this.note('smulh', a, b); }
+  multiplyHighUnsigned(a: number, b: number): number { return this.note('umulh', a, b); }
+  divideSigned(a: number, b: number): number { return this.note('sdiv', a, b); }
+  divideUnsigned(a: number, b: number): number { return this.note('udiv', a, b); }
+  and(a: number, b: number): number { return this.note('and', a, b); }
+  or(a: number, b: number): number { return this.note('or', a, b); }
+  exclusiveOr(a: number, b: number): number { return this.note('xor', a, b); }
+  not(a: number): number { return this.note('not', a); }
+  shiftLeft(a: number, amount: number): number { return this.note('shl', a, amount); }
+  shiftRight(a: number, amount: number): number { return this.note('shr', a, amount); }
+  shiftRightSigned(a: number, amount: number): number { return this.note('sar', a, amount); }
+  rotateRight(a: number, amount: number): number { return this.note('ror', a, amount); }
+  zeroExtend(a: number, width: 8 | 16 | 32): number { return this.note('zext', a, width); }
+  signExtend(a: number, width: 8 | 16 | 32): number { return this.note('sext', a, width); }
+  countLeadingZeros(a: number): number { return this.note('clz', a); }
+  reverseBits(a: number): number { return this.note('rbit', a); }
+  reverseBytes(a: number): number { return this.note('rev', a); }
+  crc32(accumulator: number, data: number, bytes: Bytes, castagnoli: boolean): number { return this.note('crc32', accumulator, data, bytes, castagnoli); }
+
+  equal(a: number, b: number): number { return this.note('equal', a, b); }
+  invert(a: number): number { return this.note('invert', a); }
+  select(condition: number, whenTrue: number, whenFalse: number): number { return this.note('select', condition, whenTrue, whenFalse); }
+  flags(): number { return this.note('flags'); }
+  setFlags(nzcv: number): void { this.note('setFlags', nzcv); }
+  carry(): number { return this.note('carry'); }
+  flagsOfAdd(wide: number, a: number, b: number): number { return this.note('flagsOfAdd', wide, a, b); }
+  flagsOfSubtract(wide: number, a: number, b: number): number { return this.note('flagsOfSubtract', wide, a, b); }
+  flagsOfAddCarry(wide: number, a: number, b: number, carry: number): number { return this.note('flagsOfAddCarry', wide, a, b, carry); }
+  flagsOfLogical(wide: number, result: number): number { return this.note('flagsOfLogical', wide, result); }
+  condition(code: number): number { return this.note('condition', code); }
+
+  private access(access: Access): boolean {
+    if (!isFast(access)) {
+      this.byReference = true;
+      return false;
+    }
+    this.operands.push(accessNumber(access));
+    return true;
+  }
+  load(address: number, bytes: Bytes, access: Access): number {
+    this.access(access);
+    return this.note('load', address, bytes);
+  }
+  store(address: number, bytes: Bytes, value: number, access: Access): void {
+    this.access(access);
+    this.note('store', address, bytes, value);
+  }
+  storePair(address: number, bytes: 4 | 8, first: number, second: number, access: Access): void {
+    this.access(access);
+    this.note('storePair', address, bytes, first, second);
+  }
+  loadExclusive(): number { return this.reference(); }
+  loadExclusivePair(): readonly [number, number] { return [this.reference(), this.reference()]; }
+  storeExclusive(): number { return this.reference(); }
+  storeExclusivePair(): number { return this.reference(); }
+  clearExclusive(): void { this.reference(); }
+  atomic(_operation: AtomicOperation): number { return this.reference(); }
+  compareAndSwap(): number { return this.reference(); }
+  compareAndSwapPair(): readonly [number, number] { return [this.reference(), this.reference()]; }
+
+  jump(target: number): void {
+    this.ends = true;
+    this.note('jump', target);
+  }
+  jumpBy(offset: number): void {
+    this.ends = true;
+    this.note(this.near(offset) ? 'jumpBy near' : 'jumpBy far');
+  }
+  jumpWhen(condition: number, offset: number): void { this.note(this.near(offset) ? 'jumpWhen near' : 'jumpWhen far', condition); }
+  /** Notes a branch's offset: to an instruction in the same page as the distance of their records. */
+  private near(offset: number): boolean {
+    const target = this.offset + offset;
+    const near = target >= 0 && target < 4096;
+    this.operands.push(near ? offset * 8 : offset);
+    return near;
+  }
+
+  readSystemRegister(): number { return this.reference(); }
+  writeSystemRegister(): void { this.reference(); }
+  systemInstruction(): number { return this.reference(); }
+  setPstateField(): void { this.reference(); }
+  /** Memory is sequentially consistent and system registers act at once, so that barriers have nothing to wait for. */
+  barrier(): void { this.note('barrier'); }
+  waitForInterrupt(): void { this.reference(); }
+  waitForEvent(): void { this.reference(); }
+  sendEvent(): void { this.reference(); }
+  except(_kind: Exception): void {
+    this.ends = true;
+    this.reference();
+  }
+  exceptionReturn(): void {
+    this.ends = true;
+    this.reference();
+  }
+  undefinedInstruction(): void {
+    this.ends = true;
+    this.reference();
+  }
+  hole(): void {
+    this.ends = true;
+    this.reference();
+  }
+
+  checkFloatingPoint(): void { this.reference(); }
+  vector(): number { return this.reference(); }
+  setVector(): void { this.reference(); }
+  vectorLow(): number { return this.reference(); }
+  setVectorLow(): void { this.reference(); }
+  vectorOf(): number { return this.reference(); }
+  low(): number { return this.reference(); }
+  high(): number { return this.reference(); }
+  splat(): number { return this.reference(); }
+  lane(_lane: Lane): number { return this.reference(); }
+  withLane(): number { return this.reference(); }
+  vectorAnd(): number { return this.reference(); }
+  vectorOr(): number { return this.reference(); }
+  vectorExclusiveOr(): number { return this.reference(); }
+  vectorNot(): number { return this.reference(); }
+  bitSelect(): number { return this.reference(); }
+  lanes(_operation: LaneOperation): number { return this.reference(); }
+  lanesUnary(_operation: LaneUnary): number { return this.reference(); }
+  shiftLanes(_operation: LaneShift): number { return this.reference(); }
+  extendLow(): number { return this.reference(); }
+  shuffle(): number { return this.reference(); }
+  lookUp(): number { return this.reference(); }
+  polynomialMultiplyLong(): number { return this.reference(); }
+  cipher(_operation: CipherOperation): number { return this.reference(); }
+  saturation(): void { this.reference(); }
+  loadVector(): number { return this.reference(); }
+  storeVector(): void { this.reference(); }
+  floatBinary(_operation: FloatBinary): number { return this.reference(); }
+  floatMultiplyAdd(_size: FloatSize): number { return this.reference(); }
+  floatUnary(_operation: FloatUnary): number { return this.reference(); }
+  floatCompare(): number { return this.reference(); }
+  floatTest(_comparison: FloatComparison): number { return this.reference(); }
+  floatRound(_size: FloatSize, _a: number, _rounding: Rounding): number { return this.reference(); }
+  floatConvert(): number { return this.reference(); }
+  floatToInteger(): number { return this.reference(); }
+  integerToFloat(): number { return this.reference(); }
+  floatToJavaScript(): readonly [number, number] { return [this.reference(), this.reference()]; }
+  floatToBrain(): number { return this.reference(); }
+  brainDot(): number { return this.reference(); }
+}
