@@ -64,7 +64,7 @@ export interface Core {
 export type Observer = (core: Core, kind: 'read' | 'write' | 'eret', encoding: number, value: bigint) => void;
 
 /** What executes instructions. All attempt the same ones, so that a recording made on one replays on another. */
-export const ENGINES = ['reference', 'interpreter'] as const;
+export const ENGINES = ['reference', 'interpreter', 'translator'] as const;
 export type EngineName = (typeof ENGINES)[number];
 
 export interface Board {

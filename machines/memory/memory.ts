@@ -4,7 +4,7 @@ import { hex } from '../bits.ts';
 
 export const PAGE_BYTES = 4096;
 const WASM_PAGE_BYTES = 65536;
-/** Decoded instructions are kept in records of 32 bytes, of which the first word is the handler: 0 means not decoded. */
+/** Decoded instructions are kept in records of 32 bytes, whose first and last words are handlers: 0 means not decoded. */
 export const RECORD_BYTES = 32;
 
 /** A range that guests, or only L0, can address. `base` and `bytes` are multiples of 4096; `base` is a physical address below 2^48. */
@@ -32,6 +32,8 @@ export interface Memory {
   /** The regions. `bytesAll` has the engines' area as well. */
   readonly bytes: Uint8Array;
   readonly bytesAll: Uint8Array;
+  /** Records that were forgotten because their bytes changed: what was made of them has to go as well. */
+  readonly staleCode: number[];
   readonly view: DataView;
   readonly words: BigUint64Array;
   /** Number of 4 KiB pages of linear memory in use. */
@@ -64,7 +66,7 @@ export function createMemory(specs: readonly RegionSpec[]): Memory {
   const codePagesOffset = offset + ENGINE_BYTES;
   const memory = new WebAssembly.Memory({ initial: Math.ceil((codePagesOffset + 4 * pages) / WASM_PAGE_BYTES) });
   return {
-    regions, pages, wasm: memory, engineOffset: offset, codePages: new Int32Array(memory.buffer, codePagesOffset, pages), cleaned: 0,
+    regions, pages, wasm: memory, engineOffset: offset, codePages: new Int32Array(memory.buffer, codePagesOffset, pages), cleaned: 0, staleCode: [],
     bytes: new Uint8Array(memory.buffer, 0, offset), bytesAll: new Uint8Array(memory.buffer), view: new DataView(memory.buffer), words: new BigUint64Array(memory.buffer),
     dirty: new Uint8Array(pages), dirtyPages: [], holdsDescriptors: new Uint8Array(pages),
   };
@@ -104,7 +106,13 @@ export function forgetCode(memory: Memory, offset: number, bytes: number): void 
   if (records === 0) return;
   const first = (offset & 0xffc) >> 2;
   const last = ((offset & 0xfff) + bytes - 1) >> 2;
-  for (let index = first; index <= last; index++) memory.view.setInt32(records + index * RECORD_BYTES, 0, true);
+  for (let index = first; index <= last; index++) {
+    const record = records + index * RECORD_BYTES;
+    if (memory.view.getInt32(record, true) === 0) continue;
+    memory.view.setInt32(record, 0, true);
+    memory.view.setInt32(record + RECORD_BYTES - 4, 0, true);
+    memory.staleCode.push(record);
+  }
 }
 
 /** Copies `bytes` to physical address `pa`. Throws RangeError when they do not lie within one region. */

@@ -10,15 +10,15 @@ import { Scratch } from './layout.ts';
 import { isBaked, isNarrow } from './shape.ts';
 import { Access as Memory, Code, I32, I64, Op } from './wasm/code.ts';
 
-const NZCV_OFFSET = Word.NZCV * 8;
-const LOADS = { 1: Memory.i64_load8_u, 2: Memory.i64_load16_u, 4: Memory.i64_load32_u, 8: Memory.i64_load } as const;
-const STORES = { 1: Memory.i64_store8, 2: Memory.i64_store16, 4: Memory.i64_store32, 8: Memory.i64_store } as const;
+export const NZCV_OFFSET = Word.NZCV * 8;
+export const LOADS = { 1: Memory.i64_load8_u, 2: Memory.i64_load16_u, 4: Memory.i64_load32_u, 8: Memory.i64_load } as const;
+export const STORES = { 1: Memory.i64_store8, 2: Memory.i64_store16, 4: Memory.i64_store32, 8: Memory.i64_store } as const;
 
 /** Emits one handler: the operations of a shape, with operands read from the record in the order in which shape.ts wrote them. */
 export class Emitter implements VectorBuilder<number, number, number> {
   readonly code = new Code(PARAMETERS);
-  private readonly baked: boolean;
-  private readonly offset: number;
+  protected readonly baked: boolean;
+  protected readonly offset: number;
   private operands = 0;
 
   /** `offset` is the representative instruction's place in its page, which decides what branches are near. */
@@ -38,7 +38,7 @@ export class Emitter implements VectorBuilder<number, number, number> {
     this.code.get(Local.RECORD);
     this.code.access(Memory.i32_load, 4 + 4 * this.operands++);
   }
-  private two(a: number, b: number, ...operations: readonly number[]): number {
+  protected two(a: number, b: number, ...operations: readonly number[]): number {
     const { code } = this;
     code.get(a); code.get(b);
     for (const operation of operations) code.op(operation);
@@ -201,7 +201,7 @@ export class Emitter implements VectorBuilder<number, number, number> {
     return code.keep(I64);
   }
 
-  private nzcv(): void {
+  protected nzcv(): void {
     this.code.get(Local.CORE);
     this.code.access(Memory.i32_load, NZCV_OFFSET);
   }
@@ -276,19 +276,19 @@ export class Emitter implements VectorBuilder<number, number, number> {
   }
 
   /** The entry of `va`'s page in the array at `array` of the scratch area; leaves it in a local. */
-  private entry(array: number, va: number): number {
+  protected entry(array: number, va: number): number {
     const { code } = this;
     code.get(va); code.op(Op.i32_wrap_i64); code.i32(8); code.op(Op.i32_shr_u); code.i32(0x1ff0); code.op(Op.i32_and);
     code.get(Local.SCRATCH); code.access(Memory.i32_load, array); code.op(Op.i32_add);
     return code.keep(I32);
   }
   /** Whether the entry is that of `va`, which has to be aligned: its low bits are left in the comparison. */
-  private hit(entry: number, va: number, bytes: number): void {
+  protected hit(entry: number, va: number, bytes: number): void {
     const { code } = this;
     code.get(entry); code.access(Memory.i64_load, 0);
     code.get(va); code.i64(BigInt.asUintN(64, ~0xfffn | BigInt(bytes - 1))); code.op(Op.i64_and); code.op(Op.i64_eq);
   }
-  private linear(entry: number, va: number): void {
+  protected linear(entry: number, va: number): void {
     const { code } = this;
     code.get(entry); code.access(Memory.i32_load, 8); code.get(va); code.op(Op.i32_wrap_i64); code.op(Op.i32_add);
   }
@@ -363,7 +363,7 @@ export class Emitter implements VectorBuilder<number, number, number> {
   barrier(): void {}
 
   // What shape.ts leaves to the reference engine never gets here.
-  private never(): never { throw new Error('this operation is the reference engine\'s'); }
+  protected never(): never { throw new Error('this operation is the reference engine\'s'); }
   loadExclusive(): number { return this.never(); }
   loadExclusivePair(): readonly [number, number] { return this.never(); }
   storeExclusive(): number { return this.never(); }

@@ -11,11 +11,12 @@ import { branchAddress, translationOf } from '../translate.ts';
 import type { Bytes } from '../memory-access.ts';
 import type { Board } from '../board.ts';
 import { crc32Of } from './crc32.ts';
-import { Ending, PAGE_END, UNDECODED } from './handler.ts';
-import { emptySet, INSTRUCTIONS, modeArray, RECORD_PAGES, RECORDS_BYTES, recordIndex, recordsAt, Scratch, scratchOf } from './layout.ts';
+import { COVERED, Ending, PAGE_END, UNDECODED } from './handler.ts';
+import { emptySet, INSTRUCTIONS, modeArray, PLAIN, RECORD_PAGES, RECORDS_BYTES, recordIndex, recordsAt, Scratch, scratchOf } from './layout.ts';
 import { ReferenceEngine } from './reference.ts';
 import { runtimeBytes } from './runtime.ts';
 import { accessOf, SINK_WORD } from './shape.ts';
+import { Translator } from './translator.ts';
 import { compileWaiting, handlersEnd, MODULES, prepare } from './shapes.ts';
 
 type Handler = (core: number, scratch: number, record: number, budget: number) => number;
@@ -33,6 +34,7 @@ export class Interpreter {
   private readonly table: WebAssembly.Table;
   private readonly enter: Handler;
   private readonly imports: WebAssembly.ModuleImports;
+  private readonly translator: Translator | undefined;
   private instantiated = 0;
   /** The page of linear memory that each page of records is for, in the order in which they were given out. */
   private pages: number[] = [];
@@ -52,21 +54,22 @@ export class Interpreter {
     const { exports } = new WebAssembly.Instance(runtimeModule, { env });
     this.table = exports['table'] as WebAssembly.Table;
     this.enter = exports['enter'] as unknown as Handler;
-    const { go, multiplyHighUnsigned, multiplyHighSigned } = exports;
+    const { go, multiplyHighUnsigned, multiplyHighSigned, flagsOf } = exports;
     this.imports = {
-      ...env, table: this.table, go: go!, multiplyHighUnsigned: multiplyHighUnsigned!, multiplyHighSigned: multiplyHighSigned!,
+      ...env, table: this.table, go: go!, multiplyHighUnsigned: multiplyHighUnsigned!, multiplyHighSigned: multiplyHighSigned!, flagsOf: flagsOf!,
       load: this.load, store: this.store, storePair: this.storePair, checkStack: this.checkStack, crc32: this.crc32,
     };
+    if (board.engine === 'translator') this.translator = new Translator(this.memory, this.table, this.imports, (index) => this.pages[index]);
   }
 
   /** Attempts at most `budget` instructions of `core`, as run.ts says of `run` without stops. */
   run(core: Core, budget: number): RunResult {
-    const { board } = this;
     if (this.core !== core) {
       this.core = core;
       this.engine = new ReferenceEngine(core);
     }
     const scratch = scratchOf(core);
+    const { translator } = this;
     const { view } = this.memory;
     let left = budget;
     try {
@@ -76,14 +79,19 @@ export class Interpreter {
           while (core.attention && core.end === undefined) takeInterrupt(core);
           if (core.end !== undefined) return ended(core, budget - left);
         }
-        this.accounted = left;
-        this.withheld = 0;
+        // The translator looks now and then where the time goes.
+        const given = translator === undefined ? left : Math.min(left, translator.slice);
+        this.accounted = given;
+        this.withheld = left - given;
         try {
           const record = this.findRecord(core);
-          const ending = this.enter(core.words.byteOffset, scratch, record, left);
+          const ending = this.enter(core.words.byteOffset, scratch, record, given);
           left = view.getInt32(scratch + Scratch.BUDGET, true);
-          if (ending === Ending.RECORD) this.pcOf(view.getInt32(scratch + Scratch.RECORD, true));
-          else if (ending === Ending.BRANCH) core.words[Word.PC] = branchAddress(core, core.words[Word.PC]!);
+          if (ending === Ending.RECORD) {
+            const at = view.getInt32(scratch + Scratch.RECORD, true);
+            this.pcOf(at);
+            translator?.sample(at, scratch);
+          } else if (ending === Ending.BRANCH) core.words[Word.PC] = branchAddress(core, core.words[Word.PC]!);
           this.account(left);
         } catch (error) {
           if (error !== UNWIND) throw error;
@@ -99,8 +107,7 @@ export class Interpreter {
       return { attempted: budget, end: BUDGET };
     } finally {
       core.words[SINK_WORD] = 0n;
-      board.memory.view.setInt32(scratch + Scratch.BUDGET, 0, true);
-    }
+      }
   }
 
   /** Adds what was attempted since the last time to the clock and the core's count, when `left` of the handlers' budget is left. */
@@ -119,6 +126,7 @@ export class Interpreter {
   /** The record of the instruction at PC, which translates and is fetched; makes the scratch area agree with the core. Raises what its fetch raises. */
   private findRecord(core: Core): number {
     const offset = fetchOffset(core);
+    if (this.memory.staleCode.length > 0) this.forgetStale();
     const page = offset >>> 12;
     let records = this.memory.codePages[page]!;
     if (records === 0) records = this.addPage(page);
@@ -149,12 +157,20 @@ export class Interpreter {
     view.setInt32(scratch + Scratch.STACK, core.words.byteOffset + stackWord(core) * 8, true);
   }
 
+  /** Drops the regions that were made of instructions which have changed. */
+  private forgetStale(): void {
+    const { staleCode } = this.memory;
+    this.translator?.forget(staleCode);
+    staleCode.length = 0;
+  }
+
   /** Gives `page` of linear memory a page of records, none decoded. When there is no room, all are given up. */
   private addPage(page: number): number {
     const { memory } = this;
     if (this.pages.length === RECORD_PAGES) {
       for (const each of this.pages) memory.codePages[each] = 0;
       this.pages = [];
+      this.translator?.forgetAll();
       for (const core of this.board.cores) {
         const translation = core.translation as Translation | undefined;
         if (translation !== undefined) forgetFast(translation);
@@ -197,9 +213,11 @@ export class Interpreter {
     let at = record;
     const last = Math.min(PAGE_BYTES, offset + 4 * DECODED_MAX);
     for (let place = offset; place < last; place += 4, at += RECORD_BYTES) {
-      if (view.getInt32(at, true) !== UNDECODED) break;
+      const handler = view.getInt32(at, true);
+      if (handler !== UNDECODED && handler !== COVERED) break;
       const prepared = prepare(view.getUint32(page * PAGE_BYTES + place, true), place);
       view.setInt32(at, prepared.handler, true);
+      view.setInt32(at + PLAIN, prepared.handler, true);
       for (let index = 0; index < prepared.operands.length; index++) view.setInt32(at + 4 + 4 * index, prepared.operands[index]!, true);
       if (prepared.ends) break;
     }
@@ -217,7 +235,7 @@ export class Interpreter {
   /** Whether the run loop has to look at things before the next instruction. */
   private mustLeave(generation: number): boolean {
     const { core } = this;
-    return core.end !== undefined || core.attention || (core.translation as Translation | undefined)?.generation !== generation;
+    return core.end !== undefined || core.attention || this.memory.staleCode.length > 0 || (core.translation as Translation | undefined)?.generation !== generation;
   }
 
   /** The budget to go on with: all of it, or where the run loop is wanted that of this instruction alone. */

@@ -20,6 +20,8 @@ export const Scratch = {
   STACK: 32,
   /** 1 when FP and Advanced SIMD instructions do not trap. */
   FLOATING_POINT: 36,
+  /** What was left of the budget when a region had to leave for its sake; 0 when none did. */
+  LEFT: 40,
 } as const;
 
 /** The fast arrays, then one set that is empty always. */
@@ -42,8 +44,10 @@ export function emptySet(core: Core): number {
   return offset;
 }
 
-/** Operands of a record: words behind the handler. The last holds the instruction word where the handler needs it. */
-export const OPERANDS_MAX = RECORD_BYTES / 4 - 1;
+/** Operands of a record: words behind the handler. */
+export const OPERANDS_MAX = RECORD_BYTES / 4 - 2;
+/** Where a record has the handler of its instruction alone; the first word may be that of a region that begins with it. */
+export const PLAIN = RECORD_BYTES - 4;
 export const INSTRUCTIONS = PAGE_BYTES / 4;
 /** The records of one page: one an instruction, and one behind the last that goes on to the next page. */
 export const RECORDS_BYTES = (INSTRUCTIONS + 1) * RECORD_BYTES;

@@ -1,6 +1,7 @@
 /** The module that every machine has first: the table of handlers, the way into it, and the handlers that no instruction has. */
 
 import { RECORD_BYTES } from '../../memory/memory.ts';
+import { Emitter, NZCV_OFFSET } from './emitter.ts';
 import { Ending, HANDLER, Local, PARAMETERS, PC_OFFSET, SIGNATURES, dispatch } from './handler.ts';
 import { INSTRUCTIONS, Scratch } from './layout.ts';
 import { Access, Code, I32, I64, Op } from './wasm/code.ts';
@@ -9,7 +10,7 @@ import { moduleBytes } from './wasm/module.ts';
 /** Entries of the table to begin with; it grows. */
 export const TABLE_ENTRIES = 1024;
 
-/** Exports `table`, `enter` (a handler that goes to the record's handler), `go` (a handler that goes to PC), `multiplyHighUnsigned`, `multiplyHighSigned`. */
+/** Exports `table`, `flagsOf`, `enter` (a handler that goes to the record's handler), `go` (a handler that goes to PC), `multiplyHighUnsigned`, `multiplyHighSigned`. */
 export function runtimeBytes(): Uint8Array<ArrayBuffer> {
   const decode = 0, reference = 1;
   const imports = [{ name: 'decode', type: SIGNATURES.length }, { name: 'reference', type: 4 }];
@@ -22,9 +23,10 @@ export function runtimeBytes(): Uint8Array<ArrayBuffer> {
     { type: HANDLER, body: go(), exportName: 'go' },
     { type: 5, body: multiplyHigh(false), exportName: 'multiplyHighUnsigned' },
     { type: 5, body: multiplyHigh(true), exportName: 'multiplyHighSigned' },
+    { type: 7, body: flagsOf(), exportName: 'flagsOf' },
   ];
   const types = [...SIGNATURES, { parameters: [I32] as const, results: [] }];
-  return moduleBytes({ types, tableType: HANDLER, tableEntries: TABLE_ENTRIES, imports, functions, elements: { start: 0, functions: [first, first + 1, first + 2] } });
+  return moduleBytes({ types, tableType: HANDLER, tableEntries: TABLE_ENTRIES, imports, functions, elements: { start: 0, functions: [first, first + 1, first + 2, first] } });
 }
 
 /** Decodes the record and goes to the handler that it has then. */
@@ -110,5 +112,25 @@ function multiplyHigh(signed: boolean): Uint8Array {
       code.get(one); code.i64(63n); code.op(Op.i64_shr_s); code.get(two); code.op(Op.i64_and); code.op(Op.i64_sub);
     }
   }
+  return code.finish();
+}
+
+/** NZCV of a core's block, a kind of `Flags` and its operands. */
+function flagsOf(): Uint8Array {
+  // The helpers of Emitter number locals behind a handler's parameters, of which there are as many as here.
+  const emitter = new Emitter(0, true);
+  const { code } = emitter;
+  const [core, kind, a, b] = [0, 1, 2, 3];
+  const kinds: readonly (() => number)[] = [
+    () => emitter.flagsOfAdd(0, a, b), () => emitter.flagsOfAdd(1, a, b), () => emitter.flagsOfSubtract(0, a, b), () => emitter.flagsOfSubtract(1, a, b),
+    () => emitter.flagsOfLogical(0, a), () => emitter.flagsOfLogical(1, a),
+  ];
+  for (const [index, flags] of kinds.entries()) {
+    code.get(kind); code.i32(index + 1); code.op(Op.i32_eq);
+    code.if();
+    code.get(flags()); code.op(Op.i32_wrap_i64); code.op(Op.return);
+    code.end();
+  }
+  code.get(core); code.access(Access.i32_load, NZCV_OFFSET);
   return code.finish();
 }

@@ -1,5 +1,6 @@
 /** The shape of an instruction: the sequence of builder operations that its semantics makes, with register numbers, constants and offsets taken out as operands. */
 
+import { PAGE_BYTES, RECORD_BYTES } from '../../memory/memory.ts';
 import type { AtomicOperation, Exception } from '../builder.ts';
 import type { Access, Bytes } from '../memory-access.ts';
 import type { Fields, Semantics } from '../row.ts';
@@ -16,9 +17,13 @@ export interface Shape {
   readonly byReference: boolean;
   /** Nothing is known to be executed behind it: an unconditional branch, an exception, an exception return. */
   readonly ends: boolean;
+  /** Where the instruction may go but to the next: by an offset, always or when a condition holds, or to an address that it computes. */
+  readonly branch: Branch | undefined;
   /** Whether constants are part of the shape, since there were too many for a record. */
   readonly baked: boolean;
 }
+
+export type Branch = { readonly type: 'always' | 'when'; readonly offset: number } | { readonly type: 'computed' };
 
 /** Words of the block that x(31) and setX(31) stand for: word 31 is always 0, the other is made 0 again after each run. */
 export const ZERO_WORD = 31;
@@ -68,6 +73,7 @@ class Recorder implements VectorBuilder<number, number, number> {
   readonly operands: number[] = [];
   byReference = false;
   ends = false;
+  branch: Branch | undefined;
   private readonly baked: boolean;
   private readonly offset: number;
   private text = '';
@@ -79,9 +85,9 @@ class Recorder implements VectorBuilder<number, number, number> {
   }
 
   shape(): Shape {
-    const { operands, byReference, ends, baked } = this;
-    if (byReference) return { key: ends ? 'reference, ends' : 'reference', operands: [], byReference, ends, baked };
-    return { key: this.text, operands, byReference, ends, baked };
+    const { operands, byReference, ends, branch, baked } = this;
+    if (byReference) return { key: ends ? 'reference, ends' : 'reference', operands: [], byReference, ends, branch: undefined, baked };
+    return { key: this.text, operands, byReference, ends, branch, baked };
   }
 
   private note(operation: string, ...values: readonly (number | string | boolean)[]): number {
@@ -188,18 +194,23 @@ class Recorder implements VectorBuilder<number, number, number> {
 
   jump(target: number): void {
     this.ends = true;
+    this.branch = { type: 'computed' };
     this.note('jump', target);
   }
   jumpBy(offset: number): void {
     this.ends = true;
+    this.branch = { type: 'always', offset };
     this.note(this.near(offset) ? 'jumpBy near' : 'jumpBy far');
   }
-  jumpWhen(condition: number, offset: number): void { this.note(this.near(offset) ? 'jumpWhen near' : 'jumpWhen far', condition); }
+  jumpWhen(condition: number, offset: number): void {
+    this.branch = { type: 'when', offset };
+    this.note(this.near(offset) ? 'jumpWhen near' : 'jumpWhen far', condition);
+  }
   /** Notes a branch's offset: to an instruction in the same page as the distance of their records. */
   private near(offset: number): boolean {
     const target = this.offset + offset;
-    const near = target >= 0 && target < 4096;
-    this.operands.push(near ? offset * 8 : offset);
+    const near = target >= 0 && target < PAGE_BYTES;
+    this.operands.push(near ? offset * (RECORD_BYTES / 4) : offset);
     return near;
   }
 

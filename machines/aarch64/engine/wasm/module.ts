@@ -39,7 +39,7 @@ export function moduleBytes(parts: {
     for (const { type } of parts.functions) at.unsigned(type);
   });
   if (parts.tableEntries !== undefined) {
-    section(out, 4, (at) => { at.unsigned(1); at.byte(0x63); at.signed(parts.tableType); at.byte(1); at.unsigned(parts.tableEntries!); at.unsigned(parts.tableEntries!); });
+    section(out, 4, (at) => { at.unsigned(1); at.byte(0x63); at.signed(parts.tableType); at.byte(0); at.unsigned(parts.tableEntries!); });
   }
   const exported = parts.functions.map((one, index) => ({ ...one, index: parts.imports.length + index })).filter(({ exportName }) => exportName !== undefined);
   section(out, 7, (at) => {
