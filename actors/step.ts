@@ -4,7 +4,8 @@ import { produce } from 'immer';
 import { pollTimers } from '../machines/aarch64/generic-timer.ts';
 import { setEvent } from '../machines/aarch64/exception.ts';
 import { run } from '../machines/aarch64/run.ts';
-import { BLOCK_BYTES, Power, Word } from '../machines/aarch64/state.ts';
+import type { RunResult, Stops } from '../machines/aarch64/exit.ts';
+import { BLOCK_BYTES, Power, Word, type Core } from '../machines/aarch64/state.ts';
 import { STEP_COST_NS } from '../machines/kvm/costs.ts';
 import type { KvmState } from '../machines/kvm/state.ts';
 import { markDirty } from '../machines/memory/memory.ts';
@@ -91,8 +92,7 @@ function runVcpu(draft: Draft, index: number, insns: number, explore: boolean): 
   core.deviceReplies.length = 0;
   core.deviceReplies.push(...vcpu.replies);
   for (let at = 0; at < BLOCK_BYTES; at += 4096) markDirty(board.memory, core.words.byteOffset + at);
-  const result = run(core, insns, explore ? engine.stops : undefined);
-  const { attempted, end } = result;
+  const { attempted, end } = profiledRun(core, insns, explore ? engine.stops : undefined);
   draft.clock += attempted;
   board.now = draft.clock;
   const quantumLeft = (index === draft.turn.vcpu && draft.turn.left > 0 ? draft.turn.left : engine.options.quantum) - attempted;
@@ -116,6 +116,22 @@ function runVcpu(draft: Draft, index: number, insns: number, explore: boolean): 
   // The run that repeats this one: an instruction that only asked a device, or an interrupt taken, needs a budget beyond what was attempted.
   const beyond = end.type === 'device' || (end.type === 'exit' && end.vector !== 'sync') ? 1 : 0;
   return { choice: { type: 'run', vcpu: index, insns: attempted + beyond }, insns: attempted };
+}
+
+/** `run`, and what a profile wants to know of it. */
+function profiledRun(core: Core, insns: number, stops: Stops | undefined): RunResult {
+  const { profile } = core.board;
+  if (profile === undefined) return run(core, insns, stops);
+  const { counts } = profile;
+  const translated = counts.translated;
+  const began = profile.clock();
+  const result = run(core, insns, stops);
+  profile.ms.running += profile.clock() - began;
+  counts.runs += 1;
+  // What an engine did not count as translated was interpreted.
+  counts.interpreted += result.attempted - (counts.translated - translated);
+  if (result.end.type !== 'budget') profile.counts.exits += 1;
+  return result;
 }
 
 /** The physical address behind the device read that the core has just asked for: where its actor lies on the board. */
@@ -189,7 +205,14 @@ function post(draft: Draft, to: Address, message: Message): void {
 
 /** Delivers messages, oldest first, until none is left. */
 function drain(draft: Draft): void {
-  while (draft.mailbox.length > 0) deliverOne(draft);
+  const { profile } = draft.engine.board;
+  if (profile === undefined || draft.mailbox.length === 0) {
+    while (draft.mailbox.length > 0) deliverOne(draft);
+    return;
+  }
+  const began = profile.clock();
+  for (; draft.mailbox.length > 0; profile.counts.messages++) deliverOne(draft);
+  profile.ms.messages += profile.clock() - began;
 }
 
 function deliverOne(draft: Draft): void {
