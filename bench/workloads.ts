@@ -33,7 +33,7 @@ const CODE_APART: Workload = { ...CODE_DATA, name: 'code-apart', short: { ...COD
 export const WORKLOADS: readonly Workload[] = [
   alone('integer', { rounds: 6, size: 0 }, { rounds: 400, size: 0 }),
   alone('memory', { rounds: 3, size: 8000 }, { rounds: 8, size: 200_000 }, 4096),
-  { ...alone('float', { rounds: 6, size: 0 }, { rounds: 400, size: 0 }), flags: ['-O3'] },
+  { ...alone('float', { rounds: 8, size: 0 }, { rounds: 400, size: 0 }), flags: ['-O3'] },
   alone('branchy', { rounds: 5, size: 0 }, { rounds: 300, size: 0 }),
   { ...alone('system', { rounds: 5, size: 100 }, { rounds: 100, size: 300 }, 512), sources: ['system.c', 'user.S'] },
   CODE_DATA, CODE_APART,
