@@ -23,11 +23,11 @@ export function printRows(rows: readonly Row[], json: boolean): void {
     return;
   }
   const lines = [
-    ['workload', 'engine', 'ours', 'peer', '', 'ratio', 'unit', ''],
-    ...rows.map(({ workload, engine, ours, peer, peerName, ratio, unit, skipped }) => [workload, engine ?? '', figure(ours), figure(peer), peerName, figure(ratio), unit, skipped ?? '']),
+    ['bench', 'workload', 'engine', 'ours', 'peer', '', 'ratio', 'unit', ''],
+    ...rows.map(({ bench, workload, engine, ours, peer, peerName, ratio, unit, skipped }) => [bench, workload, engine ?? '', figure(ours), figure(peer), peerName, figure(ratio), unit, skipped ?? '']),
   ];
   const widths = lines[0]!.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)));
-  const toTheRight = [false, false, true, true, false, true, false, false];
+  const toTheRight = [false, false, false, true, true, false, true, false, false];
   for (const line of lines) console.log(line.map((cell, column) => (toTheRight[column] ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!))).join('  ').trimEnd());
 }
 
