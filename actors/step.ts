@@ -3,9 +3,8 @@
 import { produce } from 'immer';
 import { pollTimers } from '../machines/aarch64/generic-timer.ts';
 import { setEvent } from '../machines/aarch64/exception.ts';
-import { run } from '../machines/aarch64/run.ts';
-import type { RunResult, Stops } from '../machines/aarch64/exit.ts';
-import { BLOCK_BYTES, Power, Word, type Core } from '../machines/aarch64/state.ts';
+import { profiledRun } from '../machines/aarch64/profiled-run.ts';
+import { BLOCK_BYTES, Power, Word } from '../machines/aarch64/state.ts';
 import { STEP_COST_NS } from '../machines/kvm/costs.ts';
 import type { KvmState } from '../machines/kvm/state.ts';
 import { markDirty } from '../machines/memory/memory.ts';
@@ -116,22 +115,6 @@ function runVcpu(draft: Draft, index: number, insns: number, explore: boolean): 
   // The run that repeats this one: an instruction that only asked a device, or an interrupt taken, needs a budget beyond what was attempted.
   const beyond = end.type === 'device' || (end.type === 'exit' && end.vector !== 'sync') ? 1 : 0;
   return { choice: { type: 'run', vcpu: index, insns: attempted + beyond }, insns: attempted };
-}
-
-/** `run`, and what a profile wants to know of it. */
-function profiledRun(core: Core, insns: number, stops: Stops | undefined): RunResult {
-  const { profile } = core.board;
-  if (profile === undefined) return run(core, insns, stops);
-  const { counts } = profile;
-  const translated = counts.translated;
-  const began = profile.clock();
-  const result = run(core, insns, stops);
-  profile.ms.running += profile.clock() - began;
-  counts.runs += 1;
-  // What an engine did not count as translated was interpreted.
-  counts.interpreted += result.attempted - (counts.translated - translated);
-  if (result.end.type !== 'budget') profile.counts.exits += 1;
-  return result;
 }
 
 /** The physical address behind the device read that the core has just asked for: where its actor lies on the board. */

@@ -2,7 +2,7 @@
  * How fast instructions are executed, ours beside QEMU's in the same run: `npm run bench:execute`. Options after `--`:
  *
  *   --engine NAME     one of our engines; may be repeated. All there are, unless given
- *   --workload NAME   one workload; may be repeated
+ *   --workload NAME   one workload; may be repeated. All but the special ones, unless given
  *   --short           5 million instructions in place of hundreds
  *   --runs N          how often each is run, interleaved; the median counts. 5 unless given
  *   --quantum N       instructions in a turn of our machine, as `boot` has it unless given
@@ -54,7 +54,7 @@ function settings(): Settings {
   const names = WORKLOADS.map(({ name }) => name);
   return {
     engines: chosen('--engine', values.engine, ENGINES) as EngineName[],
-    workloads: chosen('--workload', values.workload, names).map((name) => WORKLOADS[names.indexOf(name)]!),
+    workloads: values.workload === undefined ? WORKLOADS.filter(({ special }) => !special) : chosen('--workload', values.workload, names).map((name) => WORKLOADS[names.indexOf(name)]!),
     short: values.short, runs: count('--runs', values.runs), quantum: values.quantum === undefined ? undefined : count('--quantum', values.quantum),
     core: values.core, profile: values.profile, json: values.json,
   };
@@ -142,12 +142,18 @@ function compare(name: string, { sums, insns }: Measured): void {
   if (new Set(insns.values()).size > 1) throw new Error(`${name}: the counts differ: ${[...insns].map(([who, insns]) => `${who} ${insns}`).join(', ')}`);
 }
 
-/** Milliseconds of a workload alone: a peer's are those of its process less those of one that does nothing. */
+/** A process whose own time is less than this beside that of starting it says nothing. */
+const LEAST_MS = 10;
+const TOO_SHORT = 'too short to measure: the long form is not';
+
+/** Milliseconds of a workload alone: a peer's are those of its process less those of one that does nothing. Undefined: not run, or too short. */
 function timeOf(measured: ReadonlyMap<string, Measured>, name: string, who: string): number | undefined {
   const times = measured.get(name)?.ms.get(who);
   if (times === undefined) return undefined;
   const idle = measured.get(NOTHING.name)!.ms.get(who);
-  return Math.max(median(times) - (idle === undefined ? 0 : median(idle)), 0.1);
+  if (idle === undefined) return median(times);
+  const ms = median(times) - median(idle);
+  return ms < Math.max(LEAST_MS, median(idle) / 4) ? undefined : ms;
 }
 
 const quotient = (above: number | null, below: number | null): number | null => (above === null || below === null ? null : above / below);
@@ -167,7 +173,7 @@ function rowsOf(settings: Settings, measured: ReadonlyMap<string, Measured>, noQ
       const ours = rate(engine);
       for (const peerName of PEER_NAMES) {
         const peer = rate(peerName);
-        const why = skipped.get(engine) ?? (peer === null ? noQemu : undefined);
+        const why = skipped.get(engine) ?? (peer === null ? (noQemu ?? TOO_SHORT) : undefined);
         rows.push({ bench: 'execute', workload: name, engine, ours, peer, peerName, ratio: quotient(ours, peer), unit: RATE, runs, ...(why === undefined ? {} : { skipped: why }) });
       }
     }
@@ -181,7 +187,8 @@ function codeDataRows({ engines, workloads, runs }: Settings, measured: Readonly
   const cost = (who: string): number | null => quotient(timeOf(measured, 'code-data', who) ?? null, timeOf(measured, 'code-apart', who) ?? null);
   return engines.flatMap((engine) => PEER_NAMES.map((peerName): Row => {
     const [ours, peer] = [cost(engine), cost(peerName)];
-    return { bench: 'execute', workload: 'data in code page', engine, ours, peer, peerName, ratio: quotient(peer, ours), unit: 'times the cost', runs, ...(noQemu === undefined ? {} : { skipped: noQemu }) };
+    const why = peer === null ? (noQemu ?? TOO_SHORT) : undefined;
+    return { bench: 'execute', workload: 'data in code page', engine, ours, peer, peerName, ratio: quotient(peer, ours), unit: 'times the cost', runs, ...(why === undefined ? {} : { skipped: why }) };
   }));
 }
 
@@ -248,7 +255,7 @@ function main(): void {
   const chosen = settings();
   const folder = mkdtempSync(join(tmpdir(), 'zeno-bench-'));
   try {
-    const images = new Map([NOTHING, ...WORKLOADS].map((workload) => [workload.name, buildWorkload(workload, chosen.short ? workload.short : workload.long, folder)]));
+    const images = new Map([...new Set([NOTHING, ...chosen.workloads])].map((workload) => [workload.name, buildWorkload(workload, chosen.short ? workload.short : workload.long, folder)]));
     const noQemu = whyNoQemu();
     const measured = measure(chosen, images, noQemu);
     for (const [name, one] of measured) compare(name, one);

@@ -10,7 +10,7 @@ import { next } from '../actors/choices.ts';
 import { step } from '../actors/step.ts';
 import type { World } from '../actors/world.ts';
 import { createProfile, type Profile } from '../machines/aarch64/profile.ts';
-import { run } from '../machines/aarch64/run.ts';
+import { profiledRun } from '../machines/aarch64/profiled-run.ts';
 import { bootOn, type EngineName } from './engines.ts';
 
 export interface ImageRun {
@@ -46,7 +46,7 @@ function runCore({ engine: { board } }: World): Pick<ImageRun, 'insns' | 'consol
   let insns = 0;
   let text = '';
   for (;;) {
-    const { attempted, end } = run(board.cores[0]!, CORE_SLICE);
+    const { attempted, end } = profiledRun(board.cores[0]!, CORE_SLICE);
     insns += attempted;
     for (const { to, message } of board.outbox) if (to === 'uart' && message.type === 'write') text += String.fromCharCode(Number(message['value']));
     board.outbox.length = 0;

@@ -18,10 +18,14 @@ export interface Workload {
   readonly short: Form;
   /** 100 to 600 million. */
   readonly long: Form;
+  /** Shows one thing about an engine, and is run only when it is named. */
+  readonly special?: true;
 }
 
 const INTEGER = ['-O2', '-mgeneral-regs-only'];
 const alone = (name: string, short: Form, long: Form, heapPages = 16): Workload => ({ name, sources: [`${name}.c`], flags: INTEGER, heapPages, short, long });
+
+const special = (...of: Parameters<typeof alone>): Workload => ({ ...alone(...of), special: true });
 
 /** What a run costs before and after its work: taken off the time of a process. */
 export const NOTHING = alone('nothing', { rounds: 1, size: 0 }, { rounds: 1, size: 0 });
@@ -37,6 +41,14 @@ export const WORKLOADS: readonly Workload[] = [
   alone('branchy', { rounds: 5, size: 0 }, { rounds: 300, size: 0 }),
   { ...alone('system', { rounds: 5, size: 100 }, { rounds: 100, size: 300 }, 512), sources: ['system.c', 'user.S'] },
   CODE_DATA, CODE_APART,
+  special('calls', { rounds: 80, size: 0 }, { rounds: 3000, size: 0 }),
+  special('flags', { rounds: 100, size: 0 }, { rounds: 5000, size: 0 }),
+  // Functions that run a thousand times before they are written over, and functions that run four times.
+  special('generated', { rounds: 1, size: 500 }, { rounds: 20, size: 1000 }),
+  { ...special('seldom', { rounds: 20, size: 4 }, { rounds: 500, size: 4 }), sources: ['generated.c'] },
+  special('spaces', { rounds: 80, size: 20 }, { rounds: 2500, size: 20 }, 512),
+  { ...special('atomics', { rounds: 450, size: 0 }, { rounds: 12_000, size: 0 }), flags: [...INTEGER, '-march=armv8.1-a'] },
+  special('devices', { rounds: 2000, size: 100 }, { rounds: 20_000, size: 1000 }),
 ];
 
 /** The virtual machine is no Linux and has no library. Without -mstrict-align, since with the MMU on all memory is Normal. */

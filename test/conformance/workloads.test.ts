@@ -37,7 +37,8 @@ function ours(path: string) {
 
 describe.skipIf(lacks)('workloads (needs aarch64-linux-gnu-gcc and qemu-system-aarch64)', () => {
   test.each(WORKLOADS.map((workload) => [workload.name, workload] as const))('%s prints the sum that QEMU prints', (name, workload) => {
-    const image = buildWorkload(workload, workload.short, DIR);
+    const { rounds, size } = workload.short;
+    const image = buildWorkload(workload, { rounds: Math.ceil(rounds / 4), size }, DIR);
     const { console: sum, insns, counts, ended } = ours(image);
     expect(ended).toMatchObject({ by: 'off' });
     // Without floating point a core takes an Undefined Instruction exception, and says so (EC 0).
@@ -45,7 +46,7 @@ describe.skipIf(lacks)('workloads (needs aarch64-linux-gnu-gcc and qemu-system-a
     if (name === 'float' && !hasFloat) expect(sum).toMatch(/^!\w{8}02000000\n$/);
     else {
       expect(sum).toBe(runQemu('qemu -icount', image, MEMORY_BYTES, 60_000).console);
-      expect(insns).toBeGreaterThan(3_000_000);
+      expect(insns).toBeGreaterThan(300_000);
     }
     expect(counts.interpreted + counts.translated).toBe(insns);
     expect(counts.messages).toBeGreaterThanOrEqual(sum.length);
@@ -57,7 +58,12 @@ describe.skipIf(lacks)('workloads (needs aarch64-linux-gnu-gcc and qemu-system-a
     expect(rows.map(({ workload, peerName, runs }) => ({ workload, peerName, runs }))).toEqual([
       { workload: 'branchy', peerName: 'qemu -icount', runs: 1 }, { workload: 'branchy', peerName: 'qemu', runs: 1 }, { workload: 'zeno boot, start to end', peerName: 'qemu', runs: 1 },
     ]);
-    for (const { ours, peer, ratio } of rows) expect([ours, peer, ratio].every((value) => value !== null && value > 0)).toBe(true);
+    for (const { ours, peer, ratio, skipped } of rows) {
+      expect(ours).toBeGreaterThan(0);
+      // QEMU may be done with so little before it can be measured.
+      if (peer === null) expect({ ratio, skipped }).toEqual({ ratio: null, skipped: 'too short to measure: the long form is not' });
+      else expect(Math.min(peer, ratio!)).toBeGreaterThan(0);
+    }
   });
 });
 
