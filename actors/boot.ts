@@ -29,7 +29,7 @@ import type { Engine, World, WorldState } from './world.ts';
 export interface BootOptions {
   /** 1 to 16. */
   readonly vcpus: number;
-  /** Bytes of RAM from 0x4000_0000, a multiple of 4096. */
+  /** Bytes of RAM from 0x4000_0000, a multiple of 4096, at most 3 GiB. What the guest does not touch costs nothing. */
   readonly memoryBytes: number;
   readonly el2: 'kvm' | 'guest' | 'none';
   /** How virtual EL2 is made, under `el2: 'kvm'`. */
@@ -61,6 +61,8 @@ export interface Booted {
 export const RAM_BASE = VIRT_MAP.ram[0];
 export const INITRD_BASE = 0x4400_0000;
 const QUANTUM_INSNS = 10_000;
+/** With flash and L0's pages it fits the 4 GiB that a linear memory can have. */
+export const RAM_BYTES_MAX = 3 * 2 ** 30;
 const SPIS = 256;
 const FLASH_BYTES = 2 * VIRT_MAP.flash[1];
 const REDISTRIBUTOR_BYTES = 0x2_0000;
@@ -89,7 +91,7 @@ export function boot(options: BootOptions): Booted {
     { name: 'ram', base: RAM_BASE, bytes: options.memoryBytes, kind: 'ram' },
   ];
   for (const image of [options.kernel, options.firmware]) if (image) checkFits(image, specs);
-  const memory = createMemory(specs);
+  const memory = roomFor(specs, options);
   const board = createBoard(memory, options);
   const variants = options.variants ?? [];
   const behaviour = behaviourOf(variants.map((name) => VARIANTS[name]!));
@@ -115,6 +117,16 @@ export function boot(options: BootOptions): Booted {
   return { world, ...changes };
 }
 
+/** The linear memory. A host may limit address space (ulimit -v), though nothing is taken of its memory yet. */
+function roomFor(specs: readonly RegionSpec[], { memoryBytes }: BootOptions): Memory {
+  try {
+    return createMemory(specs);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new InputError(`--mem ${memoryBytes}: the host has no room for so much: ${error.message}`);
+  }
+}
+
 /** Every actor's handler, of the L0 that the World's variants make; each set of variants is put together once. */
 function receiveBy(board: Board, variants: readonly string[], behaviour: Behaviour): Engine['receive'] {
   const byVariants = new Map([[variants.join(), receivers(behaviour)]]);
@@ -128,6 +140,8 @@ function receiveBy(board: Board, variants: readonly string[], behaviour: Behavio
 
 function checkOptions(options: BootOptions): void {
   if (!Number.isInteger(options.vcpus) || options.vcpus < 1 || options.vcpus > 16) throw new InputError(`--smp ${options.vcpus}: this board has 1 to 16 vCPUs`);
+  const { memoryBytes } = options;
+  if (!(memoryBytes >= 4096 && memoryBytes <= RAM_BYTES_MAX && memoryBytes % 4096 === 0)) throw new InputError(`--mem ${memoryBytes}: this board has from 4096 bytes to 3 GiB of RAM, in pages of 4096`);
   if (options.el2 === 'kvm' && options.nested !== 'none' && options.l1 === 'both') throw new InputError('--l1 both: under L0 (--el2 kvm) virtual EL2 is vhe or nvhe, as KVM has it');
   if (options.el2 !== 'kvm' && options.nested !== 'none') throw new InputError(`--nested ${options.nested}: virtual EL2 is made by L0, which needs --el2 kvm`);
   if (options.kernel === undefined && options.firmware === undefined) throw new InputError('nothing to boot: give --kernel FILE or --firmware FILE');

@@ -3,7 +3,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { resolve as resolvePath } from 'node:path';
 import { Option, type Command } from 'commander';
-import { boot as bootMachine, INITRD_BASE, RAM_BASE, type BootOptions } from '../actors/boot.ts';
+import { boot as bootMachine, INITRD_BASE, RAM_BASE, RAM_BYTES_MAX, type BootOptions } from '../actors/boot.ts';
 import { hasRead, nextInput } from '../actors/console.ts';
 import { withChosen, type Chosen } from '../actors/device-tree.ts';
 import { flatten, parseDeviceTree } from '../actors/flattened-tree.ts';
@@ -224,6 +224,6 @@ function readInput(option: string, path: string): Uint8Array {
 function memorySize(text: string): number {
   const [, digits, unit] = /^(\d+)([KMG]?)$/i.exec(text) ?? [];
   const bytes = digits === undefined ? NaN : Number(digits) * { '': 1, K: 1 << 10, M: 1 << 20, G: 1 << 30 }[unit!.toUpperCase() as '' | 'K' | 'M' | 'G'];
-  if (!Number.isSafeInteger(bytes) || bytes < 1 << 20 || bytes % 4096 !== 0 || bytes > 3 * 2 ** 30) throw new InputError(`--mem ${text}: it must be from 1M to 3G, a multiple of 4096 bytes, such as 512M`);
+  if (!Number.isSafeInteger(bytes) || bytes < 1 << 20 || bytes % 4096 !== 0 || bytes > RAM_BYTES_MAX) throw new InputError(`--mem ${text}: it must be from 1M to 3G, a multiple of 4096 bytes, such as 512M`);
   return bytes;
 }

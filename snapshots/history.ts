@@ -2,6 +2,7 @@
 
 import { createTimeline, noteFrame, type Timeline } from './timeline-index.ts';
 import { frameSum, memoryLines, ownerOf, type Line, type Lines, type Move } from './lines.ts';
+import { pagesApart } from '../machines/memory/page-tree.ts';
 import type { Frame, System } from './system.ts';
 
 /** An instant of a branch: `insns` instructions into `frame`; 0 is the instant before it. */
@@ -10,6 +11,8 @@ export interface Place { readonly branch: string; readonly frame: number; readon
 export interface HistoryOptions {
   /** Most kept worlds held at once. */
   readonly keptMax?: number;
+  /** Most pages of 4 KiB that kept worlds hold beside those of the live one. */
+  readonly keptPagesMax?: number;
   /** A world is kept when this many frames, or instructions, have passed since the last. */
   readonly keepFrames?: number;
   readonly keepInsns?: number;
@@ -20,7 +23,13 @@ export interface HistoryOptions {
   readonly flushDue?: () => boolean;
 }
 
-interface Kept<World> { readonly branch: string; readonly frame: number; readonly world: World }
+interface Kept<World> {
+  readonly branch: string;
+  readonly frame: number;
+  readonly world: World;
+  /** The pages that it has and `beside`, the next kept world, has not: what it costs. */
+  alone?: { readonly beside: Kept<World>; readonly pages: number };
+}
 
 /** The cursor and what makes it quick to move. The counters here are outside the world. */
 export interface History<World, Choice, Event> {
@@ -46,7 +55,7 @@ const BUFFER_BYTES = 1 << 16;
 interface Progress { frames: number; insns: number }
 
 export const DEFAULTS: Required<HistoryOptions> = {
-  keptMax: 128, keepFrames: 64, keepInsns: 2_000_000, printFrames: 4096, printInsns: 20_000_000, flushDue: () => false,
+  keptMax: 128, keptPagesMax: 32_768, keepFrames: 64, keepInsns: 2_000_000, printFrames: 4096, printInsns: 20_000_000, flushDue: () => false,
 };
 
 /**
@@ -200,7 +209,7 @@ export function keepHere<World, Choice, Event>(history: History<World, Choice, E
   const kept = history.system.keep(world);
   history.world = kept;
   history.kept.push({ branch, frame: history.cursor, world: kept });
-  if (history.kept.length > history.options.keptMax) thin(history);
+  while ((history.kept.length > history.options.keptMax || pagesHeld(history) > history.options.keptPagesMax) && thin(history));
   return kept;
 }
 
@@ -283,8 +292,21 @@ const isOn = <World, Choice, Event>(history: History<World, Choice, Event>, kept
 const sameLine = <World, Choice, Event>(history: History<World, Choice, Event>, a: string, b: string, frame: number): boolean =>
   frame === 0 || a === b || ownerOf(history.lines, a, frame - 1) === ownerOf(history.lines, b, frame - 1);
 
-/** Drops the kept world that is least missed: its neighbours are close to each other, measured by the distance from the cursor. */
-function thin<World, Choice, Event>(history: History<World, Choice, Event>): void {
+/** Pages that the kept worlds hold and the last of them does not. Each pair of neighbours is compared once. */
+function pagesHeld<World, Choice, Event>({ kept, system }: History<World, Choice, Event>): number {
+  if (system.pages === undefined) return 0;
+  const order = kept.toSorted((a, b) => a.frame - b.frame);
+  let pages = 0;
+  for (let at = 0; at + 1 < order.length; at++) {
+    const [one, beside] = [order[at]!, order[at + 1]!];
+    if (one.alone?.beside !== beside) one.alone = { beside, pages: pagesApart(system.pages(beside.world), system.pages(one.world)) };
+    pages += one.alone.pages;
+  }
+  return pages;
+}
+
+/** Drops the kept world that is least missed: its neighbours are close to each other, measured by the distance from the cursor. False when none can go. */
+function thin<World, Choice, Event>(history: History<World, Choice, Event>): boolean {
   const order = history.kept.map((kept, index) => ({ kept, index })).sort((a, b) => a.kept.frame - b.kept.frame);
   let drop = -1;
   let least = Infinity;
@@ -297,6 +319,7 @@ function thin<World, Choice, Event>(history: History<World, Choice, Event>): voi
     if (cost < least) { least = cost; drop = index; }
   }
   if (drop > 0) history.kept.splice(drop, 1);
+  return drop > 0;
 }
 
 function assertAtEnd<World, Choice, Event>(history: History<World, Choice, Event>): void {

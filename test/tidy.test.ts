@@ -141,13 +141,13 @@ describe('files', () => {
   });
 
   test('each begins by saying in a sentence what it is for', () => {
-    const files = [...SOURCES, ...find('*.ts'), ...find('scenarios/guests/**/*.{c,h,S,lds}')];
+    const files = [...SOURCES, ...find('*.ts'), ...find('{scenarios/guests,bench/workloads}/**/*.{c,h,S,lds}')];
     expect(files.filter((path) => !/^(#!.*\n)?\/\*\*?\s+(\* )?[\p{L}\d*`][^]*?[.?!:][^]*?\*\//u.test(read(path)))).toEqual([]);
   });
 
   test('nothing is put off in a comment', () => {
     const marks = /\b(TODO|FIXME|XXX|HACK)\b/;
-    const files = [...SOURCES, ...find('scenarios/guests/**/*.{c,h,S,lds}'), ...find('docs/**/*.md'), 'README.md'].filter((path) => path !== 'test/tidy.test.ts');
+    const files = [...SOURCES, ...find('{scenarios/guests,bench/workloads}/**/*.{c,h,S,lds}'), ...find('docs/**/*.md'), 'README.md'].filter((path) => path !== 'test/tidy.test.ts');
     expect(files.filter((path) => marks.test(read(path)))).toEqual([]);
   });
 

@@ -2,6 +2,7 @@
 
 import type { Memory } from '../memory/memory.ts';
 import type { RunEnd } from './exit.ts';
+import type { Profile } from './profile.ts';
 
 /** The hardware's optional parts. Each decides ID registers and which rows exist. */
 export interface Features {
@@ -87,6 +88,8 @@ export interface Board {
   /** `el2: 'kvm'`: L0's map named by the hardware VTTBR_EL2, asked for an intermediate physical address. */
   stage2(vttbr: bigint, ipa: number): Stage2Answer;
   observe?: Observer | undefined;
+  /** Set by who wants to know where time goes. */
+  profile?: Profile | undefined;
   /** Pages touched since the run began, when the run was given stops: physical page numbers. */
   footprint: { readonly read: Set<number>; readonly written: Set<number> } | undefined;
 }

@@ -196,8 +196,14 @@ function resolve(core: Core, va: bigint, kind: Kind, aligned: boolean, access: A
   if (access.unprivileged === true && (pstate & Pstate.UAO) === 0 && ((el === 1 && !nv1) || (el === 2 && inHost(core)))) privileged = false;
   const regime = regimeAt(core, el);
   const pan = (pstate & Pstate.PAN) !== 0 && privileged && !nv1 && regime !== Regime.EL2;
-  const entry = translate(core, va, kind, regime, privileged, pan, aligned) ?? abort(core, va, kind, access, bytes);
-  const { footprint } = core.board;
+  const { footprint, profile } = core.board;
+  const began = profile?.clock() ?? 0;
+  const found = translate(core, va, kind, regime, privileged, pan, aligned);
+  if (profile !== undefined) {
+    profile.counts.misses += 1;
+    profile.ms.misses += profile.clock() - began;
+  }
+  const entry = found ?? abort(core, va, kind, access, bytes);
   if (footprint !== undefined) {
     (kind === WRITE ? footprint.written : footprint.read).add(entry.pa / PAGE_BYTES);
     for (const descriptor of entry.descriptors) footprint.read.add(Math.floor(descriptor / PAGE_BYTES));

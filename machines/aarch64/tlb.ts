@@ -1,6 +1,6 @@
 /** The derived translation state of a core: cached translations by context, the direct-mapped arrays of the fast path, and what drops them. Never state: a core without it behaves the same. */
 
-import { locate } from '../memory/memory.ts';
+import { holdDescriptors, locate } from '../memory/memory.ts';
 import type { Board } from './board.ts';
 import type { Core } from './state.ts';
 import type { Stage1Controls } from './walk.ts';
@@ -177,8 +177,7 @@ export function insertEntry(board: Board, translation: Translation, entry: Entry
     const offset = locate(memory, descriptor);
     addTo(translation, translation.byDescriptor, offset, entry);
     const page = offset >>> 12;
-    if (memory.holdsDescriptors[page] === 0) {
-      memory.holdsDescriptors[page] = 1;
+    if (holdDescriptors(memory, page)) {
       forgetWrites(board);
     }
   }

@@ -180,6 +180,7 @@ export function translate(core: Core, va: bigint, kind: Kind, regime: number, pr
   }
 
   const { board } = core;
+  if (board.profile !== undefined) board.profile.counts.walks += 1;
   const staged = regime === Regime.EL10 && stage2Enabled(core);
   const second = (ipa: number): Stage2Walk | WalkFault => stage2Walk(core, ipa);
   const first = stage1Enabled(core, regime)

@@ -42,16 +42,22 @@ export interface Memory {
   readonly dirty: Uint8Array;
   /** The indices of the dirty pages, in the order in which they became dirty. */
   readonly dirtyPages: number[];
-  /** One byte a page of linear memory: 1 when a cached translation was made from a descriptor in it. */
+  /** Pages that trees of kept Worlds have without a copy of their own, by index: the copy is made before the page changes. */
+  readonly lent: Map<number, LentPage>;
+  /** One byte a page of linear memory: 1 when a cached translation was made from a descriptor in it. `descriptorPages` has their indices. */
   readonly holdsDescriptors: Uint8Array;
+  readonly descriptorPages: number[];
   /** Counts the times that the dirty pages were taken: what knows a page to be dirty has to look again. */
   cleaned: number;
 }
 
+/** A page whose bytes are those in linear memory for as long as `bytes` is undefined. */
+export interface LentPage { bytes: Uint8Array | undefined }
+
 /** Bytes of the engines' area but for the page table of decoded pages: 64 MiB, of which the host gives what is touched. */
 export const ENGINE_BYTES = 1 << 26;
 
-/** Lays regions out in one new linear memory. Throws RangeError on overlap or misalignment. */
+/** Lays regions out in one new linear memory. Throws RangeError on overlap or misalignment, and where the host has no room for it. */
 export function createMemory(specs: readonly RegionSpec[]): Memory {
   let offset = PAGE_BYTES;
   const regions: Region[] = [];
@@ -64,11 +70,12 @@ export function createMemory(specs: readonly RegionSpec[]): Memory {
   }
   const pages = offset / PAGE_BYTES;
   const codePagesOffset = offset + ENGINE_BYTES;
+  // Zero, and not in the host's memory before it is touched; the same holds of the bytes a page below.
   const memory = new WebAssembly.Memory({ initial: Math.ceil((codePagesOffset + 4 * pages) / WASM_PAGE_BYTES) });
   return {
     regions, pages, wasm: memory, engineOffset: offset, codePages: new Int32Array(memory.buffer, codePagesOffset, pages), cleaned: 0, staleCode: [],
     bytes: new Uint8Array(memory.buffer, 0, offset), bytesAll: new Uint8Array(memory.buffer), view: new DataView(memory.buffer), words: new BigUint64Array(memory.buffer),
-    dirty: new Uint8Array(pages), dirtyPages: [], holdsDescriptors: new Uint8Array(pages),
+    dirty: new Uint8Array(pages), dirtyPages: [], lent: new Map(), holdsDescriptors: new Uint8Array(pages), descriptorPages: [],
   };
 }
 
@@ -91,10 +98,14 @@ export function locate(memory: Memory, pa: number): number {
   return region === undefined ? -1 : region.offset + (pa - region.base);
 }
 
-/** Notes that the page at linear-memory `offset` is about to change. Every store into linear memory, by guest, device or L0, calls it. */
+/**
+ * Notes that the page at linear-memory `offset` is about to change. Every store into linear memory, by guest, device or L0, calls it:
+ * before it stores, since kept Worlds may have no other copy of the page.
+ */
 export function markDirty(memory: Memory, offset: number): void {
   const page = offset >>> 12;
   if (memory.dirty[page] === 0) {
+    copyOut(memory, page);
     memory.dirty[page] = 1;
     memory.dirtyPages.push(page);
   }
@@ -113,6 +124,28 @@ export function forgetCode(memory: Memory, offset: number, bytes: number): void 
     memory.view.setInt32(record + RECORD_BYTES - 4, 0, true);
     memory.staleCode.push(record);
   }
+}
+
+/** Gives the tree that has `page` on loan a copy of its own. */
+export function copyOut(memory: Memory, page: number): void {
+  const lent = memory.lent.get(page);
+  if (lent === undefined) return;
+  lent.bytes = memory.bytes.slice(page * PAGE_BYTES, (page + 1) * PAGE_BYTES);
+  memory.lent.delete(page);
+}
+
+/** Notes that a cached translation was made from a descriptor in `page`. Returns whether that is news. */
+export function holdDescriptors(memory: Memory, page: number): boolean {
+  if (memory.holdsDescriptors[page] !== 0) return false;
+  memory.holdsDescriptors[page] = 1;
+  memory.descriptorPages.push(page);
+  return true;
+}
+
+/** No cached translation is left. */
+export function forgetDescriptors(memory: Memory): void {
+  for (const page of memory.descriptorPages) memory.holdsDescriptors[page] = 0;
+  memory.descriptorPages.length = 0;
 }
 
 /** Copies `bytes` to physical address `pa`. Throws RangeError when they do not lie within one region. */
