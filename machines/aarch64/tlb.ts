@@ -191,20 +191,38 @@ export function forgetWrites(board: Board): void {
   }
 }
 
+/** Empties the places of the fast arrays where `entry` may be: of every mode and kind. */
+function forgetPage(translation: Translation, entry: Entry): void {
+  const low = (entry.page << 12) | 0;
+  for (let mode = 0; mode < MODES; mode++) {
+    const at = (mode * SETS + (entry.page & (SETS - 1))) * ENTRY_WORDS;
+    if ((translation.read[at]! & ~0xfff) === low) translation.read[at] = EMPTY;
+    if ((translation.write[at]! & ~0xfff) === low) translation.write[at] = EMPTY;
+    if ((translation.fetch[at]! & ~0xfff) === low) {
+      translation.fetch[at] = EMPTY;
+      translation.generation += 1;
+    }
+  }
+}
+
+/** Forgets `entry`, if it is still there. */
+function drop(translation: Translation, entry: Entry): void {
+  if (translation.entries.get(entry.key) !== entry) return;
+  translation.entries.delete(entry.key);
+  forgetPage(translation, entry);
+}
+
 /** A store changed `bytes` at linear-memory `offset`: drops what any core translated by a descriptor there. Call it when `holdsDescriptors` is set for the page. */
 export function descriptorStored(board: Board, offset: number, bytes: number): void {
   for (const core of board.cores) {
     const translation = core.translation as Translation | undefined;
     if (translation === undefined) continue;
-    let dropped = false;
     for (let at = offset - (offset % 8); at < offset + bytes; at += 8) {
       const users = translation.byDescriptor.get(at);
       if (users === undefined) continue;
-      for (const entry of users.entries) if (translation.entries.get(entry.key) === entry) translation.entries.delete(entry.key);
+      for (const entry of users.entries) drop(translation, entry);
       translation.byDescriptor.delete(at);
-      dropped = true;
     }
-    if (dropped) forgetFast(translation);
   }
 }
 
@@ -212,16 +230,21 @@ export function descriptorStored(board: Board, offset: number, bytes: number): v
 export function dropEntries(core: Core, matches: (entry: Entry) => boolean, page?: number): void {
   const translation = core.translation as Translation | undefined;
   if (translation === undefined) return;
-  let dropped = false;
-  const ask = (entry: Entry): void => {
-    if (translation.entries.get(entry.key) !== entry || !matches(entry)) return;
-    translation.entries.delete(entry.key);
-    dropped = true;
-  };
   if (page === undefined) {
-    for (const entry of translation.entries.values()) ask(entry);
-  } else {
-    for (const shift of translation.blockShifts) for (const entry of translation.byBlock.get(blockKey(page, shift))?.entries ?? []) ask(entry);
+    for (const entry of translation.entries.values()) if (matches(entry)) drop(translation, entry);
+    return;
   }
-  if (dropped) forgetFast(translation);
+  for (const shift of translation.blockShifts) {
+    const key = blockKey(page, shift);
+    const list = translation.byBlock.get(key);
+    if (list === undefined) continue;
+    const kept = list.entries.filter((entry) => {
+      if (translation.entries.get(entry.key) !== entry) return false;
+      if (!matches(entry)) return true;
+      drop(translation, entry);
+      return false;
+    });
+    if (kept.length === 0) translation.byBlock.delete(key);
+    else list.entries = kept;
+  }
 }
