@@ -5,7 +5,7 @@ import type { Access, Bytes } from '../memory-access.ts';
 import { Word } from '../state.ts';
 import type { CipherOperation, FloatBinary, FloatComparison, FloatSize, FloatUnary, Lane, LaneOperation, LaneShift, LaneUnary, Rounding, VectorBuilder } from '../vector-builder.ts';
 import { CONDITIONS } from './conditions.ts';
-import { importIndex, Local, PARAMETERS, PC_OFFSET, far, near, next, pushPc } from './handler.ts';
+import { Flags, importIndex, Local, PARAMETERS, PC_OFFSET, far, near, next, pushPc } from './handler.ts';
 import { Scratch } from './layout.ts';
 import { isBaked, isNarrow } from './shape.ts';
 import { Access as Memory, Code, I32, I64, Op } from './wasm/code.ts';
@@ -16,13 +16,14 @@ export const STORES = { 1: Memory.i64_store8, 2: Memory.i64_store16, 4: Memory.i
 
 /** Emits one handler: the operations of a shape, with operands read from the record in the order in which shape.ts wrote them. */
 export class Emitter implements VectorBuilder<number, number, number> {
-  readonly code = new Code(PARAMETERS);
+  readonly code: Code;
   protected readonly baked: boolean;
   protected readonly offset: number;
   private operands = 0;
 
   /** `offset` is the representative instruction's place in its page, which decides what branches are near. */
-  constructor(offset: number, baked: boolean) {
+  constructor(offset: number, baked: boolean, parameters: number = PARAMETERS) {
+    this.code = new Code(parameters);
     this.offset = offset;
     this.baked = baked;
   }
@@ -201,9 +202,15 @@ export class Emitter implements VectorBuilder<number, number, number> {
     return code.keep(I64);
   }
 
+  /** Puts NZCV on the stack: from its word, or from what a region has left. */
   protected nzcv(): void {
-    this.code.get(Local.CORE);
-    this.code.access(Memory.i32_load, NZCV_OFFSET);
+    const { code } = this;
+    code.get(Local.SCRATCH); code.access(Memory.i32_load, Scratch.FLAGS);
+    code.if(I32);
+    code.get(Local.CORE); code.get(Local.SCRATCH); code.i32(Flags.BEFORE); code.i64(0n); code.i64(0n); code.call(importIndex('flagsOf'));
+    code.else();
+    code.get(Local.CORE); code.access(Memory.i32_load, NZCV_OFFSET);
+    code.end();
   }
   flags(): number {
     this.nzcv();
@@ -213,6 +220,7 @@ export class Emitter implements VectorBuilder<number, number, number> {
   setFlags(nzcv: number): void {
     const { code } = this;
     code.get(Local.CORE); code.get(nzcv); code.op(Op.i32_wrap_i64); code.access(Memory.i32_store, NZCV_OFFSET);
+    code.get(Local.SCRATCH); code.i32(Flags.STORED); code.access(Memory.i32_store, Scratch.FLAGS);
   }
   carry(): number {
     const { code } = this;
@@ -288,6 +296,16 @@ export class Emitter implements VectorBuilder<number, number, number> {
     code.get(entry); code.access(Memory.i64_load, 0);
     code.get(va); code.i64(BigInt.asUintN(64, ~0xfffn | BigInt(bytes - 1))); code.op(Op.i64_and); code.op(Op.i64_eq);
   }
+  /** Whether the access may be made by the entry: aligned to its size as nearly all are, or as mayLoad and mayStore say. */
+  protected found(entry: number, va: number, bytes: number, more: 'mayLoad' | 'mayStore'): void {
+    const { code } = this;
+    this.hit(entry, va, bytes);
+    code.if(I32);
+    code.i32(1);
+    code.else();
+    code.get(entry); code.get(va); code.i32(bytes); code.call(importIndex(more));
+    code.end();
+  }
   protected linear(entry: number, va: number): void {
     const { code } = this;
     code.get(entry); code.access(Memory.i32_load, 8); code.get(va); code.op(Op.i32_wrap_i64); code.op(Op.i32_add);
@@ -300,7 +318,7 @@ export class Emitter implements VectorBuilder<number, number, number> {
   load(address: number, bytes: Bytes, _access: Access): number {
     const { code } = this;
     const entry = this.entry(Scratch.READ, address);
-    this.hit(entry, address, bytes);
+    this.found(entry, address, bytes, 'mayLoad');
     code.if(I64);
     this.linear(entry, address); code.access(LOADS[bytes], 0);
     code.else();
@@ -311,7 +329,7 @@ export class Emitter implements VectorBuilder<number, number, number> {
   store(address: number, bytes: Bytes, value: number, _access: Access): void {
     const { code } = this;
     const entry = this.entry(Scratch.WRITE, address);
-    this.hit(entry, address, bytes);
+    this.found(entry, address, bytes, 'mayStore');
     code.if();
     this.linear(entry, address); code.get(value); code.access(STORES[bytes], 0);
     code.else();
@@ -323,15 +341,26 @@ export class Emitter implements VectorBuilder<number, number, number> {
     const entry = this.entry(Scratch.WRITE, address);
     code.get(address); code.i64(BigInt(bytes)); code.op(Op.i64_add);
     const last = code.keep(I64);
-    // Both in the page of the entry, both aligned.
-    this.hit(entry, address, bytes);
-    this.hit(entry, last, bytes);
-    code.op(Op.i32_and);
+    this.foundPair(entry, address, last, bytes);
     code.if();
     this.linear(entry, address); code.get(first); code.access(STORES[bytes], 0);
     this.linear(entry, address); code.get(second); code.access(STORES[bytes], bytes);
     code.else();
     code.get(Local.RECORD); code.get(Local.BUDGET); code.get(address); code.get(first); code.get(second); this.specification(bytes); code.call(importIndex('storePair')); code.set(Local.BUDGET);
+    code.end();
+  }
+
+  /** Both in the page of the entry. */
+  protected foundPair(entry: number, first: number, last: number, bytes: number): void {
+    const { code } = this;
+    this.hit(entry, first, bytes);
+    this.hit(entry, last, bytes);
+    code.op(Op.i32_and);
+    code.if(I32);
+    code.i32(1);
+    code.else();
+    for (const va of [first, last]) { code.get(entry); code.get(va); code.i32(bytes); code.call(importIndex('mayStore')); }
+    code.op(Op.i32_and);
     code.end();
   }
 

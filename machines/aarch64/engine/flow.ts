@@ -33,13 +33,15 @@ export interface Flow {
   /** Blocks that several forward edges reach: they are emitted behind a WebAssembly block. */
   readonly merges: ReadonlySet<number>;
   readonly loops: ReadonlySet<number>;
+  /** Whether any instruction sets NZCV. */
+  readonly setsFlags: boolean;
   /** Whether `target` dominates `source`. */
   dominates(target: number, source: number): boolean;
   /** The only block that goes to it, where there is one. */
   readonly single: ReadonlyMap<number, number>;
 }
 
-interface Seen { readonly decoded: Decoded; readonly kind: 'plain' | 'reference' | 'branch'; readonly exit: Block['exit'] | undefined }
+interface Seen { readonly decoded: Decoded; readonly kind: 'plain' | 'reference' | 'branch'; readonly setsFlags: boolean; readonly exit: Block['exit'] | undefined }
 
 /** The flow from the instruction at `entry` of a page; `word` gives its instruction words by offset. Undefined where the entry is the reference engine's. */
 export function flowOf(entry: number, word: (offset: number) => number): Flow | undefined {
@@ -65,22 +67,23 @@ export function flowOf(entry: number, word: (offset: number) => number): Flow | 
     const block = blockAt(start, seen, leaders);
     if (block !== undefined) blocks.set(start, block);
   }
-  return arrange(entry, blocks);
+  return { ...arrange(entry, blocks), setsFlags: [...seen.values()].some((one) => one.setsFlags) };
 }
 
 function look(word: number, at: number): Seen {
   const decoded = decode(word);
   const shape = shapeOf(decoded.semantics, decoded.fields, at);
-  if (shape.byReference) return { decoded, kind: 'reference', exit: { type: 'leave' } };
+  if (shape.byReference) return { decoded, kind: 'reference', setsFlags: false, exit: { type: 'leave' } };
   const { branch } = shape;
-  if (branch === undefined) return { decoded, kind: 'plain', exit: undefined };
-  if (branch.type === 'computed') return { decoded, kind: 'branch', exit: { type: 'computed' } };
+  const setsFlags = shape.key.includes('setFlags');
+  if (branch === undefined) return { decoded, kind: 'plain', setsFlags, exit: undefined };
+  if (branch.type === 'computed') return { decoded, kind: 'branch', setsFlags, exit: { type: 'computed' } };
   const target = at + branch.offset;
   const near = target >= 0 && target < PAGE_BYTES;
-  if (branch.type === 'when') return { decoded, kind: 'branch', exit: near ? { type: 'when', taken: target, next: at + 4 } : { type: 'out-when', offset: branch.offset, next: at + 4 } };
+  if (branch.type === 'when') return { decoded, kind: 'branch', setsFlags, exit: near ? { type: 'when', taken: target, next: at + 4 } : { type: 'out-when', offset: branch.offset, next: at + 4 } };
   // What is called is likely to be called from elsewhere too: it is another region's.
-  if (!near || decoded.row?.name === 'BL') return { decoded, kind: 'branch', exit: { type: 'out', offset: branch.offset } };
-  return { decoded, kind: 'branch', exit: { type: 'to', target } };
+  if (!near || decoded.row?.name === 'BL') return { decoded, kind: 'branch', setsFlags, exit: { type: 'out', offset: branch.offset } };
+  return { decoded, kind: 'branch', setsFlags, exit: { type: 'to', target } };
 }
 
 /** Where the region goes on. */
@@ -103,7 +106,7 @@ function blockAt(start: number, seen: ReadonlyMap<number, Seen>, leaders: Readon
 const successors = (block: Block, blocks: ReadonlyMap<number, Block>): readonly number[] => insideTargets(block.exit).filter((target) => blocks.has(target));
 
 /** Reverse postorder, dominators (Cooper, Harvey and Kennedy 2001), loops and merges. */
-function arrange(entry: number, blocks: ReadonlyMap<number, Block>): Flow {
+function arrange(entry: number, blocks: ReadonlyMap<number, Block>): Omit<Flow, 'setsFlags'> {
   const order: number[] = [];
   const visited = new Set<number>([entry]);
   const stack: { readonly at: number; readonly targets: readonly number[]; index: number }[] = [{ at: entry, targets: successors(blocks.get(entry)!, blocks), index: 0 }];

@@ -32,13 +32,16 @@ export const SIGNATURES: readonly Signature[] = [
   { parameters: [I32, I32], results: [I32] },
   { parameters: [I64, I64], results: [I64] },
   { parameters: [I32, I64, I32], results: [I32] },
-  { parameters: [I32, I32, I64, I64], results: [I32] },
+  { parameters: [I32, I32, I32, I64, I64], results: [I32] },
+  { parameters: [I32, I64, I32], results: [I32] },
+  { parameters: [I32, I32], results: [] },
 ];
 
 /** Imported functions, by their order. `load` and its like get the access's number and size: access * 16 + bytes. */
 export const IMPORTS = [
   { name: 'load', type: 1 }, { name: 'store', type: 2 }, { name: 'storePair', type: 3 }, { name: 'reference', type: 4 }, { name: 'checkStack', type: 4 },
   { name: 'multiplyHighUnsigned', type: 5 }, { name: 'multiplyHighSigned', type: 5 }, { name: 'crc32', type: 6 }, { name: 'go', type: HANDLER }, { name: 'flagsOf', type: 7 },
+  { name: 'mayLoad', type: 8 }, { name: 'mayStore', type: 8 },
 ] as const satisfies readonly FunctionImport[];
 export type ImportName = (typeof IMPORTS)[number]['name'];
 export const importIndex = (name: ImportName): number => IMPORTS.findIndex((one) => one.name === name);
@@ -48,8 +51,8 @@ export const UNDECODED = 0, PAGE_END = 1, REFERENCE = 2, FIRST_SHAPE = 4;
 /** As UNDECODED, for an instruction that a region holds: a store to it is seen. */
 export const COVERED = 3;
 
-/** How a region keeps NZCV: as a word that is stored, or as the operands of what sets it, zero-extended from 32 bits for the narrow kinds. */
-export const Flags = { STORED: 0, ADD32: 1, ADD64: 2, SUBTRACT32: 3, SUBTRACT64: 4, LOGICAL32: 5, LOGICAL64: 6 } as const;
+/** How NZCV is kept between regions (in the scratch area) and within one: stored in its word, or as the operands of what sets it, zero-extended from 32 bits for the narrow kinds. In a region BEFORE stands for what was found. */
+export const Flags = { BEFORE: -1, STORED: 0, ADD32: 1, ADD64: 2, SUBTRACT32: 3, SUBTRACT64: 4, LOGICAL32: 5, LOGICAL64: 6 } as const;
 
 export const PC_OFFSET = Word.PC * 8;
 

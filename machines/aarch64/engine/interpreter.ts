@@ -12,7 +12,7 @@ import type { Bytes } from '../memory-access.ts';
 import type { Board } from '../board.ts';
 import { crc32Of } from './crc32.ts';
 import { COVERED, Ending, PAGE_END, UNDECODED } from './handler.ts';
-import { emptySet, INSTRUCTIONS, modeArray, PLAIN, RECORD_PAGES, RECORDS_BYTES, recordIndex, recordsAt, Scratch, scratchOf } from './layout.ts';
+import { CODE_PAGES_POINTER, emptySet, INSTRUCTIONS, modeArray, PLAIN, RECORD_PAGES, RECORDS_BYTES, recordIndex, recordsAt, Scratch, scratchOf } from './layout.ts';
 import { ReferenceEngine } from './reference.ts';
 import { runtimeBytes } from './runtime.ts';
 import { accessOf, SINK_WORD } from './shape.ts';
@@ -33,6 +33,8 @@ export class Interpreter {
   private readonly board: Board;
   private readonly table: WebAssembly.Table;
   private readonly enter: Handler;
+  /** Puts NZCV into its word. */
+  private readonly settle: (core: number, scratch: number) => void;
   private readonly imports: WebAssembly.ModuleImports;
   private readonly translator: Translator | undefined;
   private instantiated = 0;
@@ -54,9 +56,11 @@ export class Interpreter {
     const { exports } = new WebAssembly.Instance(runtimeModule, { env });
     this.table = exports['table'] as WebAssembly.Table;
     this.enter = exports['enter'] as unknown as Handler;
-    const { go, multiplyHighUnsigned, multiplyHighSigned, flagsOf } = exports;
+    const { go, multiplyHighUnsigned, multiplyHighSigned, flagsOf, mayLoad, mayStore } = exports;
+    this.settle = exports['settle'] as unknown as (core: number, scratch: number) => void;
+    this.memory.view.setInt32(CODE_PAGES_POINTER, this.memory.codePages.byteOffset, true);
     this.imports = {
-      ...env, table: this.table, go: go!, multiplyHighUnsigned: multiplyHighUnsigned!, multiplyHighSigned: multiplyHighSigned!, flagsOf: flagsOf!,
+      ...env, table: this.table, go: go!, multiplyHighUnsigned: multiplyHighUnsigned!, multiplyHighSigned: multiplyHighSigned!, flagsOf: flagsOf!, mayLoad: mayLoad!, mayStore: mayStore!,
       load: this.load, store: this.store, storePair: this.storePair, checkStack: this.checkStack, crc32: this.crc32,
     };
     if (board.engine === 'translator') this.translator = new Translator(this.memory, this.table, this.imports, (index) => this.pages[index]);
@@ -87,6 +91,7 @@ export class Interpreter {
           const record = this.findRecord(core);
           const ending = this.enter(core.words.byteOffset, scratch, record, given);
           left = view.getInt32(scratch + Scratch.BUDGET, true);
+          if (view.getInt32(scratch + Scratch.FLAGS, true) !== 0) this.settle(core.words.byteOffset, scratch);
           if (ending === Ending.RECORD) {
             const at = view.getInt32(scratch + Scratch.RECORD, true);
             this.pcOf(at);
@@ -230,6 +235,8 @@ export class Interpreter {
   private arrive(record: number, budget: number): void {
     this.account(budget);
     this.pcOf(record);
+    const scratch = scratchOf(this.core);
+    if (this.memory.view.getInt32(scratch + Scratch.FLAGS, true) !== 0) this.settle(this.core.words.byteOffset, scratch);
   }
 
   /** Whether the run loop has to look at things before the next instruction. */

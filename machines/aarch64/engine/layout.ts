@@ -22,7 +22,14 @@ export const Scratch = {
   FLOATING_POINT: 36,
   /** What was left of the budget when a region had to leave for its sake; 0 when none did. */
   LEFT: 40,
+  /** NZCV: a kind of handler.ts's Flags, and its operands (64 bits each). */
+  FLAGS: 44,
+  FLAGS_A: 48,
+  FLAGS_B: 56,
 } as const;
+
+/** In the first page of linear memory, which no region has: the offset of `codePages`. */
+export const CODE_PAGES_POINTER = 16;
 
 /** The fast arrays, then one set that is empty always. */
 const ARRAYS = 4096;

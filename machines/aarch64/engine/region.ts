@@ -5,7 +5,7 @@ import type { Decoded } from '../decode.ts';
 import type { Access, Bytes } from '../memory-access.ts';
 import { Emitter, LOADS, NZCV_OFFSET, STORES } from './emitter.ts';
 import type { Block, Flow } from './flow.ts';
-import { Flags, HANDLER, importIndex, Local, PC_OFFSET, type ImportName } from './handler.ts';
+import { dispatch, Flags, HANDLER, importIndex, Local, PC_OFFSET } from './handler.ts';
 import { PLAIN, Scratch } from './layout.ts';
 import { Access as Memory, I32, I64, Op } from './wasm/code.ts';
 
@@ -23,7 +23,7 @@ export function emitRegion(flow: Flow, entry: number, records: number): Uint8Arr
 class Region extends Emitter {
   private readonly flow: Flow;
   private readonly records: number;
-  /** NZCV as kept: kind 0 in its word. */
+  /** NZCV as kept, in the kinds of Flags. */
   private readonly kind = this.code.local(I32);
   private readonly flagsA = this.code.local(I64);
   private readonly flagsB = this.code.local(I64);
@@ -54,6 +54,7 @@ class Region extends Emitter {
     for (const [local, word] of [[this.readArray, Scratch.READ], [this.writeArray, Scratch.WRITE], [this.stack, Scratch.STACK]] as const) {
       code.get(Local.SCRATCH); code.access(Memory.i32_load, word); code.set(local);
     }
+    code.i32(Flags.BEFORE); code.set(this.kind);
     this.open(() => code.block(), () => this.tree(entry, [{ type: 'other', start: -1 }]));
     // Whoever leaves the region to a plain handler comes here, with RECORD and BUDGET told.
     this.settleFlags();
@@ -158,12 +159,23 @@ class Region extends Emitter {
       case 'to': this.goTo(start, exit.target, context); break;
       case 'out': this.out(end - 4 + exit.offset); break;
       case 'computed':
-        this.settleFlags();
-        code.get(Local.CORE); code.get(this.target); code.access(Memory.i64_store, PC_OFFSET);
-        this.go();
+        this.computed();
         break;
       case 'leave': this.leave(end, 0); break;
     }
+  }
+
+  /** To an address: of this page, which is aligned, at once. */
+  private computed(): void {
+    const { code } = this;
+    this.settleFlags();
+    code.get(this.target); code.i64(~0xffcn); code.op(Op.i64_and); code.get(Local.SCRATCH); code.access(Memory.i64_load, Scratch.PAGE_VIRTUAL); code.op(Op.i64_eq);
+    code.if();
+    code.i32(this.records); code.get(this.target); code.op(Op.i32_wrap_i64); code.i32(0xffc); code.op(Op.i32_and); code.i32(3); code.op(Op.i32_shl); code.op(Op.i32_add); code.set(Local.RECORD);
+    dispatch(code);
+    code.end();
+    code.get(Local.CORE); code.get(this.target); code.access(Memory.i64_store, PC_OFFSET);
+    this.go();
   }
 
   private go(): void {
@@ -275,7 +287,7 @@ class Region extends Emitter {
     const symbolic = this.lazy.get(nzcv);
     this.current = symbolic;
     if (symbolic === undefined) {
-      super.setFlags(nzcv);
+      code.get(Local.CORE); code.get(nzcv); code.op(Op.i32_wrap_i64); code.access(Memory.i32_store, NZCV_OFFSET);
       code.i32(Flags.STORED); code.set(this.kind);
       return;
     }
@@ -283,16 +295,21 @@ class Region extends Emitter {
     code.get(symbolic.a); code.set(this.flagsA);
     code.get(symbolic.b); code.set(this.flagsB);
   }
-  private callFlags(name: ImportName): void {
-    const { code } = this;
-    code.get(Local.CORE); code.get(this.kind); code.get(this.flagsA); code.get(this.flagsB); code.call(importIndex(name));
-  }
-  /** NZCV to its word, whatever kind it is of. */
+  /** Leaves NZCV to the scratch area as it is kept here. */
   private settleFlags(): void {
     const { code } = this;
-    code.get(Local.CORE); this.callFlags('flagsOf'); code.access(Memory.i32_store, NZCV_OFFSET);
+    if (!this.flow.setsFlags) return;
+    code.get(this.kind); code.i32(0); code.op(Op.i32_ge_s);
+    code.if();
+    code.get(Local.SCRATCH); code.get(this.kind); code.access(Memory.i32_store, Scratch.FLAGS);
+    code.get(Local.SCRATCH); code.get(this.flagsA); code.access(Memory.i64_store, Scratch.FLAGS_A);
+    code.get(Local.SCRATCH); code.get(this.flagsB); code.access(Memory.i64_store, Scratch.FLAGS_B);
+    code.end();
   }
-  protected override nzcv(): void { this.callFlags('flagsOf'); }
+  protected override nzcv(): void {
+    const { code } = this;
+    code.get(Local.CORE); code.get(Local.SCRATCH); code.get(this.kind); code.get(this.flagsA); code.get(this.flagsB); code.call(importIndex('flagsOf'));
+  }
 
   override condition(number: number): number {
     const { code, current } = this;
@@ -336,16 +353,16 @@ class Region extends Emitter {
 
   // ---- memory: what misses the fast path is done by the plain handler ------------------------------------------------------------------------
 
-  private found(array: number, va: number): number {
+  protected override entry(array: number, va: number): number {
     const { code } = this;
     code.get(va); code.op(Op.i32_wrap_i64); code.i32(8); code.op(Op.i32_shr_u); code.i32(0x1ff0); code.op(Op.i32_and);
-    code.get(array); code.op(Op.i32_add);
+    code.get(array === Scratch.READ ? this.readArray : this.writeArray); code.op(Op.i32_add);
     return code.keep(I32);
   }
   override load(address: number, bytes: Bytes, _access: Access): number {
     const { code } = this;
-    const entry = this.found(this.readArray, address);
-    this.hit(entry, address, bytes);
+    const entry = this.entry(Scratch.READ, address);
+    this.found(entry, address, bytes, 'mayLoad');
     code.op(Op.i32_eqz);
     this.unless();
     this.linear(entry, address);
@@ -354,20 +371,18 @@ class Region extends Emitter {
   }
   override store(address: number, bytes: Bytes, value: number, _access: Access): void {
     const { code } = this;
-    const entry = this.found(this.writeArray, address);
-    this.hit(entry, address, bytes);
+    const entry = this.entry(Scratch.WRITE, address);
+    this.found(entry, address, bytes, 'mayStore');
     code.op(Op.i32_eqz);
     this.unless();
     this.linear(entry, address); code.get(value); code.access(STORES[bytes], 0);
   }
   override storePair(address: number, bytes: 4 | 8, first: number, second: number, _access: Access): void {
     const { code } = this;
-    const entry = this.found(this.writeArray, address);
+    const entry = this.entry(Scratch.WRITE, address);
     code.get(address); code.i64(BigInt(bytes)); code.op(Op.i64_add);
-    const last = code.keep(I64);
-    this.hit(entry, address, bytes);
-    this.hit(entry, last, bytes);
-    code.op(Op.i32_and); code.op(Op.i32_eqz);
+    this.foundPair(entry, address, code.keep(I64), bytes);
+    code.op(Op.i32_eqz);
     this.unless();
     this.linear(entry, address); code.get(first); code.access(STORES[bytes], 0);
     this.linear(entry, address); code.get(second); code.access(STORES[bytes], bytes);

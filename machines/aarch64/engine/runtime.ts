@@ -1,16 +1,17 @@
 /** The module that every machine has first: the table of handlers, the way into it, and the handlers that no instruction has. */
 
 import { RECORD_BYTES } from '../../memory/memory.ts';
+import { CODE_PAGE } from '../tlb.ts';
 import { Emitter, NZCV_OFFSET } from './emitter.ts';
-import { Ending, HANDLER, Local, PARAMETERS, PC_OFFSET, SIGNATURES, dispatch } from './handler.ts';
-import { INSTRUCTIONS, Scratch } from './layout.ts';
+import { Ending, Flags, HANDLER, Local, PARAMETERS, PC_OFFSET, SIGNATURES, dispatch } from './handler.ts';
+import { CODE_PAGES_POINTER, INSTRUCTIONS, Scratch } from './layout.ts';
 import { Access, Code, I32, I64, Op } from './wasm/code.ts';
 import { moduleBytes } from './wasm/module.ts';
 
 /** Entries of the table to begin with; it grows. */
 export const TABLE_ENTRIES = 1024;
 
-/** Exports `table`, `flagsOf`, `enter` (a handler that goes to the record's handler), `go` (a handler that goes to PC), `multiplyHighUnsigned`, `multiplyHighSigned`. */
+/** Exports `table`, `flagsOf`, `settle`, `mayLoad`, `mayStore`, `enter` (a handler that goes to the record's handler), `go` (a handler that goes to PC), `multiplyHighUnsigned`, `multiplyHighSigned`. */
 export function runtimeBytes(): Uint8Array<ArrayBuffer> {
   const decode = 0, reference = 1;
   const imports = [{ name: 'decode', type: SIGNATURES.length }, { name: 'reference', type: 4 }];
@@ -23,7 +24,10 @@ export function runtimeBytes(): Uint8Array<ArrayBuffer> {
     { type: HANDLER, body: go(), exportName: 'go' },
     { type: 5, body: multiplyHigh(false), exportName: 'multiplyHighUnsigned' },
     { type: 5, body: multiplyHigh(true), exportName: 'multiplyHighSigned' },
-    { type: 7, body: flagsOf(), exportName: 'flagsOf' },
+    { type: 7, body: flagsOf(first + 7), exportName: 'flagsOf' },
+    { type: 8, body: mayLoad(), exportName: 'mayLoad' },
+    { type: 8, body: mayStore(), exportName: 'mayStore' },
+    { type: 9, body: settle(first + 7), exportName: 'settle' },
   ];
   const types = [...SIGNATURES, { parameters: [I32] as const, results: [] }];
   return moduleBytes({ types, tableType: HANDLER, tableEntries: TABLE_ENTRIES, imports, functions, elements: { start: 0, functions: [first, first + 1, first + 2, first] } });
@@ -115,12 +119,11 @@ function multiplyHigh(signed: boolean): Uint8Array {
   return code.finish();
 }
 
-/** NZCV of a core's block, a kind of `Flags` and its operands. */
-function flagsOf(): Uint8Array {
-  // The helpers of Emitter number locals behind a handler's parameters, of which there are as many as here.
-  const emitter = new Emitter(0, true);
+/** NZCV: of a kind of `Flags` and its operands; of the scratch area's for BEFORE; of its word for STORED. Parameters: core, scratch, kind, a, b. */
+function flagsOf(self: number): Uint8Array {
+  const emitter = new Emitter(0, true, 5);
   const { code } = emitter;
-  const [core, kind, a, b] = [0, 1, 2, 3];
+  const [core, scratch, kind, a, b] = [0, 1, 2, 3, 4];
   const kinds: readonly (() => number)[] = [
     () => emitter.flagsOfAdd(0, a, b), () => emitter.flagsOfAdd(1, a, b), () => emitter.flagsOfSubtract(0, a, b), () => emitter.flagsOfSubtract(1, a, b),
     () => emitter.flagsOfLogical(0, a), () => emitter.flagsOfLogical(1, a),
@@ -131,6 +134,80 @@ function flagsOf(): Uint8Array {
     code.get(flags()); code.op(Op.i32_wrap_i64); code.op(Op.return);
     code.end();
   }
+  code.get(kind); code.i32(Flags.BEFORE); code.op(Op.i32_eq);
+  code.if();
+  code.get(core); code.get(scratch); code.get(scratch); code.access(Access.i32_load, Scratch.FLAGS);
+  code.get(scratch); code.access(Access.i64_load, Scratch.FLAGS_A); code.get(scratch); code.access(Access.i64_load, Scratch.FLAGS_B);
+  code.tailCall(self);
+  code.end();
   code.get(core); code.access(Access.i32_load, NZCV_OFFSET);
+  return code.finish();
+}
+
+/** Puts NZCV into its word, where regions have left it otherwise. */
+function settle(flags: number): Uint8Array {
+  const code = new Code(2);
+  const [core, scratch] = [0, 1];
+  code.get(scratch); code.access(Access.i32_load, Scratch.FLAGS);
+  code.if();
+  code.get(core);
+  code.get(core); code.get(scratch); code.i32(Flags.BEFORE); code.i64(0n); code.i64(0n); code.call(flags);
+  code.access(Access.i32_store, NZCV_OFFSET);
+  code.get(scratch); code.i32(Flags.STORED); code.access(Access.i32_store, Scratch.FLAGS);
+  code.end();
+  return code.finish();
+}
+
+/** Whether `bytes` at `va`, which is on the stack's page of the entry but not aligned, may be accessed all the same. Parameters: entry, va, bytes. */
+function pushLoose(code: Code): void {
+  const [entry, va, bytes] = [0, 1, 2];
+  // Aligned, or unaligned accesses are fine and all of it is in the page.
+  code.get(va); code.op(Op.i32_wrap_i64); code.get(bytes); code.i32(1); code.op(Op.i32_sub); code.op(Op.i32_and); code.op(Op.i32_eqz);
+  code.get(entry); code.access(Access.i32_load, 12); code.i32(1); code.op(Op.i32_eq);
+  code.get(va); code.op(Op.i32_wrap_i64); code.i32(0xfff); code.op(Op.i32_and); code.get(bytes); code.op(Op.i32_add); code.i32(4096); code.op(Op.i32_le_u);
+  code.op(Op.i32_and);
+  code.op(Op.i32_or);
+}
+
+function mayLoad(): Uint8Array {
+  const code = new Code(3);
+  const [entry, va] = [0, 1];
+  code.get(entry); code.access(Access.i64_load, 0); code.get(va); code.i64(~0xfffn); code.op(Op.i64_and); code.op(Op.i64_eq);
+  code.if();
+  pushLoose(code);
+  code.op(Op.return);
+  code.end();
+  code.i32(0);
+  return code.finish();
+}
+
+/** As `mayLoad`; in a page that holds decoded instructions, where none was decoded from the bytes. */
+function mayStore(): Uint8Array {
+  const code = new Code(3);
+  const [entry, va, bytes] = [0, 1, 2];
+  const record = code.local(I32);
+  const last = code.local(I32);
+  code.get(entry); code.access(Access.i64_load, 0); code.get(va); code.i64(~0xfffn); code.op(Op.i64_and); code.op(Op.i64_eq);
+  code.if();
+  pushLoose(code);
+  code.op(Op.return);
+  code.end();
+  code.get(entry); code.access(Access.i64_load, 0); code.get(va); code.i64(~0xfffn); code.op(Op.i64_and); code.i64(BigInt(CODE_PAGE)); code.op(Op.i64_or); code.op(Op.i64_eq); code.op(Op.i32_eqz);
+  code.if(); code.i32(0); code.op(Op.return); code.end();
+  pushLoose(code); code.op(Op.i32_eqz);
+  code.if(); code.i32(0); code.op(Op.return); code.end();
+  // The record of the first byte, up to that of the last.
+  code.get(entry); code.access(Access.i32_load, 8); code.get(va); code.op(Op.i32_wrap_i64); code.op(Op.i32_add); code.i32(12); code.op(Op.i32_shr_u); code.i32(2); code.op(Op.i32_shl);
+  code.i32(CODE_PAGES_POINTER); code.access(Access.i32_load, 0); code.op(Op.i32_add); code.access(Access.i32_load, 0); code.set(record);
+  code.get(record); code.get(va); code.op(Op.i32_wrap_i64); code.get(bytes); code.op(Op.i32_add); code.i32(1); code.op(Op.i32_sub);
+  code.i32(0xffc); code.op(Op.i32_and); code.i32(3); code.op(Op.i32_shl); code.op(Op.i32_add); code.set(last);
+  code.get(record); code.get(va); code.op(Op.i32_wrap_i64); code.i32(0xffc); code.op(Op.i32_and); code.i32(3); code.op(Op.i32_shl); code.op(Op.i32_add); code.set(record);
+  code.loop();
+  code.get(record); code.access(Access.i32_load, 0);
+  code.if(); code.i32(0); code.op(Op.return); code.end();
+  code.get(record); code.i32(RECORD_BYTES); code.op(Op.i32_add); code.tee(record);
+  code.get(last); code.op(Op.i32_le_u); code.branchIf(0);
+  code.end();
+  code.i32(1);
   return code.finish();
 }
