@@ -6,7 +6,7 @@ import { Word } from '../state.ts';
 import type { CipherOperation, FloatBinary, FloatComparison, FloatSize, FloatUnary, Lane, LaneOperation, LaneShift, LaneUnary, Rounding, VectorBuilder } from '../vector-builder.ts';
 import { CONDITIONS } from './conditions.ts';
 import { Flags, importIndex, Local, PARAMETERS, PC_OFFSET, far, near, next, pushPc } from './handler.ts';
-import { Scratch } from './layout.ts';
+import { INDEX_MASK, Scratch } from './layout.ts';
 import { isBaked, isNarrow } from './shape.ts';
 import { Access as Memory, Code, I32, I64, Op } from './wasm/code.ts';
 
@@ -286,7 +286,7 @@ export class Emitter implements VectorBuilder<number, number, number> {
   /** The entry of `va`'s page in the array at `array` of the scratch area; leaves it in a local. */
   protected entry(array: number, va: number): number {
     const { code } = this;
-    code.get(va); code.op(Op.i32_wrap_i64); code.i32(8); code.op(Op.i32_shr_u); code.i32(0x1ff0); code.op(Op.i32_and);
+    code.get(va); code.op(Op.i32_wrap_i64); code.i32(8); code.op(Op.i32_shr_u); code.i32(INDEX_MASK); code.op(Op.i32_and);
     code.get(Local.SCRATCH); code.access(Memory.i32_load, array); code.op(Op.i32_add);
     return code.keep(I32);
   }

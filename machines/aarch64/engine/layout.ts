@@ -28,6 +28,9 @@ export const Scratch = {
   FLAGS_B: 56,
 } as const;
 
+/** A VA shifted right by 8 and masked so is the offset of its entry in an array. */
+export const INDEX_MASK = (SETS - 1) * 4 * ENTRY_WORDS;
+
 /** In the first page of linear memory, which no region has: the offset of `codePages`. */
 export const CODE_PAGES_POINTER = 16;
 

@@ -6,7 +6,7 @@ import type { Access, Bytes } from '../memory-access.ts';
 import { Emitter, LOADS, NZCV_OFFSET, STORES } from './emitter.ts';
 import type { Block, Flow } from './flow.ts';
 import { dispatch, Flags, HANDLER, importIndex, Local, PC_OFFSET } from './handler.ts';
-import { PLAIN, Scratch } from './layout.ts';
+import { INDEX_MASK, PLAIN, Scratch } from './layout.ts';
 import { Access as Memory, I32, I64, Op } from './wasm/code.ts';
 
 /** A lazily kept NZCV: its kind in `Flags`, and locals. */
@@ -355,7 +355,7 @@ class Region extends Emitter {
 
   protected override entry(array: number, va: number): number {
     const { code } = this;
-    code.get(va); code.op(Op.i32_wrap_i64); code.i32(8); code.op(Op.i32_shr_u); code.i32(0x1ff0); code.op(Op.i32_and);
+    code.get(va); code.op(Op.i32_wrap_i64); code.i32(8); code.op(Op.i32_shr_u); code.i32(INDEX_MASK); code.op(Op.i32_and);
     code.get(array === Scratch.READ ? this.readArray : this.writeArray); code.op(Op.i32_add);
     return code.keep(I32);
   }

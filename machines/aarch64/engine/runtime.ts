@@ -4,7 +4,7 @@ import { RECORD_BYTES } from '../../memory/memory.ts';
 import { CODE_PAGE } from '../tlb.ts';
 import { Emitter, NZCV_OFFSET } from './emitter.ts';
 import { Ending, Flags, HANDLER, Local, PARAMETERS, PC_OFFSET, SIGNATURES, dispatch } from './handler.ts';
-import { CODE_PAGES_POINTER, INSTRUCTIONS, Scratch } from './layout.ts';
+import { CODE_PAGES_POINTER, INDEX_MASK, INSTRUCTIONS, Scratch } from './layout.ts';
 import { Access, Code, I32, I64, Op } from './wasm/code.ts';
 import { moduleBytes } from './wasm/module.ts';
 
@@ -76,7 +76,7 @@ function go(): Uint8Array {
   const entry = code.local(I32);
   const records = code.local(I32);
   code.get(Local.CORE); code.access(Access.i64_load, PC_OFFSET); code.tee(pc);
-  code.op(Op.i32_wrap_i64); code.i32(8); code.op(Op.i32_shr_u); code.i32(0x1ff0); code.op(Op.i32_and);
+  code.op(Op.i32_wrap_i64); code.i32(8); code.op(Op.i32_shr_u); code.i32(INDEX_MASK); code.op(Op.i32_and);
   code.get(Local.SCRATCH); code.access(Access.i32_load, Scratch.FETCH); code.op(Op.i32_add); code.tee(entry);
   // The two low bits stay, so that an address that is not aligned is not found.
   code.access(Access.i64_load, 0); code.get(pc); code.i64(~0xffcn); code.op(Op.i64_and); code.op(Op.i64_eq);
