@@ -7,7 +7,7 @@ import type { CipherOperation, FloatBinary, FloatComparison, FloatSize, FloatUna
 import { CONDITIONS } from './conditions.ts';
 import { Flags, importIndex, Local, PARAMETERS, PC_OFFSET, far, near, next, pushPc } from './handler.ts';
 import { INDEX_MASK, Scratch } from './layout.ts';
-import { isBaked, isNarrow } from './shape.ts';
+import { isBaked, isNarrow, isOrdered } from './shape.ts';
 import { Access as Memory, Code, I32, I64, Op } from './wasm/code.ts';
 
 export const NZCV_OFFSET = Word.NZCV * 8;
@@ -297,9 +297,10 @@ export class Emitter implements VectorBuilder<number, number, number> {
     code.get(va); code.i64(BigInt.asUintN(64, ~0xfffn | BigInt(bytes - 1))); code.op(Op.i64_and); code.op(Op.i64_eq);
   }
   /** Whether the access may be made by the entry: aligned to its size as nearly all are, or as mayLoad and mayStore say. */
-  protected found(entry: number, va: number, bytes: number, more: 'mayLoad' | 'mayStore'): void {
+  protected found(entry: number, va: number, bytes: number, more: 'mayLoad' | 'mayStore', access: Access): void {
     const { code } = this;
     this.hit(entry, va, bytes);
+    if (isOrdered(access)) return;
     code.if(I32);
     code.i32(1);
     code.else();
@@ -315,10 +316,10 @@ export class Emitter implements VectorBuilder<number, number, number> {
     this.operand();
     this.code.i32(4); this.code.op(Op.i32_shl); this.code.i32(bytes); this.code.op(Op.i32_or);
   }
-  load(address: number, bytes: Bytes, _access: Access): number {
+  load(address: number, bytes: Bytes, access: Access): number {
     const { code } = this;
     const entry = this.entry(Scratch.READ, address);
-    this.found(entry, address, bytes, 'mayLoad');
+    this.found(entry, address, bytes, 'mayLoad', access);
     code.if(I64);
     this.linear(entry, address); code.access(LOADS[bytes], 0);
     code.else();
@@ -326,10 +327,10 @@ export class Emitter implements VectorBuilder<number, number, number> {
     code.end();
     return code.keep(I64);
   }
-  store(address: number, bytes: Bytes, value: number, _access: Access): void {
+  store(address: number, bytes: Bytes, value: number, access: Access): void {
     const { code } = this;
     const entry = this.entry(Scratch.WRITE, address);
-    this.found(entry, address, bytes, 'mayStore');
+    this.found(entry, address, bytes, 'mayStore', access);
     code.if();
     this.linear(entry, address); code.get(value); code.access(STORES[bytes], 0);
     code.else();

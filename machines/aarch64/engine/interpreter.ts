@@ -16,7 +16,7 @@ import { CODE_PAGES_POINTER, emptySet, INSTRUCTIONS, modeArray, PLAIN, RECORD_PA
 import { ReferenceEngine } from './reference.ts';
 import { runtimeBytes } from './runtime.ts';
 import { accessOf, SINK_WORD } from './shape.ts';
-import { Translator } from './translator.ts';
+import { Translator, type Tuning } from './translator.ts';
 import { compileWaiting, handlersEnd, MODULES, prepare } from './shapes.ts';
 
 type Handler = (core: number, scratch: number, record: number, budget: number) => number;
@@ -48,7 +48,7 @@ export class Interpreter {
   private withheld = 0;
   private monitored = false;
 
-  constructor(board: Board) {
+  constructor(board: Board, tuning?: Tuning) {
     this.board = board;
     this.memory = board.memory;
     runtimeModule ??= new WebAssembly.Module(runtimeBytes());
@@ -63,7 +63,7 @@ export class Interpreter {
       ...env, table: this.table, go: go!, multiplyHighUnsigned: multiplyHighUnsigned!, multiplyHighSigned: multiplyHighSigned!, flagsOf: flagsOf!, mayLoad: mayLoad!, mayStore: mayStore!,
       load: this.load, store: this.store, storePair: this.storePair, checkStack: this.checkStack, crc32: this.crc32,
     };
-    if (board.engine === 'translator') this.translator = new Translator(this.memory, this.table, this.imports, (index) => this.pages[index]);
+    if (board.engine === 'translator') this.translator = new Translator(this.memory, this.table, this.imports, (index) => this.pages[index], tuning);
   }
 
   /** Attempts at most `budget` instructions of `core`, as run.ts says of `run` without stops. */

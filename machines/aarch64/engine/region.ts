@@ -359,20 +359,20 @@ class Region extends Emitter {
     code.get(array === Scratch.READ ? this.readArray : this.writeArray); code.op(Op.i32_add);
     return code.keep(I32);
   }
-  override load(address: number, bytes: Bytes, _access: Access): number {
+  override load(address: number, bytes: Bytes, access: Access): number {
     const { code } = this;
     const entry = this.entry(Scratch.READ, address);
-    this.found(entry, address, bytes, 'mayLoad');
+    this.found(entry, address, bytes, 'mayLoad', access);
     code.op(Op.i32_eqz);
     this.unless();
     this.linear(entry, address);
     code.access(LOADS[bytes], 0);
     return code.keep(I64);
   }
-  override store(address: number, bytes: Bytes, value: number, _access: Access): void {
+  override store(address: number, bytes: Bytes, value: number, access: Access): void {
     const { code } = this;
     const entry = this.entry(Scratch.WRITE, address);
-    this.found(entry, address, bytes, 'mayStore');
+    this.found(entry, address, bytes, 'mayStore', access);
     code.op(Op.i32_eqz);
     this.unless();
     this.linear(entry, address); code.get(value); code.access(STORES[bytes], 0);

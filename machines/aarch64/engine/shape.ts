@@ -62,6 +62,9 @@ export const accessOf = (number: number): Access => ACCESSES[number]!;
 export const isFast = (access: Access): boolean =>
   access.unprivileged !== true && access.atomic !== true && access.exclusive !== true && access.alignment === undefined;
 
+/** Ordered accesses have alignment rules of their own: unaligned, they are not fast. */
+export const isOrdered = (access: Access): boolean => access.acquire === true || access.release === true;
+
 /** Whether a constant is part of the shape whatever it is; the others are operands. */
 export const isBaked = (baked: boolean, value: number): boolean => baked || value === 0;
 
@@ -173,11 +176,11 @@ class Recorder implements VectorBuilder<number, number, number> {
   }
   load(address: number, bytes: Bytes, access: Access): number {
     this.access(access);
-    return this.note('load', address, bytes);
+    return this.note(isOrdered(access) ? 'load ordered' : 'load', address, bytes);
   }
   store(address: number, bytes: Bytes, value: number, access: Access): void {
     this.access(access);
-    this.note('store', address, bytes, value);
+    this.note(isOrdered(access) ? 'store ordered' : 'store', address, bytes, value);
   }
   storePair(address: number, bytes: 4 | 8, first: number, second: number, access: Access): void {
     this.access(access);

@@ -10,15 +10,19 @@ import { moduleBytes, type DefinedFunction } from './wasm/module.ts';
 /** Region handlers are numbered from here on; shapes stay below. */
 const FIRST_REGION = 8192;
 
-/** Instructions between looks, at least and at most: often while interpreted code runs, seldom in translated code. */
-const SLICE_MIN = 1000;
-const SLICE_MAX = 64_000;
-/** Looks that find interpreted code among the same 64 instructions before a region is made there. */
-const LOOKS = 8;
+/** When regions are made. None of it changes what a machine does. */
+export interface Tuning {
+  /** Instructions between looks, at least and at most: often while interpreted code runs, seldom in translated code. */
+  readonly sliceMin: number;
+  readonly sliceMax: number;
+  /** Looks that find interpreted code among the same 64 instructions before a region is made there. */
+  readonly looks: number;
+  /** Regions are compiled together, this many at once, or what there is after so many looks. */
+  readonly batch: number;
+  readonly patience: number;
+}
+const TUNING: Tuning = { sliceMin: 1000, sliceMax: 64_000, looks: 8, batch: 16, patience: 24 };
 const CHUNK_BYTES = 64 * RECORD_BYTES;
-/** Regions are compiled together, this many at once, or what there is after so many looks. */
-const BATCH = 16;
-const PATIENCE = 24;
 /** A region that left for its budget's sake with no more than this to go was running to the end. */
 const NEAR_END = 512;
 
@@ -32,14 +36,15 @@ interface Region {
 
 export class Translator {
   /** Instructions to give to the handlers before the next look. */
-  slice = SLICE_MIN;
+  slice: number;
+  private readonly tuning: Tuning;
   private readonly memory: Memory;
   private readonly table: WebAssembly.Table;
   private readonly imports: WebAssembly.ModuleImports;
   private readonly pageOf: (index: number) => number | undefined;
   private readonly looks = new Map<number, number>();
   private readonly wanted = new Set<number>();
-  private patience = PATIENCE;
+  private patience: number;
   private readonly regions = new Map<number, Region>();
   /** Regions by the index of their page of records. */
   private readonly byPage = new Map<number, Set<Region>>();
@@ -47,8 +52,11 @@ export class Translator {
   private nextNumber = FIRST_REGION;
 
   /** `pageOf` gives the page of linear memory that the page of records of an index is for. */
-  constructor(memory: Memory, table: WebAssembly.Table, imports: WebAssembly.ModuleImports, pageOf: (index: number) => number | undefined) {
+  constructor(memory: Memory, table: WebAssembly.Table, imports: WebAssembly.ModuleImports, pageOf: (index: number) => number | undefined, tuning = TUNING) {
     this.pageOf = pageOf;
+    this.tuning = tuning;
+    this.slice = tuning.sliceMin;
+    this.patience = tuning.patience;
     this.memory = memory;
     this.table = table;
     this.imports = imports;
@@ -57,26 +65,27 @@ export class Translator {
   /** The handlers came back, their budget used up, before the instruction of `record`. */
   sample(record: number, scratch: number): void {
     const { view } = this.memory;
+    const { sliceMin, sliceMax, batch, looks: enough } = this.tuning;
     const left = view.getInt32(scratch + Scratch.LEFT, true);
     view.setInt32(scratch + Scratch.LEFT, 0, true);
-    if (left !== 0 && left <= NEAR_END) this.slice = Math.min(2 * this.slice, SLICE_MAX);
+    if (left !== 0 && left <= NEAR_END) this.slice = Math.min(2 * this.slice, sliceMax);
     else {
-      this.slice = Math.max(SLICE_MIN, this.slice >> 1);
+      this.slice = Math.max(sliceMin, this.slice >> 1);
       const chunk = Math.floor(record / CHUNK_BYTES);
       const looks = (this.looks.get(chunk) ?? 0) + 1;
       this.looks.set(chunk, looks);
-      if (looks >= LOOKS && !this.regions.has(record)) {
+      if (looks >= enough && !this.regions.has(record)) {
         this.wanted.add(record);
-        this.looks.set(chunk, LOOKS >> 1);
+        this.looks.set(chunk, enough >> 1);
       }
     }
-    if (this.wanted.size > 0 && (this.wanted.size >= BATCH || --this.patience < 0)) this.translate();
+    if (this.wanted.size > 0 && (this.wanted.size >= batch || --this.patience < 0)) this.translate();
   }
 
   /** Makes regions of what is wanted. */
   private translate(): void {
     const { memory } = this;
-    this.patience = PATIENCE;
+    this.patience = this.tuning.patience;
     const made: Region[] = [];
     const functions: DefinedFunction[] = [];
     for (const record of this.wanted) {
