@@ -39,7 +39,7 @@ export const WORKLOADS: readonly Workload[] = [
   alone('memory', { rounds: 3, size: 8000 }, { rounds: 8, size: 200_000 }, 4096),
   { ...alone('float', { rounds: 8, size: 0 }, { rounds: 400, size: 0 }), flags: ['-O3'] },
   alone('branchy', { rounds: 5, size: 0 }, { rounds: 300, size: 0 }),
-  { ...alone('system', { rounds: 5, size: 100 }, { rounds: 100, size: 300 }, 512), sources: ['system.c', 'user.S'] },
+  { ...alone('system', { rounds: 5, size: 100 }, { rounds: 50, size: 300 }, 512), sources: ['system.c', 'user.S'] },
   CODE_DATA, CODE_APART,
   special('calls', { rounds: 80, size: 0 }, { rounds: 3000, size: 0 }),
   special('flags', { rounds: 100, size: 0 }, { rounds: 5000, size: 0 }),

@@ -48,6 +48,8 @@ export interface History<World, Choice, Event> {
   /** The world at the cursor, or undefined after a step that threw: it is then remade when asked for. */
   world: World | undefined;
   sinceKept: Progress;
+  /** What the system's pagesCopied was when a world was kept last. */
+  copiedThen: number;
   sincePrint: Progress;
 }
 /** Encoded bytes that a line may hold before they are handed over unasked. */
@@ -55,7 +57,7 @@ const BUFFER_BYTES = 1 << 16;
 interface Progress { frames: number; insns: number }
 
 export const DEFAULTS: Required<HistoryOptions> = {
-  keptMax: 128, keptPagesMax: 32_768, keepFrames: 64, keepInsns: 2_000_000, printFrames: 4096, printInsns: 20_000_000, flushDue: () => false,
+  keptMax: 128, keptPagesMax: 16_384, keepFrames: 64, keepInsns: 2_000_000, printFrames: 4096, printInsns: 20_000_000, flushDue: () => false,
 };
 
 /**
@@ -68,7 +70,7 @@ export function openHistory<World, Choice, Event>(
   const world = system.keep(origin);
   return {
     system, lines, options: { ...DEFAULTS, ...options }, kept: [{ branch: 'main', frame: 0, world }], timelines: new Map(),
-    branch: 'main', cursor: 0, insns: 0, world, sinceKept: { frames: 0, insns: 0 }, sincePrint: { frames: 0, insns: 0 },
+    branch: 'main', cursor: 0, insns: 0, world, sinceKept: { frames: 0, insns: 0 }, copiedThen: 0, sincePrint: { frames: 0, insns: 0 },
   };
 }
 
@@ -203,6 +205,7 @@ export function keepHere<World, Choice, Event>(history: History<World, Choice, E
   const world = worldOf(history);
   if (history.insns > 0) return history.world = history.system.keep(world);
   history.sinceKept = { frames: 0, insns: 0 };
+  history.copiedThen = history.system.pagesCopied?.(world) ?? 0;
   const branch = ownerOf(history.lines, history.branch, history.cursor - 1).name;
   const old = history.kept.find((kept) => kept.frame === history.cursor && kept.branch === branch);
   if (old !== undefined) return history.world = old.world;
@@ -215,7 +218,7 @@ export function keepHere<World, Choice, Event>(history: History<World, Choice, E
 
 function run<World, Choice, Event>(history: History<World, Choice, Event>, move: Move<Choice>, isNew: boolean): Frame<Choice, Event> {
   const { system } = history;
-  if (history.sinceKept.frames >= history.options.keepFrames || history.sinceKept.insns >= history.options.keepInsns) keepHere(history);
+  if (history.sinceKept.frames >= history.options.keepFrames || history.sinceKept.insns >= history.options.keepInsns || manyCopied(history)) keepHere(history);
   const line = ownerOf(history.lines, history.branch, history.cursor);
   if (isNew && (history.sincePrint.frames >= history.options.printFrames || history.sincePrint.insns >= history.options.printInsns)) printHere(history, line);
   const world = history.world!;
@@ -291,6 +294,11 @@ const isOn = <World, Choice, Event>(history: History<World, Choice, Event>, kept
 
 const sameLine = <World, Choice, Event>(history: History<World, Choice, Event>, a: string, b: string, frame: number): boolean =>
   frame === 0 || a === b || ownerOf(history.lines, a, frame - 1) === ownerOf(history.lines, b, frame - 1);
+
+/** Whether so many pages were copied for kept worlds since the last was kept that it is time to count them, and to thin. */
+function manyCopied<World, Choice, Event>({ system, world, copiedThen, options }: History<World, Choice, Event>): boolean {
+  return system.pagesCopied !== undefined && system.pagesCopied(world!) - copiedThen > options.keptPagesMax / 4;
+}
 
 /** Pages that the kept worlds hold and the last of them does not. Each pair of neighbours is compared once. */
 function pagesHeld<World, Choice, Event>({ kept, system }: History<World, Choice, Event>): number {

@@ -34,6 +34,7 @@ export function systemOf(options: { readonly stepwise?: boolean } = {}): ZenoSys
     vcpuOf: (choice) => (choice.type === 'run' || choice.type === 'slice' ? choice.vcpu : undefined),
     view,
     pages: treeOf,
+    pagesCopied: ({ engine }) => engine.board.memory.copies,
   };
 }
 

@@ -44,6 +44,8 @@ export interface Memory {
   readonly dirtyPages: number[];
   /** Pages that trees of kept Worlds have without a copy of their own, by index: the copy is made before the page changes. */
   readonly lent: Map<number, LentPage>;
+  /** How many such copies were made. */
+  copies: number;
   /** One byte a page of linear memory: 1 when a cached translation was made from a descriptor in it. `descriptorPages` has their indices. */
   readonly holdsDescriptors: Uint8Array;
   readonly descriptorPages: number[];
@@ -75,7 +77,7 @@ export function createMemory(specs: readonly RegionSpec[]): Memory {
   return {
     regions, pages, wasm: memory, engineOffset: offset, codePages: new Int32Array(memory.buffer, codePagesOffset, pages), cleaned: 0, staleCode: [],
     bytes: new Uint8Array(memory.buffer, 0, offset), bytesAll: new Uint8Array(memory.buffer), view: new DataView(memory.buffer), words: new BigUint64Array(memory.buffer),
-    dirty: new Uint8Array(pages), dirtyPages: [], lent: new Map(), holdsDescriptors: new Uint8Array(pages), descriptorPages: [],
+    dirty: new Uint8Array(pages), dirtyPages: [], lent: new Map(), copies: 0, holdsDescriptors: new Uint8Array(pages), descriptorPages: [],
   };
 }
 
@@ -132,6 +134,7 @@ export function copyOut(memory: Memory, page: number): void {
   if (lent === undefined) return;
   lent.bytes = memory.bytes.slice(page * PAGE_BYTES, (page + 1) * PAGE_BYTES);
   memory.lent.delete(page);
+  memory.copies += 1;
 }
 
 /** Notes that a cached translation was made from a descriptor in `page`. Returns whether that is news. */
