@@ -2,14 +2,24 @@
 
 import { ARITHMETIC } from './instructions/arithmetic.ts';
 import { BRANCHES } from './instructions/branches.ts';
+import { CIPHER } from './instructions/cipher.ts';
 import { EXCLUSIVES_AND_ATOMICS } from './instructions/exclusive.ts';
 import { HOLES } from './instructions/holes.ts';
 import { LOAD_STORE } from './instructions/load-store.ts';
 import { LOGICAL } from './instructions/logical.ts';
 import { PAIRS } from './instructions/pairs.ts';
 import { SYSTEM } from './instructions/system.ts';
+import { VECTOR_ARITHMETIC } from './instructions/vector-arithmetic.ts';
+import { VECTOR_LOAD_STORE } from './instructions/vector-load-store.ts';
+import { VECTOR_LONG } from './instructions/vector-long.ts';
+import { VECTOR_PERMUTE } from './instructions/vector-permute.ts';
+import { VECTOR_SHIFT } from './instructions/vector-shift.ts';
+import { VECTOR_UNARY } from './instructions/vector-unary.ts';
 import { refuseOverlaps, type Row } from './row.ts';
 
-export const ROWS: readonly Row[] = [...ARITHMETIC, ...LOGICAL, ...BRANCHES, ...LOAD_STORE, ...PAIRS, ...EXCLUSIVES_AND_ATOMICS, ...SYSTEM, ...HOLES];
+/** Advanced SIMD but for floating point, and what loads and stores its registers. */
+const VECTOR: readonly Row[] = [...VECTOR_ARITHMETIC, ...VECTOR_UNARY, ...VECTOR_LONG, ...VECTOR_SHIFT, ...VECTOR_PERMUTE, ...VECTOR_LOAD_STORE, ...CIPHER];
+
+export const ROWS: readonly Row[] = [...ARITHMETIC, ...LOGICAL, ...BRANCHES, ...LOAD_STORE, ...PAIRS, ...EXCLUSIVES_AND_ATOMICS, ...SYSTEM, ...VECTOR, ...HOLES];
 
 refuseOverlaps(ROWS);

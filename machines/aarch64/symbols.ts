@@ -29,7 +29,7 @@ const MASK64 = 0xffff_ffff_ffff_ffffn;
 const NUMBER = '-?(?:0x[0-9a-f]+|[0-9]+)';
 const REGISTER = '[xw](?:[0-9]+|zr)|w?sp';
 
-const hexadecimal = (value: number | bigint): string => `0x${value.toString(16)}`;
+export const hexadecimal = (value: number | bigint): string => `0x${value.toString(16)}`;
 const parseNumber = (text: string): bigint => (text.startsWith('-') ? -BigInt(text.slice(1)) : BigInt(text));
 
 /** A register by number: `zr` or `sp` for 31. */
@@ -62,7 +62,7 @@ function register(width: string, letter: string, stackPointer: boolean, put: (dr
 const put = (letter: string) => (draft: Draft, value: number): boolean => draft.put(letter as Letter, value);
 
 /** A number computed from fields, and the fields from it. */
-function number(print: (f: Fields, address: bigint) => string, parse: (value: bigint, draft: Draft, address: bigint) => boolean): Symbol {
+export function number(print: (f: Fields, address: bigint) => string, parse: (value: bigint, draft: Draft, address: bigint) => boolean): Symbol {
   return { pattern: NUMBER, print, parse: (text, draft, address) => parse(parseNumber(text), draft, address) };
 }
 

@@ -2,7 +2,8 @@
 
 import { Draft } from './draft.ts';
 import type { Fields, Form, Letter, Row } from './row.ts';
-import { symbol, type Symbol } from './symbols.ts';
+import { vectorSymbol } from './symbols-simd.ts';
+import { symbol as generalSymbol, type Symbol } from './symbols.ts';
 
 /** A form ready to use. `print` gives the text of fields at an address; `parse` fills a draft, or gives undefined when the text is not of this form. */
 export interface CompiledForm {
@@ -50,6 +51,8 @@ export function compile(row: Row, form: Form): CompiledForm {
     },
   };
 }
+
+const symbol = (spec: string): Symbol => vectorSymbol(spec) ?? generalSymbol(spec);
 
 /** Splits `add <Rd>, <Rn><, shift k i>` into its parts. A symbol that starts with `, ` or a space is optional, together with that and a `#` behind it. */
 function partsOf(text: string): readonly Part[] {
