@@ -33,7 +33,7 @@ function shapeOf(text: string): { size: number; q: number } | undefined {
  * anything else is itself.
  */
 function arrangement(name: string): Arrangement {
-  const fixed = LETTERS.indexOf(name.toLowerCase());
+  const fixed = name.length === 1 ? LETTERS.indexOf(name.toLowerCase()) : -1;
   if (name === 'T' || name === 'P') {
     const wider = name === 'P' ? 1 : 0;
     return {
@@ -53,7 +53,7 @@ function arrangement(name: string): Arrangement {
       },
     };
   }
-  if (fixed >= 0 && name.length === 1) {
+  if (fixed >= 0) {
     return {
       text: (f) => shape(fixed, f.q),
       parse(text, draft) {
@@ -112,8 +112,7 @@ const element = (letter: string, size: string, letters: string): Symbol => {
 };
 
 /**
- * `{v0.8b}`, `{v0.8b, v1.8b}`, `{v0.8b-v2.8b}` where three or more follow one another, with `[i]` behind for one element. Read in either way; the
- * assembler's text has no space behind a comma that it did not have.
+ * `{v0.8b}`, `{v0.8b, v1.8b}`, `{v0.8b-v2.8b}` where three or more follow one another, with `[i]` behind for one element. Read in either way.
  */
 const list = (letter: string, count: number, name: string): Symbol => {
   const [, size, letters] = /^([bhsd])\[([a-z]+)\]$/.exec(name) ?? [];
@@ -121,7 +120,7 @@ const list = (letter: string, count: number, name: string): Symbol => {
   const place = letters === undefined ? undefined : index(letters);
   const register = (f: Fields, which: number): string => `v${(f[letter as Letter] + which) % 32}.${size ?? arranged!.text(f)}`;
   return {
-    pattern: `\\{v[^}]*\\}${place === undefined ? '' : '\\[[0-9]+\\]'}`,
+    pattern: `\\{ ?v[^}]*\\}${place === undefined ? '' : '\\[[0-9]+\\]'}`,
     print(f) {
       const all = Array.from({ length: count }, (_, which) => register(f, which));
       const range = count > 2 && f[letter as Letter] + count <= 32;
@@ -181,7 +180,7 @@ const byteMask = number((f) => hexadecimal(bitsAsBytes(f)), (given, draft) => {
 });
 
 const SYMBOLS: readonly (readonly [RegExp, (...groups: string[]) => Symbol])[] = [
-  [/^V([a-z])(?:=([a-z]))?\.([0-9]*[a-zA-Z])$/, (letter, other, name) => vector(letter!, other, name!)],
+  [/^V([a-z])(?:=([a-z]))?\.([0-9]+[bhsdq]|[BHSDTPW])$/, (letter, other, name) => vector(letter!, other, name!)],
   [/^V([a-z])\.(4?[bhsd])\[([a-z]+)\]$/, (letter, size, letters) => element(letter!, size!, letters!)],
   [/^list ([a-z]) ([1-4]) (.*)$/, (letter, count, name) => list(letter!, Number(count), name!)],
   [/^([BHSDQ])([a-z])$/, (size, letter) => scalar(size!.toLowerCase(), 0, letter!)],

@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { MASK64 } from '../../machines/bits.ts';
 import { ROWS } from '../../machines/aarch64/a64.ts';
 import { assemble } from '../../machines/aarch64/assemble.ts';
 import { decode } from '../../machines/aarch64/decode.ts';
@@ -83,17 +84,22 @@ function makeCase(row: Row, address: number, core: Core, random: () => number): 
   const word = encode(row, fields);
   if (word === undefined || decode(word).row !== row || RESERVED.test(disassemble(word, BigInt(address)))) return undefined;
   const before = new BigUint64Array(STATE_WORDS);
-  const flavour = random() % 3;
+  const flavour = random() % 4;
   for (let index = 0; index < 64; index += 1) before[index] = lanes(random, flavour);
   for (let index = 64; index < STATE_WORDS; index += 1) before[index] = BigInt(random()) << 32n | BigInt(random());
   before[SP] = BigInt(SANDBOX + 16 * (random() % 16));
   return place(row, word, address, before, core, random) ? { row, word, before } : undefined;
 }
 
+/** The sign bit of every element. */
+const LEAST: Readonly<Record<number, bigint>> = { 8: MASK64 / 0xffn << 7n, 16: MASK64 / 0xffffn << 15n, 32: MASK64 / 0xffff_ffffn << 31n, 64: 1n << 63n };
+
 /** 64 bits of random elements, or of elements at their edges. Some vectors are small numbers throughout, as indices and shift amounts are. */
 function lanes(random: () => number, flavour: number): bigint {
   if (flavour === 0) return (BigInt(random()) << 32n) | BigInt(random());
   const width = [8, 16, 32, 64][random() % 4]!;
+  // The least and the greatest number throughout, so that they meet.
+  if (flavour === 3) return random() % 3 === 0 ? LEAST[width]! ^ MASK64 : LEAST[width]!;
   let value = 0n;
   for (let at = 0; at < 64; at += width) {
     const edge = 1n << BigInt(random() % width);

@@ -25,7 +25,7 @@ const COPY_ROWS: readonly Row[] = SIZES.flatMap((size) => {
     instruction(`DUP (element, scalar, ${name})`, `01 0 11110000 ${bits} 0 0000 1 nnnnn ddddd`, (b, f) => {
       b.checkFloatingPoint();
       b.setVectorLow(f.d, from(b, f));
-    }, `mov <${name}d>, ${element}`),
+    }, [`mov <${name}d>, ${element}`, `dup <${name}d>, ${element}`]),
     instruction(`DUP (general, ${name})`, `0 q 0 01110000 ${bits.replaceAll('i', '(0)')} 0 0001 1 nnnnn ddddd`, (b, f) => {
       b.checkFloatingPoint();
       put(b, f, b.splat(lane, b.x(f.n)), undefined);
@@ -33,15 +33,15 @@ const COPY_ROWS: readonly Row[] = SIZES.flatMap((size) => {
     instruction(`INS (element, ${name})`, `0 1 1 01110000 ${bits} 0 ${source} 1 nnnnn ddddd`, (b, f) => {
       b.checkFloatingPoint();
       b.setVector(f.d, b.withLane(lane, b.vector(f.d), f.i, b.lane(lane, b.vector(f.n), f.j)));
-    }, `mov <Vd.${name.toLowerCase()}[i]>, <Vn.${name.toLowerCase()}[j]>`),
+    }, ['mov', 'ins'].map((mnemonic) => `${mnemonic} <Vd.${name.toLowerCase()}[i]>, <Vn.${name.toLowerCase()}[j]>`)),
     instruction(`INS (general, ${name})`, `0 1 0 01110000 ${bits} 0 0011 1 nnnnn ddddd`, (b, f) => {
       b.checkFloatingPoint();
       b.setVector(f.d, b.withLane(lane, b.vector(f.d), f.i, b.x(f.n)));
-    }, `mov <Vd.${name.toLowerCase()}[i]>, <${register}n>`),
+    }, ['mov', 'ins'].map((mnemonic) => `${mnemonic} <Vd.${name.toLowerCase()}[i]>, <${register}n>`)),
     instruction(`UMOV (${name})`, `0 ${name === 'D' ? 1 : 0} 0 01110000 ${bits} 0 0111 1 nnnnn ddddd`, (b, f) => {
       b.checkFloatingPoint();
       b.setX(f.d, from(b, f));
-    }, `${lane >= 32 ? 'mov' : 'umov'} <${register}d>, ${element}`),
+    }, (lane >= 32 ? ['mov', 'umov'] : ['umov']).map((mnemonic) => `${mnemonic} <${register}d>, ${element}`)),
     ...(name === 'D' ? [] : [instruction(`SMOV (${name})`, `0 s 0 01110000 ${bits} 0 0101 1 nnnnn ddddd`, (b, f) => {
       b.checkFloatingPoint();
       set(b, f.s, f.d, b.signExtend(from(b, f), lane as 8 | 16 | 32));

@@ -104,7 +104,7 @@ const MISC_ROWS: readonly Row[] = MISC.flatMap(([name, opcode, U, sizes, scalar,
   return [vector, instruction(`${kind}scalar)`, `01 ${U} 11110 zz 10000 ${opcode} 10 nnnnn ddddd`, make(true), `${mnemonic} ${text.replace('Vd.T', 'Zd').replace('Vn.T', 'Zn')}`, { unallocated: sizesOtherThan(scalar, true) })];
 });
 const BYTE_ROWS: readonly Row[] = [
-  instruction('NOT', '0 q 1 01110 00 10000 00101 10 nnnnn ddddd', semantics(not, false), 'mvn <Vd.B>, <Vn.B>'),
+  instruction('NOT', '0 q 1 01110 00 10000 00101 10 nnnnn ddddd', semantics(not, false), ['mvn <Vd.B>, <Vn.B>', 'not <Vd.B>, <Vn.B>']),
   instruction('RBIT (vector)', '0 q 1 01110 01 10000 00101 10 nnnnn ddddd', semantics(reverseBits, false), 'rbit <Vd.B>, <Vn.B>'),
 ];
 
