@@ -18,14 +18,21 @@ export class VectorReference extends ScalarReference {
   vectorOf(low: bigint, high: bigint): bigint { return low | (high << 64n); }
   low(vector: bigint): bigint { return BigInt.asUintN(64, vector); }
   high(vector: bigint): bigint { return vector >> 64n; }
-  splat(_lane: Lane, _value: bigint): bigint { throw new Error('splat: being written'); }
-  lane(_lane: Lane, _vector: bigint, _index: number): bigint { throw new Error('lane: being written'); }
-  withLane(_lane: Lane, _vector: bigint, _index: number, _value: bigint): bigint { throw new Error('withLane: being written'); }
-  vectorAnd(_a: bigint, _b: bigint): bigint { throw new Error('vectorAnd: being written'); }
-  vectorOr(_a: bigint, _b: bigint): bigint { throw new Error('vectorOr: being written'); }
-  vectorExclusiveOr(_a: bigint, _b: bigint): bigint { throw new Error('vectorExclusiveOr: being written'); }
-  vectorNot(_a: bigint): bigint { throw new Error('vectorNot: being written'); }
-  bitSelect(_mask: bigint, _ones: bigint, _zeros: bigint): bigint { throw new Error('bitSelect: being written'); }
+  splat(lane: Lane, value: bigint): bigint {
+    let result = 0n;
+    for (let at = 0; at < 128; at += lane) result |= BigInt.asUintN(lane, value) << BigInt(at);
+    return result;
+  }
+  lane(lane: Lane, vector: bigint, index: number): bigint { return BigInt.asUintN(lane, vector >> BigInt(lane * index)); }
+  withLane(lane: Lane, vector: bigint, index: number, value: bigint): bigint {
+    const place = BigInt(lane * index);
+    return (vector & ~(((1n << BigInt(lane)) - 1n) << place)) | (BigInt.asUintN(lane, value) << place);
+  }
+  vectorAnd(a: bigint, b: bigint): bigint { return a & b; }
+  vectorOr(a: bigint, b: bigint): bigint { return a | b; }
+  vectorExclusiveOr(a: bigint, b: bigint): bigint { return a ^ b; }
+  vectorNot(a: bigint): bigint { return BigInt.asUintN(128, ~a); }
+  bitSelect(mask: bigint, ones: bigint, zeros: bigint): bigint { return (ones & mask) | (zeros & BigInt.asUintN(128, ~mask)); }
   lanes(_operation: LaneOperation, _lane: Lane, _a: bigint, _b: bigint): bigint { throw new Error('lanes: being written'); }
   lanesUnary(_operation: LaneUnary, _lane: Lane, _a: bigint): bigint { throw new Error('lanesUnary: being written'); }
   shiftLanes(_operation: LaneShift, _lane: Lane, _a: bigint, _amount: number): bigint { throw new Error('shiftLanes: being written'); }
