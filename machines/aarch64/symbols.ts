@@ -6,15 +6,9 @@ import { signed } from './instructions/common.ts';
 import { takesRegister } from './instructions/system.ts';
 import { OPERATIONS, operationByEncoding } from './registers/operations.ts';
 import type { Fields, Letter } from './row.ts';
+import type { Symbol } from './symbol.ts';
+import { VECTOR_SYMBOLS } from './symbols-vector.ts';
 import { encodingName, packEncoding, registerByName, unpackEncoding } from './sysregs.ts';
-
-/** `parse` returns whether the text is a value of the symbol that agrees with what the draft knows. An absent optional part is parsed as ''. */
-export interface Symbol {
-  /** Regular expression source for the text, without capturing groups. */
-  readonly pattern: string;
-  print(f: Fields, address: bigint): string;
-  parse(text: string, draft: Draft, address: bigint): boolean;
-}
 
 /** The symbol that `spec` names: the text between the angle brackets of a form. Throws RangeError when there is none. */
 export function symbol(spec: string): Symbol {
@@ -372,7 +366,7 @@ const SYMBOLS: readonly (readonly [RegExp, (...groups: string[]) => Symbol])[] =
   [/^label ([0-9]+)$/, (width) => label(Number(width))], [/^address$/, () => relative(0n)], [/^page$/, () => relative(12n)],
   [/^bit$/, () => testedBit], [/^order (.*)$/, (letters) => order(letters!)],
   [/^system register$/, () => systemRegister], [/^system operation$/, () => systemOperation], [/^system encoding$/, () => systemEncoding],
-  [/^barrier$/, () => barrier], [/^prefetch$/, () => prefetch],
+  [/^barrier$/, () => barrier], [/^prefetch$/, () => prefetch], ...VECTOR_SYMBOLS,
   [/^optional immediate$/, () => ({
     pattern: `(?: #${NUMBER})?`, print: (f) => (f.i === 0 ? '' : ` #${hexadecimal(f.i)}`), parse: (text, draft) => draft.put('i', text === '' ? 0 : Number(text.slice(2))),
   })],

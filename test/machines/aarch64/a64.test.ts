@@ -28,6 +28,8 @@ const COVERED_BY: Readonly<Record<string, RegExp>> = {
   HINT: /^(NOP|YIELD|WFE|WFI|SEVL?|HINT \d.*)$/, MSR_SI: /^(MSR \(immediate\)|CFINV)/, RPRFM: /^PRFM \(register\)/, B_only_condbranch: /^B\.cond$/,
   // Hints with a name of their own.
   hints: /^HINT \d/,
+  // Its mask has the words with immh 0, which are modified immediates.
+  FCVTZS_asimdshf: /^(FCVTZS|FMOV) \(vector/,
 };
 
 const mnemonic = (name: string): string => name.split(/[ (_.]/)[0]!;
@@ -59,7 +61,11 @@ const ABSENT: readonly (readonly [RegExp, string])[] = [
   [/minmax_imm/, 'FEAT_CSSC'], [/^(CTZ|CNT|ABS|[SU]M(AX|IN))_(32|64)_dp_/, 'FEAT_CSSC'], [/PT_64/, 'FEAT_CPA'], [/_unpriv$/, 'FEAT_LSUI'],
   [/ldapstl_writeback|ldiappstilp/, 'FEAT_LRCPC3'], [/ldst_gcs/, 'FEAT_GCS'], [/^(STTN?P|LDTN?P)_64/, 'FEAT_LSUI'], [/memcms|memset_go/, 'FEAT_MOPS'],
   [/^(RCW|ST64B|LD64B)|rcwcomswap/, 'FEAT_THE, FEAT_LS64'], [/memop_128/, 'FEAT_LSE128'],
+  [/^(FDOT|FMLALL?[BT]+|FMMLA|B?F[12]CVTL)_|^FCVTN_asimdsame2/, 'FEAT_FP8 and its kin, FEAT_F16F32DOT'], [/^(FAMAX|FAMIN|FSCALE)_/, 'FEAT_FAMINMAX, FEAT_FP8'], [/_sisd_(32|64)[DHS]/, 'FEAT_FPRCVT'],
 ];
+
+/** Encodings of which rows leave out what is reserved: an index of a double with L 1, sizes of FCMLA, immh below 2. */
+const PARTLY_RESERVED = /^(FMLA|FMLS|FMULX?)_asi[ms]delem_R_SD|^FCMLA_advsimd_elt|^([SU]CVTF|FCVTZ[SU])_asi[ms]dshf/;
 
 test.skipIf(encodings === undefined)('every base encoding is a row, a hole, or of a feature that is absent by name (needs ../shared/reference/data)', () => {
   const partly: string[] = [];
@@ -69,7 +75,7 @@ test.skipIf(encodings === undefined)('every base encoding is a row, a hole, or o
     let taken = 0;
     for (const row of ROWS) if (((row.value ^ encoding.value) & row.mask & encoding.mask) === 0) taken += 2 ** (32 - bitCount(row.mask | encoding.mask));
     const absent = ABSENT.some(([expression]) => expression.test(encoding.name) || expression.test(encoding.group));
-    if (taken !== size && !absent) partly.push(`${encoding.name}: ${taken} of ${size} words`);
+    if (taken !== size && !absent && !PARTLY_RESERVED.test(encoding.name)) partly.push(`${encoding.name}: ${taken} of ${size} words`);
   }
   expect(partly).toEqual([
     // FEAT_XS.
