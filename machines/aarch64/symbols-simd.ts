@@ -3,16 +3,7 @@
 import type { Draft } from './draft.ts';
 import { bitsAsBytes } from './instructions/vector-permute.ts';
 import type { Fields, Letter } from './row.ts';
-import { hexadecimal, number, type Symbol } from './symbols.ts';
-
-/** The symbol that `spec` names, undefined when it is none of these. */
-export function vectorSymbol(spec: string): Symbol | undefined {
-  for (const [expression, make] of SYMBOLS) {
-    const match = expression.exec(spec);
-    if (match !== null) return make(...(match.slice(1) as string[]));
-  }
-  return undefined;
-}
+import { hexadecimal, number, type Symbol } from './symbol.ts';
 
 const LETTERS = ['b', 'h', 's', 'd', 'q'];
 const letterOf = (size: number): string => LETTERS[size]!;
@@ -179,7 +170,7 @@ const byteMask = number((f) => hexadecimal(bitsAsBytes(f)), (given, draft) => {
   return draft.put('i', bits >> 5) && draft.put('j', bits & 31);
 });
 
-const SYMBOLS: readonly (readonly [RegExp, (...groups: string[]) => Symbol])[] = [
+export const SIMD_SYMBOLS: readonly (readonly [RegExp, (...groups: string[]) => Symbol])[] = [
   [/^V([a-z])(?:=([a-z]))?\.([0-9]+[bhsdq]|[BHSDTPW])$/, (letter, other, name) => vector(letter!, other, name!)],
   [/^V([a-z])\.(4?[bhsd])\[([a-z]+)\]$/, (letter, size, letters) => element(letter!, size!, letters!)],
   [/^list ([a-z]) ([1-4]) (.*)$/, (letter, count, name) => list(letter!, Number(count), name!)],

@@ -2,8 +2,8 @@
 
 import { Draft } from './draft.ts';
 import type { Fields, Form, Letter, Row } from './row.ts';
-import { vectorSymbol } from './symbols-simd.ts';
-import { symbol as generalSymbol, type Symbol } from './symbols.ts';
+import type { Symbol } from './symbol.ts';
+import { symbol } from './symbols.ts';
 
 /** A form ready to use. `print` gives the text of fields at an address; `parse` fills a draft, or gives undefined when the text is not of this form. */
 export interface CompiledForm {
@@ -51,8 +51,6 @@ export function compile(row: Row, form: Form): CompiledForm {
     },
   };
 }
-
-const symbol = (spec: string): Symbol => vectorSymbol(spec) ?? generalSymbol(spec);
 
 /** Splits `add <Rd>, <Rn><, shift k i>` into its parts. A symbol that starts with `, ` or a space is optional, together with that and a `#` behind it. */
 function partsOf(text: string): readonly Part[] {

@@ -9,14 +9,13 @@ import { GIC } from './registers/gic.ts';
 import { IDENTIFICATION } from './registers/identification.ts';
 import { packEncoding, sysreg, unpackEncoding } from './registers/row.ts';
 import type { SystemRegister } from './registers/row.ts';
-import { SIMD } from './registers/simd.ts';
 import { TIMER } from './registers/timer.ts';
 
 export { packEncoding, unpackEncoding };
 export type { Hardware, SystemRegister };
 
 /** Registers that some machine of ours has, or that have storage; aliases included. */
-export const IMPLEMENTED_REGISTERS: readonly SystemRegister[] = [...DEBUG, ...IDENTIFICATION, ...CONTROL, ...FINE_GRAINED, ...GIC, ...TIMER, ...SIMD];
+export const IMPLEMENTED_REGISTERS: readonly SystemRegister[] = [...DEBUG, ...IDENTIFICATION, ...CONTROL, ...FINE_GRAINED, ...GIC, ...TIMER];
 
 /** Every register that has a name: IMPLEMENTED_REGISTERS, and those of features that we lack, which are UNDEFINED. */
 export const SYSTEM_REGISTERS: readonly SystemRegister[] = [...IMPLEMENTED_REGISTERS, ...ABSENT_REGISTERS];

@@ -5,7 +5,7 @@ import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MASK64 } from '../../machines/bits.ts';
-import { ROWS } from '../../machines/aarch64/a64.ts';
+import { VECTOR } from '../../machines/aarch64/a64.ts';
 import { assemble } from '../../machines/aarch64/assemble.ts';
 import { decode } from '../../machines/aarch64/decode.ts';
 import { disassemble } from '../../machines/aarch64/disassemble.ts';
@@ -18,14 +18,6 @@ import { readBytes, writeBytes, writeWord } from '../../machines/memory/memory.t
 import { bareCore, set } from '../support/core.ts';
 
 export const QEMU = ['/usr/bin/qemu-aarch64', '/usr/local/bin/qemu-aarch64'].find((path) => existsSync(path));
-
-/** Advanced SIMD and its loads and stores: the encoding's op0 is x111, or x1x0 with bit 26. Floating point is not asked here: its rows begin with F, or convert. */
-export const VECTOR_ROWS: readonly Row[] = ROWS.filter((row) => row.hole === undefined && isVector(row.value) && !/^(F|BF|[SU]CVTF)/.test(row.name));
-
-function isVector(word: number): boolean {
-  const op0 = (word >>> 25) & 15;
-  return (op0 & 7) === 7 || ((op0 & 5) === 4 && (word & 0x0400_0000) !== 0);
-}
 
 // The image, at one address in both worlds: a header page, the runner, the sandbox, slots of two words, and the cases' states. Outcomes follow.
 const IMAGE = 0x4080_0000;
@@ -55,7 +47,7 @@ export interface VectorDifference {
 const RESERVED = /\b[xw]28\b/;
 
 /** `count` cases, the rows in turn. */
-export function makeVectorCases(count: number, random: () => number, rows: readonly Row[] = VECTOR_ROWS): readonly VectorCase[] {
+export function makeVectorCases(count: number, random: () => number, rows: readonly Row[] = VECTOR): readonly VectorCase[] {
   const { core } = flatCore();
   const cases: VectorCase[] = [];
   for (let turn = 0; cases.length < count; turn += 1) {
@@ -269,16 +261,18 @@ function checksum(bytes: Uint8Array): bigint {
 const NAMES: readonly string[] = [
   ...Array.from({ length: 64 }, (_, index) => `V${index >> 1}.${index & 1 ? 'high' : 'low'}`), ...Array.from({ length: 31 }, (_, index) => `X${index}`), 'SP', 'FPSR', 'memory'];
 
-/** Runs the cases in both worlds; gives those that differ. */
-export function compareVectorCases(cases: readonly VectorCase[], random: () => number): readonly VectorDifference[] {
+/** Runs the cases in both worlds; gives those that differ, and how many set FPSR.QC. */
+export function compareVectorCases(cases: readonly VectorCase[], random: () => number): { readonly differing: readonly VectorDifference[]; readonly saturations: number } {
   const contents = image(cases, random);
   const theirs = runQemu(contents, cases.length);
   const ours = runReference(contents, cases);
-  return cases.flatMap(({ word, before }, index) => {
+  const saturations = cases.filter((_, index) => theirs[index * OUTCOME_WORDS + 96] !== 0n).length;
+  const differing = cases.flatMap(({ word, before }, index) => {
     const at = index * OUTCOME_WORDS;
     const words = NAMES.flatMap((name, place) => (theirs[at + place] === ours[at + place] ? [] : [[name, theirs[at + place]!.toString(16), ours[at + place]!.toString(16)] as const]));
     if (words.length === 0) return [];
     const { d, n, m, t } = decode(word).fields;
     return [{ text: disassemble(word, BigInt(SLOTS + 8 * index)), words, operands: [d, n, m, t].map((register) => `v${register}=${before[2 * register + 1]!.toString(16)}:${before[2 * register]!.toString(16)}`) }];
   });
+  return { differing, saturations };
 }

@@ -40,12 +40,12 @@ export class VectorReference extends ScalarReference {
   bitSelect(bits: bigint, ones: bigint, zeros: bigint): bigint { return zeros ^ ((ones ^ zeros) & bits); }
 
   lanes(operation: LaneOperation, lane: Lane, a: bigint, b: bigint): bigint {
-    const function_ = BINARY[operation];
-    return each(lane, (shift) => function_(BigInt.asUintN(lane, a >> shift), BigInt.asUintN(lane, b >> shift), lane));
+    const compute = BINARY[operation];
+    return each(lane, (shift) => compute(BigInt.asUintN(lane, a >> shift), BigInt.asUintN(lane, b >> shift), lane));
   }
   lanesUnary(operation: LaneUnary, lane: Lane, a: bigint): bigint {
-    const function_ = UNARY[operation];
-    return each(lane, (shift) => function_(BigInt.asUintN(lane, a >> shift), lane));
+    const compute = UNARY[operation];
+    return each(lane, (shift) => compute(BigInt.asUintN(lane, a >> shift), lane));
   }
   shiftLanes(operation: LaneShift, lane: Lane, a: bigint, amount: number): bigint {
     const distance = BigInt(amount);
