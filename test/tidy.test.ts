@@ -191,6 +191,8 @@ const ABOUT: Readonly<Record<string, string>> = {
   'test/machines/charts.test.ts': 'every *.machine.ts',
   'test/machines/gic/board.test.ts': 'the GIC as a bare board wires it',
   'test/machines/aarch64/instructions.test.ts': 'instructions/',
+  'test/machines/aarch64/float.test.ts': 'engine/float/, and the float rows',
+  'test/machines/aarch64/vector.test.ts': 'the vector rows, and what they do in memory',
   'test/snapshots/memory-system.test.ts': 'history over linear memory',
 };
 

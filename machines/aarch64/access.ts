@@ -2,6 +2,7 @@
 
 import { e2h, hcrHigh, hcrLow, inHost } from './controls.ts';
 import { EFFECTS } from './effects.ts';
+import { checkFloatingPoint } from './engine/floating-point.ts';
 import { UNWIND, raise, undefinedInstruction } from './exception.ts';
 import { addressTranslate, loadVncr, maintainCache, storeVncr, zeroBlock } from './memory-access.ts';
 import { hasFeature } from './registers/features.ts';
@@ -90,6 +91,7 @@ function resolve(core: Core, encoding: number, rt: number, write: boolean): Entr
   if (row.needs !== undefined && !hasFeature(core.board, row.needs)) undefinedInstruction(core);
   if (row.access === (write ? 'R' : 'W')) undefinedInstruction(core);
   if (row.hole !== undefined) endAtHole(core, encoding, rt, write, row.name);
+  if (row.floatingPoint) checkFloatingPoint(core);
 
   const lowest = write ? writeLevel(core, row) : row.el;
   const traps = write ? entry.writeTraps : entry.readTraps;

@@ -20,6 +20,8 @@ export interface Access {
   readonly atomic?: boolean;
   /** Bytes whose alignment is checked when more than the access's own: 16 for Q registers and 64-bit CAS pairs. */
   readonly alignment?: 8 | 16;
+  /** The bytes are elements of this size, fewer than the access's own: alignment and byte order are those of each. */
+  readonly element?: 1 | 2 | 4 | 8;
   readonly syndrome?: LoadStoreSyndrome;
 }
 export type Bytes = 1 | 2 | 4 | 8;
@@ -159,6 +161,15 @@ function bigEndian(core: Core): boolean {
   return (core.ints[sctlrIndex(core, el)]! & (el === 0 ? Sctlr.E0E : Sctlr.EE)) !== 0;
 }
 
+/** A value as memory has it at the current level: each element in reverse order where data is big-endian. */
+function ordered(core: Core, value: bigint, bytes: number, access: Access): bigint {
+  if (!bigEndian(core)) return value;
+  const size = access.element ?? bytes;
+  let result = 0n;
+  for (let at = 0; at < bytes; at += size) result |= swap(value >> BigInt(8 * at), size) << BigInt(8 * at);
+  return result;
+}
+
 /** `value`'s low `bytes` in reverse order. */
 function swap(value: bigint, bytes: number): bigint {
   let result = 0n;
@@ -168,7 +179,7 @@ function swap(value: bigint, bytes: number): bigint {
 
 /** Alignment by the address alone, before translation: exclusives, atomics and ordered accesses always (no FEAT_LSE2), others under SCTLR_ELx.A. Returns whether it is aligned. */
 function checkAlignment(core: Core, va: bigint, kind: Kind, bytes: number, access: Access): boolean {
-  const size = Math.max(access.alignment ?? 0, bytes);
+  const size = access.element ?? Math.max(access.alignment ?? 0, bytes);
   if ((va & BigInt(size - 1)) === 0n) return true;
   const strict = access.exclusive === true || access.atomic === true || access.acquire === true || access.release === true;
   if (strict || (core.ints[sctlrIndex(core, (pstateOf(core) >> 2) & 3)]! & Sctlr.A) !== 0) {
@@ -250,20 +261,19 @@ const inPage = (va: bigint): number => Number(va & 0xfffn);
 function loadSlowly(core: Core, va: bigint, bytes: Bytes, access: Access): bigint {
   const aligned = checkAlignment(core, va, READ, bytes, access);
   const at = inPage(va);
-  if (at + bytes > PAGE_BYTES) return loadAcrossPages(core, va, bytes, access);
+  if (at + bytes > PAGE_BYTES) return loadAcrossPages(core, va, bytes, access, aligned);
   const entry = resolve(core, va, READ, aligned, access, bytes);
   // A read-modify-write faults for its write too, with WnR = 1 where the read alone would not have.
   if (access.atomic === true) resolve(core, va, WRITE, aligned, access, bytes);
   if (entry.linear < 0) return loadDevice(core, va, entry.pa + at, bytes, access);
   cache(core, va, READ, entry, access);
-  const value = readLinear(core, entry.linear + at, bytes);
-  return bigEndian(core) ? swap(value, bytes) : value;
+  return ordered(core, readLinear(core, entry.linear + at, bytes), bytes, access);
 }
 
 /** An unaligned load over two pages: both are translated before either is read. FAR_ELx of a fault in the second is its first byte. */
-function loadAcrossPages(core: Core, va: bigint, bytes: Bytes, access: Access): bigint {
+function loadAcrossPages(core: Core, va: bigint, bytes: number, access: Access, aligned: boolean): bigint {
   const second = nextPage(va);
-  const entries = [resolve(core, va, READ, false, access, bytes), resolve(core, second, READ, false, access, bytes)] as const;
+  const entries = [resolve(core, va, READ, aligned, access, bytes), resolve(core, second, READ, aligned, access, bytes)] as const;
   let value = 0n;
   for (let index = 0; index < bytes; index++) {
     const at = inPage(va) + index;
@@ -271,7 +281,7 @@ function loadAcrossPages(core: Core, va: bigint, bytes: Bytes, access: Access): 
     if (entry.linear < 0) abort(core, va, READ, access, bytes, Fsc.EXTERNAL);
     value |= BigInt(core.board.memory.bytes[entry.linear + (at % PAGE_BYTES)]!) << BigInt(8 * index);
   }
-  return bigEndian(core) ? swap(value, bytes) : value;
+  return ordered(core, value, bytes, access);
 }
 
 const nextPage = (va: bigint): bigint => BigInt.asUintN(64, (va | 0xfffn) + 1n);
@@ -279,15 +289,8 @@ const nextPage = (va: bigint): bigint => BigInt.asUintN(64, (va | 0xfffn) + 1n);
 function storeSlowly(core: Core, va: bigint, bytes: Bytes, value: bigint, access: Access): void {
   const aligned = checkAlignment(core, va, WRITE, bytes, access);
   const at = inPage(va);
-  const bytesOrdered = bigEndian(core) ? swap(value, bytes) : value;
   if (at + bytes > PAGE_BYTES) {
-    const second = nextPage(va);
-    const entries = [resolve(core, va, WRITE, false, access, bytes), resolve(core, second, WRITE, false, access, bytes)] as const;
-    for (const entry of entries) if (entry.linear < 0) abort(core, va, WRITE, access, bytes, Fsc.EXTERNAL);
-    for (let index = 0; index < bytes; index++) {
-      const position = at + index;
-      commit(core, entries[position < PAGE_BYTES ? 0 : 1], position % PAGE_BYTES, 1, bytesOrdered >> BigInt(8 * index));
-    }
+    storeAcrossPages(core, va, bytes, value, access, aligned);
     return;
   }
   const entry = resolve(core, va, WRITE, aligned, access, bytes);
@@ -296,7 +299,19 @@ function storeSlowly(core: Core, va: bigint, bytes: Bytes, value: bigint, access
     return;
   }
   cache(core, va, WRITE, entry, access);
-  commit(core, entry, at, bytes, bytesOrdered);
+  commit(core, entry, at, bytes, ordered(core, value, bytes, access));
+}
+
+/** An unaligned store over two pages: both are translated before either is written. */
+function storeAcrossPages(core: Core, va: bigint, bytes: number, value: bigint, access: Access, aligned: boolean): void {
+  const second = nextPage(va);
+  const entries = [resolve(core, va, WRITE, aligned, access, bytes), resolve(core, second, WRITE, aligned, access, bytes)] as const;
+  for (const entry of entries) if (entry.linear < 0) abort(core, va, WRITE, access, bytes, Fsc.EXTERNAL);
+  const inOrder = ordered(core, value, bytes, access);
+  for (let index = 0; index < bytes; index++) {
+    const position = inPage(va) + index;
+    commit(core, entries[position < PAGE_BYTES ? 0 : 1], position % PAGE_BYTES, 1, inOrder >> BigInt(8 * index));
+  }
 }
 
 /** Writes to a translated page and tells those who watch it: other cores' monitors, and translations made from descriptors there. Flash ignores stores, as in its read mode. */
@@ -319,6 +334,59 @@ function breakMonitor(other: Core, pa: number, bytes: number): void {
   setRegister(other, Word.MONITOR, 0n);
   setEvent(other);
 }
+
+// ---- vectors -------------------------------------------------------------------------------------------------------------------------------
+// 16 bytes at once. Without `element` they are one quantity (LDR of a Q register): aligned to 16 where alignment is checked, 16 bytes reversed
+// where data is big-endian. No syndrome is given: ISV is 0 for SIMD&FP registers. No device takes so wide an access: an External abort.
+
+const VECTOR_BYTES = 16;
+
+/** Loads 16 bytes from `va`, the first in bits 7 to 0. */
+export function loadVector(core: Core, va: bigint, access: Access): bigint {
+  address64[0] = va;
+  const low = address32[0]!;
+  const translation = core.translation as Translation | undefined;
+  if (translation !== undefined && core.board.footprint === undefined && (low & 0xfff) + VECTOR_BYTES <= PAGE_BYTES) {
+    const offset = look(translation.read, core, low, address32[1]!, (low & ((access.element ?? VECTOR_BYTES) - 1)) === 0);
+    if (offset >= 0) return readVector(core, offset);
+  }
+  const aligned = checkAlignment(core, va, READ, VECTOR_BYTES, access);
+  const at = inPage(va);
+  if (at + VECTOR_BYTES > PAGE_BYTES) return loadAcrossPages(core, va, VECTOR_BYTES, access, aligned);
+  const entry = resolve(core, va, READ, aligned, access, VECTOR_BYTES);
+  if (entry.linear < 0) abort(core, va, READ, access, VECTOR_BYTES, Fsc.EXTERNAL);
+  cache(core, va, READ, entry, access);
+  return ordered(core, readVector(core, entry.linear + at), VECTOR_BYTES, access);
+}
+
+/** Stores 16 bytes at `va`, all or none. */
+export function storeVector(core: Core, va: bigint, value: bigint, access: Access): void {
+  address64[0] = va;
+  const low = address32[0]!;
+  const translation = core.translation as Translation | undefined;
+  if (translation !== undefined && core.board.footprint === undefined && (low & 0xfff) + VECTOR_BYTES <= PAGE_BYTES && !othersMonitor(core)) {
+    const offset = look(translation.write, core, low, address32[1]!, (low & ((access.element ?? VECTOR_BYTES) - 1)) === 0);
+    if (offset >= 0) {
+      writeLinear(core, offset, 8, value);
+      writeLinear(core, offset + 8, 8, value >> 64n);
+      return;
+    }
+  }
+  const aligned = checkAlignment(core, va, WRITE, VECTOR_BYTES, access);
+  const at = inPage(va);
+  if (at + VECTOR_BYTES > PAGE_BYTES) {
+    storeAcrossPages(core, va, VECTOR_BYTES, value, access, aligned);
+    return;
+  }
+  const entry = resolve(core, va, WRITE, aligned, access, VECTOR_BYTES);
+  if (entry.linear < 0) abort(core, va, WRITE, access, VECTOR_BYTES, Fsc.EXTERNAL);
+  cache(core, va, WRITE, entry, access);
+  const inOrder = ordered(core, value, VECTOR_BYTES, access);
+  commit(core, entry, at, 8, inOrder);
+  commit(core, entry, at + 8, 8, inOrder >> 64n);
+}
+
+const readVector = (core: Core, offset: number): bigint => readLinear(core, offset, 8) | (readLinear(core, offset + 8, 8) << 64n);
 
 // ---- devices -------------------------------------------------------------------------------------------------------------------------------
 

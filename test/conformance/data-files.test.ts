@@ -68,7 +68,7 @@ const family = (name: string): string => name.replace(/^(DBG[BW][CV]R)\d+_/, '$1
 /** Fields that a table has under another name, or cannot have: layouts that depend on E2H are merged in the tables. */
 const RENAMED: Readonly<Record<string, string>> = {
   'SPSR_EL1.SSBS': 'AArch64 only; the table has the AArch32 view', 'SPSR_EL2.SSBS': 'AArch64 only; the table has the AArch32 view',
-  'SPSR_EL1.M': 'split in the table', 'SPSR_EL2.M': 'split in the table',
+  'SPSR_EL1.M': 'split in the table', 'SPSR_EL2.M': 'split in the table', 'FPCR.Len': 'length in the table',
   'CCSIDR_EL1.NumSets': 'the table has the FEAT_CCIDX format', 'CCSIDR_EL1.Associativity': 'the table has the FEAT_CCIDX format',
 };
 
@@ -142,6 +142,7 @@ withFile('reset-v8.5.json', 'bits with an architected reset value have it', () =
   }
   /** Bits of which the table says something else than our machine, and why. */
   const settled: Readonly<Record<string, string>> = {
+    'ID_AA64ISAR1_EL1 44,52': 'BF16 and I8MM are newer than Armv8.5',
     'ID_AA64MMFR0_EL1 56,61': 'FGT and ECV are newer than Armv8.5',
     'CPTR_EL2 12,13,9,0,1,2,3,4,5,6,7,8': 'the table ends with the layout of E2H = 1',
     'ICC_SRE_EL2 2,1,0': 'SRE is RAO/WI',

@@ -86,6 +86,7 @@ class ProbeEngine extends ReferenceEngine {
   override setVector(): void {}
   override setVectorLow(): void {}
   override saturation(): void {}
+  override accumulate(): void {}
   override loadVector(address: bigint): bigint {
     this.note(address, 16, 'read');
     return 0n;

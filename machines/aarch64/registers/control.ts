@@ -63,10 +63,12 @@ const HCRX: Fields = {
   VFNMI: 8, VINMI: 7, TALLINT: 6, SMPME: 5, FGTnXS: 4, FnXS: 3, EnASR: 2, EnALS: 1, EnAS0: 0,
 };
 
-/** CPTR_EL2 and CPACR_EL1 keep their FP controls although there is no FP: hypervisors switch them lazily and read them back. */
 const CPTR: Fields = { TCPAC: 31, TAM: 30, TTA: 20, TSM: 12, TFP: 10, TZ: 8 };
 const CPTR_E2H: Fields = { TCPAC: 31, TAM: 30, E0POE: 29, TTA: 28, SMEN: [24, 2], FPEN: [20, 2], ZEN: [16, 2] };
 const CPACR: Fields = { E0POE: 29, TTA: 28, SMEN: [24, 2], FPEN: [20, 2], ZEN: [16, 2] };
+
+const FPCR: Fields = { AHP: 26, DN: 25, FZ: 24, RMode: [22, 2], Stride: [20, 2], FZ16: 19, Len: [16, 3], IDE: 15, IXE: 12, UFE: 11, OFE: 10, DZE: 9, IOE: 8 };
+const FPSR: Fields = { QC: 27, IDC: 7, IXC: 4, UFC: 3, OFC: 2, DZC: 1, IOC: 0 };
 
 /** The hypervisor keeps HPMN, TPM and TPMCR, which do nothing without a PMU. */
 const MDCR: Fields = { TDCC: 27, TTRF: 19, HPMD: 17, TPMS: 14, E2PB: [12, 2], TDRA: 11, TDOSA: 10, TDA: 9, TDE: 8, HPME: 7, TPM: 6, TPMCR: 5, HPMN: [0, 5] };
@@ -121,6 +123,9 @@ export const CONTROL: readonly SystemRegister[] = [
   sysreg('DAIF', [3, 3, 4, 2, 1], { fields: { D: 9, A: 8, I: 7, F: 6 } }),
   sysreg('DIT', [3, 3, 4, 2, 5], { needs: 'FEAT_DIT', fields: { DIT: 24 } }),
   sysreg('SSBS', [3, 3, 4, 2, 6], { needs: 'FEAT_SSBS2', fields: { SSBS: 12 } }),
+  // No exception is trapped, which leaves the enables RES0; Stride and Len are of AArch32. RESET: UNKNOWN by the manual.
+  sysreg('FPCR', [3, 3, 4, 4, 0], { needs: 'FEAT_FP', floatingPoint: true, fields: FPCR, writable: fieldBits(FPCR, ['AHP', 'DN', 'FZ', 'RMode', 'FZ16']) }),
+  sysreg('FPSR', [3, 3, 4, 4, 1], { needs: 'FEAT_FP', floatingPoint: true, fields: FPSR, writable: fieldBits(FPSR) }),
   sysreg('TPIDR_EL0', [3, 3, 13, 0, 2]),
   sysreg('TPIDRRO_EL0', [3, 3, 13, 0, 3], { writeEl: 1 }),
 

@@ -55,9 +55,9 @@ export const IDENTIFICATION: readonly SystemRegister[] = [
   aarch32('MVFR0_EL1', 3, 0), aarch32('MVFR1_EL1', 3, 1), aarch32('MVFR2_EL1', 3, 2), aarch32('ID_PFR2_EL1', 3, 4),
   aarch32('ID_DFR1_EL1', 3, 5), aarch32('ID_MMFR5_EL1', 3, 6),
 
-  // No speculation happens here, which CSV2 and CSV3 state; FP and AdvSIMD 0xf: not implemented.
+  // No speculation happens here, which CSV2 and CSV3 state; FP and AdvSIMD 1: with half precision.
   identification('ID_AA64PFR0_EL1', [3, 0, 0, 4, 0], 'CSV3 CSV2 RME DIT AMU MPAM SEL2 SVE RAS GIC AdvSIMD FP EL3 EL2 EL1 EL0', {
-    CSV3: 1, CSV2: 1, DIT: 1, GIC: 1, AdvSIMD: 0xf, FP: 0xf, EL2: (hardware) => (hardware.el2 === 'none' ? 0 : 1), EL1: 1, EL0: 1,
+    CSV3: 1, CSV2: 1, DIT: 1, GIC: 1, AdvSIMD: 1, FP: 1, EL2: (hardware) => (hardware.el2 === 'none' ? 0 : 1), EL1: 1, EL0: 1,
   }),
   identification('ID_AA64PFR1_EL1', [3, 0, 0, 4, 1], 'PFAR DF2 MTEX THE GCS MTE_frac NMI CSV2_frac RNDR_trap SME - MPAM_frac RAS_frac MTE SSBS BT', { SSBS: 2 }),
   sysreg('ID_AA64PFR2_EL1', [3, 0, 0, 4, 2], { access: 'R' }),
@@ -72,8 +72,10 @@ export const IDENTIFICATION: readonly SystemRegister[] = [
   sysreg('ID_AA64DFR2_EL1', [3, 0, 0, 5, 2], { access: 'R' }),
   sysreg('ID_AA64AFR0_EL1', [3, 0, 0, 5, 4], { access: 'R' }),
   sysreg('ID_AA64AFR1_EL1', [3, 0, 0, 5, 5], { access: 'R' }),
-  identification('ID_AA64ISAR0_EL1', [3, 0, 0, 6, 0], 'RNDR TLB TS FHM DP SM4 SM3 SHA3 RDM TME Atomic CRC32 SHA2 SHA1 AES -', { Atomic: 2, CRC32: 1 }),
-  identification('ID_AA64ISAR1_EL1', [3, 0, 0, 6, 1], 'LS64 XS I8MM DGH BF16 SPECRES SB FRINTTS GPI GPA LRCPC FCMA JSCVT API APA DPB', { LRCPC: 2 }),
+  identification('ID_AA64ISAR0_EL1', [3, 0, 0, 6, 0], 'RNDR TLB TS FHM DP SM4 SM3 SHA3 RDM TME Atomic CRC32 SHA2 SHA1 AES -', {
+    FHM: 1, DP: 1, SHA3: 1, RDM: 1, Atomic: 2, CRC32: 1, SHA2: 2, SHA1: 1, AES: 2,
+  }),
+  identification('ID_AA64ISAR1_EL1', [3, 0, 0, 6, 1], 'LS64 XS I8MM DGH BF16 SPECRES SB FRINTTS GPI GPA LRCPC FCMA JSCVT API APA DPB', { I8MM: 1, BF16: 1, FRINTTS: 1, LRCPC: 2, FCMA: 1, JSCVT: 1 }),
   sysreg('ID_AA64ISAR2_EL1', [3, 0, 0, 6, 2], { access: 'R' }),
   sysreg('ID_AA64ISAR3_EL1', [3, 0, 0, 6, 3], { access: 'R' }),
   // Granules: 4 KiB and 64 KiB are supported by 0, 16 KiB by 1; stage 2 as stage 1.

@@ -50,7 +50,7 @@ describe('UNDEFINED', () => {
     expect(msr(t.core, 'CurrentEL', 0n)).toBe('UNDEFINED');
   });
   test('registers of absent features are UNDEFINED at every level', () => {
-    for (const name of ['APIAKeyLo_EL1', 'ZCR_EL1', 'PMCR_EL0', 'MPAM1_EL1', 'ERRIDR_EL1', 'SCR_EL3', 'TRCPRGCTLR', 'DACR32_EL2', 'SCXTNUM_EL1', 'FPCR']) expect(`${name} ${String(mrs(t.core, name))}`).toBe(`${name} UNDEFINED`);
+    for (const name of ['APIAKeyLo_EL1', 'ZCR_EL1', 'PMCR_EL0', 'MPAM1_EL1', 'ERRIDR_EL1', 'SCR_EL3', 'TRCPRGCTLR', 'DACR32_EL2', 'SCXTNUM_EL1', 'FPMR']) expect(`${name} ${String(mrs(t.core, name))}`).toBe(`${name} UNDEFINED`);
   });
   test('SP_EL2 has no accessor below EL3', () => {
     expect(mrs(t.core, 'SP_EL2')).toBe('UNDEFINED');

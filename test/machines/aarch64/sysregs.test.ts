@@ -48,8 +48,8 @@ describe('look-up', () => {
 });
 
 describe('identification', () => {
-  test('the machine is AArch64 at EL0 to EL2 with GICv3, without EL3 and without FP', () => {
-    expect(resetValue(registerByName('ID_AA64PFR0_EL1')!, hardware(), 0)).toBe(0x1101_0000_01ff_0111n);
+  test('the machine is AArch64 at EL0 to EL2 with GICv3, with half precision and Advanced SIMD, without EL3', () => {
+    expect(resetValue(registerByName('ID_AA64PFR0_EL1')!, hardware(), 0)).toBe(0x1101_0000_0111_0111n);
     expect(id('ID_AA64PFR0_EL1', 'EL2', hardware({}, 'none'))).toBe(0n);
   });
   test('Features decide VH, NV, E2H0, FGT, ECV, HCX and PARange', () => {
