@@ -1,454 +1,208 @@
-/** The builder that emits WebAssembly: values are locals, operands come from the record (a handler) or are constants (a region). */
+/**
+ * The builder that emits WebAssembly: values are locals, operands come from the record (a handler) or are constants (region.ts). Floating
+ * point is the host's where the host's is Arm's: round to nearest, nothing flushed, finite normal results, and no flag of FPSR that would
+ * change. Everything else, NaNs and subnormals among it, is left to the reference engine.
+ */
 
-import type { AtomicOperation, Exception } from '../builder.ts';
-import type { Access, Bytes } from '../memory-access.ts';
-import { Word } from '../state.ts';
-import type { CipherOperation, FloatBinary, FloatComparison, FloatSize, FloatUnary, Lane, LaneOperation, LaneShift, LaneUnary, Rounding, VectorBuilder } from '../vector-builder.ts';
-import { CONDITIONS } from './conditions.ts';
-import { Flags, importIndex, Local, PARAMETERS, PC_OFFSET, far, near, next, pushPc } from './handler.ts';
-import { INDEX_MASK, Scratch } from './layout.ts';
-import { isBaked, isNarrow, isOrdered } from './shape.ts';
-import { Access as Memory, Code, I32, I64, Op } from './wasm/code.ts';
+import { slot } from '../sysregs.ts';
+import type { FloatBinary, FloatComparison, FloatSize, FloatUnary, Rounding, VectorBuilder } from '../vector-builder.ts';
+import { VectorEmitter } from './emitter-vector.ts';
+import { Fpcr, Fpsr } from './float/format.ts';
+import { ARITHMETIC, COMPARISONS, EXTREMA, ROUNDINGS } from './forms.ts';
+import { importIndex, Local } from './handler.ts';
+import { Access as Memory, F64, I32, I64, Op } from './wasm/code.ts';
 
-export const NZCV_OFFSET = Word.NZCV * 8;
-export const LOADS = { 1: Memory.i64_load8_u, 2: Memory.i64_load16_u, 4: Memory.i64_load32_u, 8: Memory.i64_load } as const;
-export const STORES = { 1: Memory.i64_store8, 2: Memory.i64_store16, 4: Memory.i64_store32, 8: Memory.i64_store } as const;
+const FPCR_OFFSET = slot('FPCR') * 8;
+const FPSR_OFFSET = slot('FPSR') * 8;
+/** FPCR bits that must be 0: RMode (nearest) and FZ. */
+const OTHER_MODES = (3 << Fpcr.RMODE_SHIFT) | Fpcr.FZ;
 
-/** Emits one handler: the operations of a shape, with operands read from the record in the order in which shape.ts wrote them. */
-export class Emitter implements VectorBuilder<number, number, number> {
-  readonly code: Code;
-  protected readonly baked: boolean;
-  protected readonly offset: number;
-  private operands = 0;
-
-  /** `offset` is the representative instruction's place in its page, which decides what branches are near. */
-  constructor(offset: number, baked: boolean, parameters: number = PARAMETERS) {
-    this.code = new Code(parameters);
-    this.offset = offset;
-    this.baked = baked;
-  }
-
-  /** The body, after the semantics ran; `ends` where they have jumped away. */
-  finish(ends: boolean): Uint8Array {
-    if (!ends) next(this.code);
-    return this.code.finish();
-  }
-
-  /** Puts the next operand on the stack, 32 bits. */
-  private operand(): void {
-    this.code.get(Local.RECORD);
-    this.code.access(Memory.i32_load, 4 + 4 * this.operands++);
-  }
-  protected two(a: number, b: number, ...operations: readonly number[]): number {
+export class Emitter extends VectorEmitter implements VectorBuilder<number, number, number> {
+  /** Whether FPCR says nearest and nothing flushed: on the stack. */
+  protected plainMode(): void {
     const { code } = this;
-    code.get(a); code.get(b);
-    for (const operation of operations) code.op(operation);
+    code.get(Local.CORE); code.access(Memory.i32_load, FPCR_OFFSET); code.i32(OTHER_MODES); code.op(Op.i32_and); code.op(Op.i32_eqz);
+  }
+  /** Whether FPSR says Inexact already. */
+  protected inexact(): void {
+    const { code } = this;
+    code.get(Local.CORE); code.access(Memory.i32_load, FPSR_OFFSET); code.i32(Fpsr.IXC); code.op(Op.i32_and);
+  }
+  private needs(inexact: boolean): void {
+    this.plainMode();
+    this.bailUnless();
+    if (!inexact) return;
+    this.inexact();
+    this.bailUnless();
+  }
+
+  private float(size: FloatSize, value: number): void {
+    const { code } = this;
+    code.get(value);
+    if (size === 64) code.op(Op.f64_reinterpret_i64);
+    else { code.op(Op.i32_wrap_i64); code.op(Op.f32_reinterpret_i32); }
+  }
+  /** The number on the stack as a value. */
+  private bits(size: FloatSize): number {
+    const { code } = this;
+    if (size === 64) code.op(Op.i64_reinterpret_f64);
+    else { code.op(Op.i32_reinterpret_f32); code.op(Op.i64_extend_i32_u); }
     return code.keep(I64);
   }
-
-  x(): number {
+  /** Whether a value is a finite normal number. */
+  private normal(size: FloatSize, value: number): void {
     const { code } = this;
-    code.get(Local.CORE); this.operand(); code.op(Op.i32_add); code.access(Memory.i64_load, 0);
-    return code.keep(I64);
+    const [fraction, top] = size === 64 ? [53n, 0x7ffn] : [24n, 0xffn];
+    // Without the sign; the exponent less one is below the greatest less one.
+    code.get(value);
+    if (size === 64) { code.i64(1n); code.op(Op.i64_shl); }
+    else { code.i64(1n); code.op(Op.i64_shl); code.i64(0xffff_ffffn); code.op(Op.i64_and); }
+    code.i64(1n << fraction); code.op(Op.i64_sub); code.i64((top - 1n) << fraction); code.op(Op.i64_lt_u);
   }
-  setX(_register: number, value: number): void {
+  /** Whether a value is zero, of either sign. */
+  private isZero(size: FloatSize, value: number): void {
     const { code } = this;
-    code.get(Local.CORE); this.operand(); code.op(Op.i32_add); code.get(value); code.access(Memory.i64_store, 0);
+    code.get(value); code.i64(size === 64 ? (1n << 63n) - 1n : 0x7fff_ffffn); code.op(Op.i64_and); code.op(Op.i64_eqz);
   }
-  stackPointer(): number {
+  private isNumber(size: FloatSize, value: number): void {
     const { code } = this;
-    code.get(Local.SCRATCH); code.access(Memory.i32_load, Scratch.STACK); code.access(Memory.i64_load, 0);
-    return code.keep(I64);
-  }
-  setStackPointer(value: number): void {
-    const { code } = this;
-    code.get(Local.SCRATCH); code.access(Memory.i32_load, Scratch.STACK); code.get(value); code.access(Memory.i64_store, 0);
-  }
-  alignedStackPointer(): number {
-    const { code } = this;
-    const pointer = this.stackPointer();
-    code.get(pointer); code.i64(15n); code.op(Op.i64_and); code.op(Op.i64_eqz); code.op(Op.i32_eqz);
-    code.if();
-    code.get(Local.RECORD); code.get(Local.BUDGET); code.call(importIndex('checkStack')); code.op(Op.drop);
-    code.end();
-    return pointer;
-  }
-  pc(): number {
-    const { code } = this;
-    pushPc(code);
-    this.operand(); code.op(Op.i64_extend_i32_s); code.op(Op.i64_add);
-    return code.keep(I64);
+    this.float(size, value); this.float(size, value); code.op(size === 64 ? Op.f64_eq : Op.f32_eq);
   }
 
-  number(value: number): number {
+  floatBinary(operation: FloatBinary, size: FloatSize, a: number, b: number): number {
     const { code } = this;
-    if (isBaked(this.baked, value)) code.i64(BigInt(value));
-    else if ((value | 0) !== value) return this.constant(BigInt.asUintN(64, BigInt(value)));
-    else { this.operand(); code.op(Op.i64_extend_i32_s); }
-    return code.keep(I64);
-  }
-  constant(value: bigint): number {
-    const { code } = this;
-    if (this.baked) code.i64(value);
-    else if (isNarrow(value)) { this.operand(); code.op(Op.i64_extend_i32_s); }
-    else {
-      this.operand(); code.op(Op.i64_extend_i32_u);
-      this.operand(); code.op(Op.i64_extend_i32_u); code.i64(32n); code.op(Op.i64_shl); code.op(Op.i64_or);
+    const wide = size === 64 ? 1 : 0;
+    if (operation in EXTREMA) {
+      this.needs(false);
+      this.isNumber(size, a); this.isNumber(size, b); code.op(Op.i32_and);
+      this.bailUnless();
+      this.float(size, a); this.float(size, b); code.op(EXTREMA[operation as keyof typeof EXTREMA][wide]);
+      return this.bits(size);
     }
-    return code.keep(I64);
-  }
-  add(a: number, b: number): number { return this.two(a, b, Op.i64_add); }
-  subtract(a: number, b: number): number { return this.two(a, b, Op.i64_sub); }
-  multiply(a: number, b: number): number { return this.two(a, b, Op.i64_mul); }
-  private call(name: 'multiplyHighSigned' | 'multiplyHighUnsigned', a: number, b: number): number {
-    const { code } = this;
-    code.get(a); code.get(b); code.call(importIndex(name));
-    return code.keep(I64);
-  }
-  multiplyHighSigned(a: number, b: number): number { return this.call('multiplyHighSigned', a, b); }
-  multiplyHighUnsigned(a: number, b: number): number { return this.call('multiplyHighUnsigned', a, b); }
-  /** WebAssembly traps on division by zero, and of the most negative number by -1. */
-  divideSigned(a: number, b: number): number {
-    const { code } = this;
-    code.get(b); code.i64(1n); code.op(Op.i64_add); code.i64(2n); code.op(Op.i64_lt_u);
-    code.if(I64);
-    // 0 or -1: a * b is 0 or -a.
-    code.get(a); code.get(b); code.op(Op.i64_mul);
-    code.else();
-    code.get(a); code.get(b); code.op(Op.i64_div_s);
-    code.end();
-    return code.keep(I64);
-  }
-  divideUnsigned(a: number, b: number): number {
-    const { code } = this;
-    code.get(b); code.op(Op.i64_eqz);
-    code.if(I64);
-    code.i64(0n);
-    code.else();
-    code.get(a); code.get(b); code.op(Op.i64_div_u);
-    code.end();
-    return code.keep(I64);
-  }
-  and(a: number, b: number): number { return this.two(a, b, Op.i64_and); }
-  or(a: number, b: number): number { return this.two(a, b, Op.i64_or); }
-  exclusiveOr(a: number, b: number): number { return this.two(a, b, Op.i64_xor); }
-  not(a: number): number {
-    const { code } = this;
-    code.get(a); code.i64(-1n); code.op(Op.i64_xor);
-    return code.keep(I64);
-  }
-  shiftLeft(a: number, amount: number): number { return this.two(a, amount, Op.i64_shl); }
-  shiftRight(a: number, amount: number): number { return this.two(a, amount, Op.i64_shr_u); }
-  shiftRightSigned(a: number, amount: number): number { return this.two(a, amount, Op.i64_shr_s); }
-  rotateRight(a: number, amount: number): number { return this.two(a, amount, Op.i64_rotr); }
-  zeroExtend(a: number, width: 8 | 16 | 32): number {
-    const { code } = this;
-    code.get(a);
-    if (width === 32) { code.op(Op.i32_wrap_i64); code.op(Op.i64_extend_i32_u); }
-    else { code.i64(width === 8 ? 0xffn : 0xffffn); code.op(Op.i64_and); }
-    return code.keep(I64);
-  }
-  signExtend(a: number, width: 8 | 16 | 32): number {
-    const { code } = this;
-    code.get(a); code.op(width === 8 ? Op.i64_extend8_s : width === 16 ? Op.i64_extend16_s : Op.i64_extend32_s);
-    return code.keep(I64);
-  }
-  countLeadingZeros(a: number): number {
-    const { code } = this;
-    code.get(a); code.op(Op.i64_clz);
-    return code.keep(I64);
-  }
-  /** Swaps neighbours of `distance` bits, whose lower ones `mask` names. */
-  private swap(value: number, distance: bigint, mask: bigint): number {
-    const { code } = this;
-    code.get(value); code.i64(distance); code.op(Op.i64_shr_u); code.i64(mask); code.op(Op.i64_and);
-    code.get(value); code.i64(mask); code.op(Op.i64_and); code.i64(distance); code.op(Op.i64_shl);
-    code.op(Op.i64_or);
-    return code.keep(I64);
-  }
-  reverseBits(a: number): number {
-    let value = this.reverseBytes(a);
-    value = this.swap(value, 4n, 0x0f0f_0f0f_0f0f_0f0fn);
-    value = this.swap(value, 2n, 0x3333_3333_3333_3333n);
-    return this.swap(value, 1n, 0x5555_5555_5555_5555n);
-  }
-  reverseBytes(a: number): number {
-    const { code } = this;
-    let value = this.swap(a, 8n, 0x00ff_00ff_00ff_00ffn);
-    value = this.swap(value, 16n, 0x0000_ffff_0000_ffffn);
-    code.get(value); code.i64(32n); code.op(Op.i64_rotr);
-    return code.keep(I64);
-  }
-  crc32(accumulator: number, data: number, bytes: Bytes, castagnoli: boolean): number {
-    const { code } = this;
-    code.get(accumulator); code.op(Op.i32_wrap_i64); code.get(data); code.i32(2 * bytes + (castagnoli ? 1 : 0)); code.call(importIndex('crc32'));
-    code.op(Op.i64_extend_i32_u);
-    return code.keep(I64);
-  }
-
-  equal(a: number, b: number): number {
-    const { code } = this;
-    code.get(a); code.get(b); code.op(Op.i64_eq);
-    return code.keep(I32);
-  }
-  invert(a: number): number {
-    const { code } = this;
-    code.get(a); code.op(Op.i32_eqz);
-    return code.keep(I32);
-  }
-  select(condition: number, whenTrue: number, whenFalse: number): number {
-    const { code } = this;
-    code.get(whenTrue); code.get(whenFalse); code.get(condition); code.op(Op.select);
-    return code.keep(I64);
-  }
-
-  /** Puts NZCV on the stack: from its word, or from what a region has left. */
-  protected nzcv(): void {
-    const { code } = this;
-    code.get(Local.SCRATCH); code.access(Memory.i32_load, Scratch.FLAGS);
-    code.if(I32);
-    code.get(Local.CORE); code.get(Local.SCRATCH); code.i32(Flags.BEFORE); code.i64(0n); code.i64(0n); code.call(importIndex('flagsOf'));
-    code.else();
-    code.get(Local.CORE); code.access(Memory.i32_load, NZCV_OFFSET);
-    code.end();
-  }
-  flags(): number {
-    this.nzcv();
-    this.code.op(Op.i64_extend_i32_u);
-    return this.code.keep(I64);
-  }
-  setFlags(nzcv: number): void {
-    const { code } = this;
-    code.get(Local.CORE); code.get(nzcv); code.op(Op.i32_wrap_i64); code.access(Memory.i32_store, NZCV_OFFSET);
-    code.get(Local.SCRATCH); code.i32(Flags.STORED); code.access(Memory.i32_store, Scratch.FLAGS);
-  }
-  carry(): number {
-    const { code } = this;
-    this.nzcv();
-    code.i32(1); code.op(Op.i32_shr_u); code.i32(1); code.op(Op.i32_and); code.op(Op.i64_extend_i32_u);
-    return code.keep(I64);
-  }
-  flagsOfAdd(wide: number, a: number, b: number): number {
-    const { code } = this;
-    const result = this.add(a, b);
-    const sum = wide ? result : this.zeroExtend(result, 32);
-    // Carry: the sum is below an operand. Overflow: the sum's sign is neither operand's.
-    code.get(sum); code.get(a); code.op(Op.i64_lt_u);
-    const carry = code.keep(I32);
-    code.get(a); code.get(sum); code.op(Op.i64_xor); code.get(b); code.get(sum); code.op(Op.i64_xor); code.op(Op.i64_and);
-    return this.nzcvOf(wide, sum, carry, code.keep(I64));
-  }
-  flagsOfSubtract(wide: number, a: number, b: number): number {
-    const { code } = this;
-    const result = this.subtract(a, b);
-    const difference = wide ? result : this.zeroExtend(result, 32);
-    code.get(a); code.get(b); code.op(Op.i64_ge_u);
-    const carry = code.keep(I32);
-    code.get(a); code.get(b); code.op(Op.i64_xor); code.get(a); code.get(difference); code.op(Op.i64_xor); code.op(Op.i64_and);
-    return this.nzcvOf(wide, difference, carry, code.keep(I64));
-  }
-  flagsOfAddCarry(wide: number, a: number, b: number, carryIn: number): number {
-    const { code } = this;
-    const result = this.add(this.add(a, b), carryIn);
-    const sum = wide ? result : this.zeroExtend(result, 32);
-    // A carry out: below the first operand, or equal to it with a carry in.
-    code.get(sum); code.get(a); code.op(Op.i64_lt_u);
-    code.get(sum); code.get(a); code.op(Op.i64_eq); code.get(carryIn); code.op(Op.i32_wrap_i64); code.op(Op.i32_and);
+    this.needs(true);
+    this.float(size, a); this.float(size, b); code.op(ARITHMETIC[operation as keyof typeof ARITHMETIC][wide]);
+    const result = this.bits(size);
+    this.normal(size, result);
+    // A sum of zero is exact; a product or quotient is when a factor or the dividend is.
+    this.isZero(size, result);
+    if (operation === 'multiply' || operation === 'multiply-extended') { this.isZero(size, a); this.isZero(size, b); code.op(Op.i32_or); code.op(Op.i32_and); }
+    if (operation === 'divide') { this.isZero(size, a); code.op(Op.i32_and); }
     code.op(Op.i32_or);
-    const carry = code.keep(I32);
-    code.get(a); code.get(sum); code.op(Op.i64_xor); code.get(b); code.get(sum); code.op(Op.i64_xor); code.op(Op.i64_and);
-    return this.nzcvOf(wide, sum, carry, code.keep(I64));
-  }
-  flagsOfLogical(wide: number, result: number): number {
-    const { code } = this;
-    code.get(result); code.i64(wide ? 60n : 28n); code.op(Op.i64_shr_u); code.i64(8n); code.op(Op.i64_and);
-    code.get(result); code.op(Op.i64_eqz); code.i32(2); code.op(Op.i32_shl); code.op(Op.i64_extend_i32_u);
-    code.op(Op.i64_or);
-    return code.keep(I64);
-  }
-  /** N and Z of `result`, which is zero-extended; C; V is the sign of `overflow`. */
-  private nzcvOf(wide: number, result: number, carry: number, overflow: number): number {
-    const { code } = this;
-    code.get(result); code.i64(wide ? 60n : 28n); code.op(Op.i64_shr_u); code.i64(8n); code.op(Op.i64_and);
-    code.get(overflow); code.i64(wide ? 63n : 31n); code.op(Op.i64_shr_u);
-    if (!wide) { code.i64(1n); code.op(Op.i64_and); }
-    code.op(Op.i64_or);
-    code.get(result); code.op(Op.i64_eqz); code.i32(2); code.op(Op.i32_shl);
-    code.get(carry); code.i32(1); code.op(Op.i32_shl); code.op(Op.i32_or); code.op(Op.i64_extend_i32_u);
-    code.op(Op.i64_or);
-    return code.keep(I64);
-  }
-  condition(code: number): number {
-    this.code.i32(CONDITIONS[code]!); this.nzcv(); this.code.op(Op.i32_shr_u); this.code.i32(1); this.code.op(Op.i32_and);
-    return this.code.keep(I32);
+    this.bailUnless();
+    return result;
   }
 
-  /** The entry of `va`'s page in the array at `array` of the scratch area; leaves it in a local. */
-  protected entry(array: number, va: number): number {
+  floatMultiplyAdd(size: FloatSize, addend: number, a: number, b: number): number {
     const { code } = this;
-    code.get(va); code.op(Op.i32_wrap_i64); code.i32(8); code.op(Op.i32_shr_u); code.i32(INDEX_MASK); code.op(Op.i32_and);
-    code.get(Local.SCRATCH); code.access(Memory.i32_load, array); code.op(Op.i32_add);
+    this.needs(true);
+    if (size === 32) {
+      // The product of singles is exact in double. Their sum is rounded twice, which matters only where the first rounding made a tie.
+      this.float(32, a); code.op(Op.f64_promote_f32); this.float(32, b); code.op(Op.f64_promote_f32); code.op(Op.f64_mul);
+      this.float(32, addend); code.op(Op.f64_promote_f32); code.op(Op.f64_add);
+      code.op(Op.i64_reinterpret_f64);
+      const sum = code.keep(I64);
+      code.get(sum); code.i64(0x1fff_ffffn); code.op(Op.i64_and); code.i64(0x1000_0000n); code.op(Op.i64_eq);
+      this.bailWhen();
+      code.get(sum); code.op(Op.f64_reinterpret_i64); code.op(Op.f32_demote_f64);
+      const result = this.bits(32);
+      this.normal(32, result);
+      this.bailUnless();
+      return result;
+    }
+    // `multiplyAdd` gives 0 where it cannot tell.
+    code.get(addend); code.get(a); code.get(b); code.call(importIndex('multiplyAdd'));
+    const result = code.keep(I64);
+    this.normal(64, result);
+    this.bailUnless();
+    return result;
+  }
+
+  floatUnary(_operation: FloatUnary, size: FloatSize, a: number): number {
+    const { code } = this;
+    this.needs(true);
+    this.float(size, a); code.op(size === 64 ? Op.f64_sqrt : Op.f32_sqrt);
+    const result = this.bits(size);
+    this.normal(size, result); this.isZero(size, a); code.op(Op.i32_or);
+    this.bailUnless();
+    return result;
+  }
+
+  floatCompare(size: FloatSize, a: number, b: number, _signalling: boolean): number {
+    const { code } = this;
+    const wide = size === 64 ? 1 : 0;
+    this.needs(false);
+    this.isNumber(size, a); this.isNumber(size, b); code.op(Op.i32_and);
+    this.bailUnless();
+    // Less: N. Equal: Z and C. Greater: C.
+    this.float(size, a); this.float(size, b); code.op(COMPARISONS.equal[wide]); code.i32(2); code.op(Op.i32_shl);
+    this.float(size, a); this.float(size, b); code.op(COMPARISONS['greater-or-equal'][wide]); code.i32(1); code.op(Op.i32_shl);
+    code.op(Op.i32_or);
+    this.float(size, b); this.float(size, a); code.op(COMPARISONS.greater[wide]); code.i32(3); code.op(Op.i32_shl);
+    code.op(Op.i32_or); code.op(Op.i64_extend_i32_u);
+    return code.keep(I64);
+  }
+  floatTest(comparison: FloatComparison, size: FloatSize, a: number, b: number): number {
+    const { code } = this;
+    this.needs(false);
+    this.isNumber(size, a); this.isNumber(size, b); code.op(Op.i32_and);
+    this.bailUnless();
+    this.float(size, a); this.float(size, b); code.op(COMPARISONS[comparison][size === 64 ? 1 : 0]);
     return code.keep(I32);
   }
-  /** Whether the entry is that of `va`, which has to be aligned: its low bits are left in the comparison. */
-  protected hit(entry: number, va: number, bytes: number): void {
-    const { code } = this;
-    code.get(entry); code.access(Memory.i64_load, 0);
-    code.get(va); code.i64(BigInt.asUintN(64, ~0xfffn | BigInt(bytes - 1))); code.op(Op.i64_and); code.op(Op.i64_eq);
-  }
-  /** Whether the access may be made by the entry: aligned to its size as nearly all are, or as mayLoad and mayStore say. */
-  protected found(entry: number, va: number, bytes: number, more: 'mayLoad' | 'mayStore', access: Access): void {
-    const { code } = this;
-    this.hit(entry, va, bytes);
-    if (isOrdered(access)) return;
-    code.if(I32);
-    code.i32(1);
-    code.else();
-    code.get(entry); code.get(va); code.i32(bytes); code.call(importIndex(more));
-    code.end();
-  }
-  protected linear(entry: number, va: number): void {
-    const { code } = this;
-    code.get(entry); code.access(Memory.i32_load, 8); code.get(va); code.op(Op.i32_wrap_i64); code.op(Op.i32_add);
-  }
-  /** The access operand with the number of bytes: access * 16 + bytes. */
-  private specification(bytes: number): void {
-    this.operand();
-    this.code.i32(4); this.code.op(Op.i32_shl); this.code.i32(bytes); this.code.op(Op.i32_or);
-  }
-  load(address: number, bytes: Bytes, access: Access): number {
-    const { code } = this;
-    const entry = this.entry(Scratch.READ, address);
-    this.found(entry, address, bytes, 'mayLoad', access);
-    code.if(I64);
-    this.linear(entry, address); code.access(LOADS[bytes], 0);
-    code.else();
-    code.get(Local.RECORD); code.get(Local.BUDGET); code.get(address); this.specification(bytes); code.call(importIndex('load'));
-    code.end();
-    return code.keep(I64);
-  }
-  store(address: number, bytes: Bytes, value: number, access: Access): void {
-    const { code } = this;
-    const entry = this.entry(Scratch.WRITE, address);
-    this.found(entry, address, bytes, 'mayStore', access);
-    code.if();
-    this.linear(entry, address); code.get(value); code.access(STORES[bytes], 0);
-    code.else();
-    code.get(Local.RECORD); code.get(Local.BUDGET); code.get(address); code.get(value); this.specification(bytes); code.call(importIndex('store')); code.set(Local.BUDGET);
-    code.end();
-  }
-  storePair(address: number, bytes: 4 | 8, first: number, second: number, _access: Access): void {
-    const { code } = this;
-    const entry = this.entry(Scratch.WRITE, address);
-    code.get(address); code.i64(BigInt(bytes)); code.op(Op.i64_add);
-    const last = code.keep(I64);
-    this.foundPair(entry, address, last, bytes);
-    code.if();
-    this.linear(entry, address); code.get(first); code.access(STORES[bytes], 0);
-    this.linear(entry, address); code.get(second); code.access(STORES[bytes], bytes);
-    code.else();
-    code.get(Local.RECORD); code.get(Local.BUDGET); code.get(address); code.get(first); code.get(second); this.specification(bytes); code.call(importIndex('storePair')); code.set(Local.BUDGET);
-    code.end();
-  }
 
-  /** Both in the page of the entry. */
-  protected foundPair(entry: number, first: number, last: number, bytes: number): void {
+  floatRound(size: FloatSize, a: number, rounding: Rounding, exact: boolean): number {
     const { code } = this;
-    this.hit(entry, first, bytes);
-    this.hit(entry, last, bytes);
-    code.op(Op.i32_and);
-    code.if(I32);
-    code.i32(1);
-    code.else();
-    for (const va of [first, last]) { code.get(entry); code.get(va); code.i32(bytes); code.call(importIndex('mayStore')); }
-    code.op(Op.i32_and);
-    code.end();
+    this.needs(exact);
+    this.isNumber(size, a);
+    this.bailUnless();
+    this.float(size, a); code.op(ROUNDINGS[rounding]![size === 64 ? 1 : 0]);
+    return this.bits(size);
   }
-
-  jump(target: number): void {
+  floatConvert(from: FloatSize, to: FloatSize, a: number): number {
     const { code } = this;
-    code.get(Local.CORE); code.get(target); code.access(Memory.i64_store, PC_OFFSET);
-    far(code, importIndex('go'));
-  }
-  jumpBy(offset: number): void {
-    const { code } = this;
-    const target = this.offset + offset;
-    if (target >= 0 && target < 4096) {
-      this.operand();
-      near(code);
-    } else {
-      code.get(Local.CORE);
-      pushPc(code);
-      this.operand(); code.op(Op.i64_extend_i32_s); code.op(Op.i64_add); code.access(Memory.i64_store, PC_OFFSET);
-      far(code, importIndex('go'));
+    this.needs(to === 32);
+    if (to === 64) {
+      this.isNumber(32, a);
+      this.bailUnless();
+      this.float(32, a); code.op(Op.f64_promote_f32);
+      return this.bits(64);
     }
+    this.float(from, a); code.op(Op.f32_demote_f64);
+    const result = this.bits(32);
+    this.normal(32, result); this.isZero(64, a); code.op(Op.i32_or);
+    this.bailUnless();
+    return result;
   }
-  jumpWhen(condition: number, offset: number): void {
+  /** `fraction` is 0. Results beyond 63 bits, and what is not a number, are left alone. */
+  floatToInteger(size: FloatSize, a: number, width: 16 | 32 | 64, signed: boolean, _fraction: number, rounding: Rounding): number {
     const { code } = this;
-    code.get(condition);
-    code.if();
-    this.jumpBy(offset);
-    code.end();
+    this.needs(false);
+    this.float(size, a);
+    if (size === 32) code.op(Op.f64_promote_f32);
+    code.op(ROUNDINGS[rounding]![1]);
+    const whole = code.keep(F64);
+    // Exact, or Inexact is told already.
+    code.get(whole); this.float(size, a); if (size === 32) code.op(Op.f64_promote_f32); code.op(Op.f64_eq); this.inexact(); code.op(Op.i32_or);
+    const [least, limit] = signed ? [-(2 ** (width - 1)), 2 ** (width - 1)] : [0, width === 64 ? 2 ** 63 : 2 ** width];
+    const within = code.keep(I32);
+    code.get(within); code.i32(0); code.op(Op.i32_ne);
+    code.get(whole); code.f64(least); code.op(Op.f64_ge); code.op(Op.i32_and);
+    code.get(whole); code.f64(limit); code.op(Op.f64_lt); code.op(Op.i32_and);
+    this.bailUnless();
+    code.get(whole); code.op(Op.i64_trunc_f64_s);
+    const integer = code.keep(I64);
+    return width === 64 ? integer : this.cut(integer, width);
   }
-  barrier(): void {}
-
-  // What shape.ts leaves to the reference engine never gets here.
-  protected never(): never { throw new Error('this operation is the reference engine\'s'); }
-  loadExclusive(): number { return this.never(); }
-  loadExclusivePair(): readonly [number, number] { return this.never(); }
-  storeExclusive(): number { return this.never(); }
-  storeExclusivePair(): number { return this.never(); }
-  clearExclusive(): void { this.never(); }
-  atomic(_operation: AtomicOperation): number { return this.never(); }
-  compareAndSwap(): number { return this.never(); }
-  compareAndSwapPair(): readonly [number, number] { return this.never(); }
-  readSystemRegister(): number { return this.never(); }
-  writeSystemRegister(): void { this.never(); }
-  systemInstruction(): number { return this.never(); }
-  setPstateField(): void { this.never(); }
-  waitForInterrupt(): void { this.never(); }
-  waitForEvent(): void { this.never(); }
-  sendEvent(): void { this.never(); }
-  except(_kind: Exception): void { this.never(); }
-  exceptionReturn(): void { this.never(); }
-  undefinedInstruction(): void { this.never(); }
-  hole(): void { this.never(); }
-  checkFloatingPoint(): void { this.never(); }
-  vector(): number { return this.never(); }
-  setVector(): void { this.never(); }
-  vectorLow(): number { return this.never(); }
-  setVectorLow(): void { this.never(); }
-  vectorOf(): number { return this.never(); }
-  low(): number { return this.never(); }
-  high(): number { return this.never(); }
-  splat(): number { return this.never(); }
-  lane(_lane: Lane): number { return this.never(); }
-  withLane(): number { return this.never(); }
-  vectorAnd(): number { return this.never(); }
-  vectorOr(): number { return this.never(); }
-  vectorExclusiveOr(): number { return this.never(); }
-  vectorNot(): number { return this.never(); }
-  bitSelect(): number { return this.never(); }
-  lanes(_operation: LaneOperation): number { return this.never(); }
-  lanesUnary(_operation: LaneUnary): number { return this.never(); }
-  shiftLanes(_operation: LaneShift): number { return this.never(); }
-  extendLow(): number { return this.never(); }
-  shuffle(): number { return this.never(); }
-  lookUp(): number { return this.never(); }
-  polynomialMultiplyLong(): number { return this.never(); }
-  cipher(_operation: CipherOperation): number { return this.never(); }
-  saturation(): void { this.never(); }
-  loadVector(): number { return this.never(); }
-  storeVector(): void { this.never(); }
-  floatBinary(_operation: FloatBinary): number { return this.never(); }
-  floatMultiplyAdd(_size: FloatSize): number { return this.never(); }
-  floatUnary(_operation: FloatUnary): number { return this.never(); }
-  floatCompare(): number { return this.never(); }
-  floatTest(_comparison: FloatComparison): number { return this.never(); }
-  floatRound(_size: FloatSize, _a: number, _rounding: Rounding): number { return this.never(); }
-  floatConvert(): number { return this.never(); }
-  floatToInteger(): number { return this.never(); }
-  integerToFloat(): number { return this.never(); }
+  private cut(value: number, width: 16 | 32): number { return this.zeroExtend(value, width); }
+  integerToFloat(size: FloatSize, a: number, width: 16 | 32 | 64, signed: boolean): number {
+    const { code } = this;
+    // A double holds every integer of 32 bits.
+    this.needs(!(size === 64 && width <= 32));
+    const source = width === 64 ? a : signed ? this.signExtend(a, width) : this.zeroExtend(a, width);
+    code.get(source);
+    code.op(size === 64 ? (signed ? Op.f64_convert_i64_s : Op.f64_convert_i64_u) : signed ? Op.f32_convert_i64_s : Op.f32_convert_i64_u);
+    return this.bits(size);
+  }
   floatToJavaScript(): readonly [number, number] { return this.never(); }
   floatToBrain(): number { return this.never(); }
   brainDot(): number { return this.never(); }

@@ -13,6 +13,7 @@ import type { Board } from '../board.ts';
 import { crc32Of } from './crc32.ts';
 import { COVERED, Ending, PAGE_END, UNDECODED } from './handler.ts';
 import { CODE_PAGES_POINTER, emptySet, INSTRUCTIONS, modeArray, PLAIN, RECORD_PAGES, RECORDS_BYTES, recordIndex, recordsAt, Scratch, scratchOf } from './layout.ts';
+import { floatingPointTrap } from './floating-point.ts';
 import { ReferenceEngine } from './reference.ts';
 import { runtimeBytes } from './runtime.ts';
 import { accessOf, SINK_WORD } from './shape.ts';
@@ -56,11 +57,11 @@ export class Interpreter {
     const { exports } = new WebAssembly.Instance(runtimeModule, { env });
     this.table = exports['table'] as WebAssembly.Table;
     this.enter = exports['enter'] as unknown as Handler;
-    const { go, multiplyHighUnsigned, multiplyHighSigned, flagsOf, mayLoad, mayStore } = exports;
+    const { go, multiplyHighUnsigned, multiplyHighSigned, flagsOf, mayLoad, mayStore, multiplyAdd } = exports;
     this.settle = exports['settle'] as unknown as (core: number, scratch: number) => void;
     this.memory.view.setInt32(CODE_PAGES_POINTER, this.memory.codePages.byteOffset, true);
     this.imports = {
-      ...env, table: this.table, go: go!, multiplyHighUnsigned: multiplyHighUnsigned!, multiplyHighSigned: multiplyHighSigned!, flagsOf: flagsOf!, mayLoad: mayLoad!, mayStore: mayStore!,
+      ...env, table: this.table, go: go!, multiplyHighUnsigned: multiplyHighUnsigned!, multiplyHighSigned: multiplyHighSigned!, flagsOf: flagsOf!, mayLoad: mayLoad!, mayStore: mayStore!, multiplyAdd: multiplyAdd!,
       load: this.load, store: this.store, storePair: this.storePair, checkStack: this.checkStack, crc32: this.crc32,
     };
     if (board.engine === 'translator') this.translator = new Translator(this.memory, this.table, this.imports, (index) => this.pages[index], tuning);
@@ -159,6 +160,7 @@ export class Interpreter {
     view.setInt32(scratch + Scratch.READ, modeArray(core, 0, mode), true);
     view.setInt32(scratch + Scratch.WRITE, this.monitored ? emptySet(core) : modeArray(core, 1, mode), true);
     view.setInt32(scratch + Scratch.FETCH, modeArray(core, 2, mode), true);
+    view.setInt32(scratch + Scratch.FLOATING_POINT, floatingPointTrap(core) === undefined ? 1 : 0, true);
     view.setInt32(scratch + Scratch.STACK, core.words.byteOffset + stackWord(core) * 8, true);
   }
 
@@ -291,7 +293,7 @@ export class Interpreter {
     engine.jumped = false;
     decoded.semantics(engine, decoded.fields);
     if (!engine.jumped && budget > 1 && core.ints[2 * Word.PSTATE] === pstate && !this.mustLeave(generation)) {
-      if (this.monitored) this.refresh(core);
+      if (this.monitored || decoded.row?.stop === 'system-register') this.refresh(core);
       return budget - 1;
     }
     if (!engine.jumped) this.pcOf(record + RECORD_BYTES);

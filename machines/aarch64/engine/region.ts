@@ -3,13 +3,17 @@
 import { PAGE_BYTES, RECORD_BYTES } from '../../memory/memory.ts';
 import type { Decoded } from '../decode.ts';
 import type { Access, Bytes } from '../memory-access.ts';
-import { Emitter, LOADS, NZCV_OFFSET, STORES } from './emitter.ts';
+import { LOADS, NZCV_OFFSET, STORES } from './emitter-scalar.ts';
+import { Word } from '../state.ts';
+import { Emitter } from './emitter.ts';
 import type { Block, Flow } from './flow.ts';
 import { dispatch, Flags, HANDLER, importIndex, Local, PC_OFFSET } from './handler.ts';
 import { INDEX_MASK, PLAIN, Scratch } from './layout.ts';
-import { Access as Memory, I32, I64, Op } from './wasm/code.ts';
+import { Access as Memory, I32, I64, Op, Simd, V128 } from './wasm/code.ts';
 
 /** A lazily kept NZCV: its kind in `Flags`, and locals. */
+const vectorOffset = (register: number): number => (Word.VECTOR + 2 * register) * 8;
+
 interface Symbolic { readonly kind: number; readonly a: number; readonly b: number }
 
 /** WebAssembly structures around the code in hand, innermost last: a loop to continue, a block before a merge, or another (`if`, the region itself). */
@@ -37,6 +41,13 @@ class Region extends Emitter {
   private depth = 0;
   /** Registers whose values are in locals, within a block. */
   private readonly known = new Map<number, number>();
+  private readonly knownVectors = new Map<number, number>();
+  /** Words of vectors whose high halves are zero. */
+  private readonly knownLows = new Map<number, number>();
+  private checked = false;
+  /** Emitter's plainMode and inexact: MSR, which alone changes them, is no part of a region, and plain handlers are outside. */
+  private readonly plain = this.code.local(I32);
+  private readonly told = this.code.local(I32);
   private current: Symbolic | undefined;
   private readonly lazy = new Map<number, Symbolic>();
   private readonly atEnd = new Map<number, Symbolic | undefined>();
@@ -55,6 +66,8 @@ class Region extends Emitter {
       code.get(Local.SCRATCH); code.access(Memory.i32_load, word); code.set(local);
     }
     code.i32(Flags.BEFORE); code.set(this.kind);
+    super.plainMode(); code.set(this.plain);
+    super.inexact(); code.set(this.told);
     this.open(() => code.block(), () => this.tree(entry, [{ type: 'other', start: -1 }]));
     // Whoever leaves the region to a plain handler comes here, with RECORD and BUDGET told.
     this.settleFlags();
@@ -116,6 +129,9 @@ class Region extends Emitter {
     const block = this.flow.blocks.get(start)!;
     const count = block.instructions.length;
     this.known.clear();
+    this.knownVectors.clear();
+    this.knownLows.clear();
+    this.checked = false;
     const before = this.flow.single.get(start);
     this.current = before === undefined ? undefined : this.atEnd.get(before);
     // Where the budget ends within the block, or with it, plain handlers go on to exactly there.
@@ -242,22 +258,64 @@ class Region extends Emitter {
   override alignedStackPointer(): number {
     const { code } = this;
     const pointer = this.stackPointer();
-    code.get(pointer); code.i64(15n); code.op(Op.i64_and); code.op(Op.i64_eqz); code.op(Op.i32_eqz);
-    this.unless();
+    code.get(pointer); code.i64(15n); code.op(Op.i64_and); code.op(Op.i64_eqz);
+    this.bailUnless();
     return pointer;
   }
-  /** Leaves to the plain handler of the instruction in hand where the number on the stack is not 0: nothing of it was done. */
-  private unless(): void {
-    this.code.if();
+  /** The plain handler of the instruction in hand does it. */
+  protected override bail(): void { this.leave(this.at, this.undone); }
+  protected override bailWhen(): void {
     this.depth += 1;
-    this.leave(this.at, this.undone);
+    super.bailWhen();
     this.depth -= 1;
-    this.code.end();
   }
   override pc(offset = 0): number {
     this.pushAddress(this.at + offset);
     return this.code.keep(I64);
   }
+
+  // ---- vectors ---------------------------------------------------------------------------------------------------------------------------
+
+  override checkFloatingPoint(): void {
+    // Once a block: nothing within a region changes it.
+    if (this.checked) return;
+    this.checked = true;
+    super.checkFloatingPoint();
+  }
+  override vector(register: number): number {
+    const { code } = this;
+    const known = this.knownVectors.get(register);
+    if (known !== undefined) return known;
+    const low = this.knownLows.get(register);
+    if (low !== undefined) this.zeroExtended(low);
+    else { code.get(Local.CORE); code.simdAccess(Simd.v128_load, vectorOffset(register)); }
+    const value = code.keep(V128);
+    this.knownVectors.set(register, value);
+    return value;
+  }
+  override setVector(register: number, value: number): void {
+    const { code } = this;
+    code.get(Local.CORE); code.get(value); code.simdAccess(Simd.v128_store, vectorOffset(register));
+    this.knownVectors.set(register, value);
+    this.knownLows.delete(register);
+  }
+  override vectorLow(register: number): number {
+    const { code } = this;
+    const low = this.knownLows.get(register);
+    if (low !== undefined) return low;
+    const vector = this.knownVectors.get(register);
+    if (vector !== undefined) return this.low(vector);
+    code.get(Local.CORE); code.access(Memory.i64_load, vectorOffset(register));
+    return code.keep(I64);
+  }
+  override setVectorLow(register: number, value: number): void {
+    const { code } = this;
+    code.get(Local.CORE); this.zeroExtended(value); code.simdAccess(Simd.v128_store, vectorOffset(register));
+    this.knownVectors.delete(register);
+    this.knownLows.set(register, value);
+  }
+  protected override plainMode(): void { this.code.get(this.plain); }
+  protected override inexact(): void { this.code.get(this.told); }
 
   // ---- flags -----------------------------------------------------------------------------------------------------------------------------
 
@@ -363,8 +421,7 @@ class Region extends Emitter {
     const { code } = this;
     const entry = this.entry(Scratch.READ, address);
     this.found(entry, address, bytes, 'mayLoad', access);
-    code.op(Op.i32_eqz);
-    this.unless();
+    this.bailUnless();
     this.linear(entry, address);
     code.access(LOADS[bytes], 0);
     return code.keep(I64);
@@ -373,8 +430,7 @@ class Region extends Emitter {
     const { code } = this;
     const entry = this.entry(Scratch.WRITE, address);
     this.found(entry, address, bytes, 'mayStore', access);
-    code.op(Op.i32_eqz);
-    this.unless();
+    this.bailUnless();
     this.linear(entry, address); code.get(value); code.access(STORES[bytes], 0);
   }
   override storePair(address: number, bytes: 4 | 8, first: number, second: number, _access: Access): void {
@@ -382,8 +438,7 @@ class Region extends Emitter {
     const entry = this.entry(Scratch.WRITE, address);
     code.get(address); code.i64(BigInt(bytes)); code.op(Op.i64_add);
     this.foundPair(entry, address, code.keep(I64), bytes);
-    code.op(Op.i32_eqz);
-    this.unless();
+    this.bailUnless();
     this.linear(entry, address); code.get(first); code.access(STORES[bytes], 0);
     this.linear(entry, address); code.get(second); code.access(STORES[bytes], bytes);
   }

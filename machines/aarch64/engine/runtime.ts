@@ -2,7 +2,8 @@
 
 import { RECORD_BYTES } from '../../memory/memory.ts';
 import { CODE_PAGE } from '../tlb.ts';
-import { Emitter, NZCV_OFFSET } from './emitter.ts';
+import { NZCV_OFFSET, ScalarEmitter } from './emitter-scalar.ts';
+import { multiplyAdd } from './multiply-add.ts';
 import { Ending, Flags, HANDLER, Local, PARAMETERS, PC_OFFSET, SIGNATURES, dispatch } from './handler.ts';
 import { CODE_PAGES_POINTER, INDEX_MASK, INSTRUCTIONS, Scratch } from './layout.ts';
 import { Access, Code, I32, I64, Op } from './wasm/code.ts';
@@ -11,7 +12,7 @@ import { moduleBytes } from './wasm/module.ts';
 /** Entries of the table to begin with; it grows. */
 export const TABLE_ENTRIES = 1024;
 
-/** Exports `table`, `flagsOf`, `settle`, `mayLoad`, `mayStore`, `enter` (a handler that goes to the record's handler), `go` (a handler that goes to PC), `multiplyHighUnsigned`, `multiplyHighSigned`. */
+/** Exports `table`, `flagsOf`, `settle`, `mayLoad`, `mayStore`, `multiplyAdd`, `enter` (a handler that goes to the record's handler), `go` (a handler that goes to PC), `multiplyHighUnsigned`, `multiplyHighSigned`. */
 export function runtimeBytes(): Uint8Array<ArrayBuffer> {
   const decode = 0, reference = 1;
   const imports = [{ name: 'decode', type: SIGNATURES.length }, { name: 'reference', type: 4 }];
@@ -28,6 +29,7 @@ export function runtimeBytes(): Uint8Array<ArrayBuffer> {
     { type: 8, body: mayLoad(), exportName: 'mayLoad' },
     { type: 8, body: mayStore(), exportName: 'mayStore' },
     { type: 9, body: settle(first + 7), exportName: 'settle' },
+    { type: 10, body: multiplyAdd(), exportName: 'multiplyAdd' },
   ];
   const types = [...SIGNATURES, { parameters: [I32] as const, results: [] }];
   return moduleBytes({ types, tableType: HANDLER, tableEntries: TABLE_ENTRIES, imports, functions, elements: { start: 0, functions: [first, first + 1, first + 2, first] } });
@@ -121,7 +123,7 @@ function multiplyHigh(signed: boolean): Uint8Array {
 
 /** NZCV: of a kind of `Flags` and its operands; of the scratch area's for BEFORE; of its word for STORED. Parameters: core, scratch, kind, a, b. */
 function flagsOf(self: number): Uint8Array {
-  const emitter = new Emitter(0, true, 5);
+  const emitter = new ScalarEmitter(0, true, 5);
   const { code } = emitter;
   const [core, scratch, kind, a, b] = [0, 1, 2, 3, 4];
   const kinds: readonly (() => number)[] = [

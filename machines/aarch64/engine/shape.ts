@@ -4,7 +4,9 @@ import { PAGE_BYTES, RECORD_BYTES } from '../../memory/memory.ts';
 import type { AtomicOperation, Exception } from '../builder.ts';
 import type { Access, Bytes } from '../memory-access.ts';
 import type { Fields, Semantics } from '../row.ts';
+import { Word } from '../state.ts';
 import type { CipherOperation, FloatBinary, FloatComparison, FloatSize, FloatUnary, Lane, LaneOperation, LaneShift, LaneUnary, Rounding, VectorBuilder } from '../vector-builder.ts';
+import { hasFloatBinary, hasFloatRounding, hasLanes, hasLanesUnary } from './forms.ts';
 import { OPERANDS_MAX } from './layout.ts';
 
 /** Instructions of one shape share a handler, which finds their operands in the record. */
@@ -243,42 +245,69 @@ class Recorder implements VectorBuilder<number, number, number> {
     this.reference();
   }
 
-  checkFloatingPoint(): void { this.reference(); }
-  vector(): number { return this.reference(); }
-  setVector(): void { this.reference(); }
-  vectorLow(): number { return this.reference(); }
-  setVectorLow(): void { this.reference(); }
-  vectorOf(): number { return this.reference(); }
-  low(): number { return this.reference(); }
-  high(): number { return this.reference(); }
-  splat(): number { return this.reference(); }
-  lane(_lane: Lane): number { return this.reference(); }
-  withLane(): number { return this.reference(); }
-  vectorAnd(): number { return this.reference(); }
-  vectorOr(): number { return this.reference(); }
-  vectorExclusiveOr(): number { return this.reference(); }
-  vectorNot(): number { return this.reference(); }
-  bitSelect(): number { return this.reference(); }
-  lanes(_operation: LaneOperation): number { return this.reference(); }
-  lanesUnary(_operation: LaneUnary): number { return this.reference(); }
-  shiftLanes(_operation: LaneShift): number { return this.reference(); }
-  extendLow(): number { return this.reference(); }
-  shuffle(): number { return this.reference(); }
-  lookUp(): number { return this.reference(); }
+  checkFloatingPoint(): void { this.note('fp'); }
+  private vectorOperand(register: number): void { this.operands.push((Word.VECTOR + 2 * register) * 8); }
+  vector(register: number): number {
+    this.vectorOperand(register);
+    return this.note('q');
+  }
+  setVector(register: number, value: number): void {
+    this.vectorOperand(register);
+    this.note('setQ', value);
+  }
+  vectorLow(register: number): number {
+    this.vectorOperand(register);
+    return this.note('d');
+  }
+  setVectorLow(register: number, value: number): void {
+    this.vectorOperand(register);
+    this.note('setD', value);
+  }
+  vectorOf(low: number, high: number): number { return this.note('vectorOf', low, high); }
+  low(vector: number): number { return this.note('low', vector); }
+  high(vector: number): number { return this.note('high', vector); }
+  splat(lane: Lane, value: number): number { return this.note('splat', lane, value); }
+  lane(lane: Lane, vector: number, index: number): number { return this.note('lane', lane, vector, index); }
+  withLane(lane: Lane, vector: number, index: number, value: number): number { return this.note('withLane', lane, vector, index, value); }
+  vectorAnd(a: number, b: number): number { return this.note('vand', a, b); }
+  vectorOr(a: number, b: number): number { return this.note('vor', a, b); }
+  vectorExclusiveOr(a: number, b: number): number { return this.note('vxor', a, b); }
+  vectorNot(a: number): number { return this.note('vnot', a); }
+  bitSelect(mask: number, ones: number, zeros: number): number { return this.note('bsl', mask, ones, zeros); }
+  lanes(operation: LaneOperation, lane: Lane, a: number, b: number): number { return hasLanes(operation, lane) ? this.note(operation, lane, a, b) : this.reference(); }
+  lanesUnary(operation: LaneUnary, lane: Lane, a: number): number { return hasLanesUnary(operation, lane) ? this.note(operation, lane, a) : this.reference(); }
+  shiftLanes(operation: LaneShift, lane: Lane, a: number, amount: number): number { return this.note(`shift ${operation}`, lane, a, amount); }
+  extendLow(lane: 8 | 16 | 32, a: number, signed: boolean): number { return this.note('extend', lane, a, signed); }
+  shuffle(a: number, b: number, indices: readonly number[]): number { return this.note('shuffle', a, b, ...indices); }
+  lookUp(table: number, indices: number): number { return this.note('lookUp', table, indices); }
   polynomialMultiplyLong(): number { return this.reference(); }
   cipher(_operation: CipherOperation): number { return this.reference(); }
-  saturation(): void { this.reference(); }
-  loadVector(): number { return this.reference(); }
-  storeVector(): void { this.reference(); }
-  floatBinary(_operation: FloatBinary): number { return this.reference(); }
-  floatMultiplyAdd(_size: FloatSize): number { return this.reference(); }
-  floatUnary(_operation: FloatUnary): number { return this.reference(); }
-  floatCompare(): number { return this.reference(); }
-  floatTest(_comparison: FloatComparison): number { return this.reference(); }
-  floatRound(_size: FloatSize, _a: number, _rounding: Rounding): number { return this.reference(); }
-  floatConvert(): number { return this.reference(); }
-  floatToInteger(): number { return this.reference(); }
-  integerToFloat(): number { return this.reference(); }
+  saturation(differs: number): void { this.note('saturation', differs); }
+  loadVector(address: number, access: Access): number {
+    if (!isFast(access)) return this.reference();
+    return this.note(isOrdered(access) ? 'loadQ ordered' : 'loadQ', address);
+  }
+  storeVector(address: number, value: number, access: Access): void {
+    if (!isFast(access)) this.reference();
+    else this.note(isOrdered(access) ? 'storeQ ordered' : 'storeQ', address, value);
+  }
+  floatBinary(operation: FloatBinary, size: FloatSize, a: number, b: number): number { return hasFloatBinary(operation, size) ? this.note(`float ${operation}`, size, a, b) : this.reference(); }
+  floatMultiplyAdd(size: FloatSize, addend: number, a: number, b: number): number { return size === 16 ? this.reference() : this.note('fma', size, addend, a, b); }
+  floatUnary(operation: FloatUnary, size: FloatSize, a: number): number { return size === 16 || operation !== 'square-root' ? this.reference() : this.note('sqrt', size, a); }
+  floatCompare(size: FloatSize, a: number, b: number): number { return size === 16 ? this.reference() : this.note('fcmp', size, a, b); }
+  floatTest(comparison: FloatComparison, size: FloatSize, a: number, b: number): number { return size === 16 ? this.reference() : this.note(`test ${comparison}`, size, a, b); }
+  floatRound(size: FloatSize, a: number, rounding: Rounding, exact: boolean, integerBits?: 32 | 64): number {
+    return !hasFloatRounding(size, rounding) || integerBits !== undefined ? this.reference() : this.note(`round ${rounding}`, size, a, exact);
+  }
+  floatConvert(from: FloatSize, to: FloatSize, a: number, rounding: Rounding = 'current'): number {
+    return from === 16 || to === 16 || from === to || rounding !== 'current' ? this.reference() : this.note('convert', from, to, a);
+  }
+  floatToInteger(size: FloatSize, a: number, width: 16 | 32 | 64, signed: boolean, fraction: number, rounding: Rounding): number {
+    return !hasFloatRounding(size, rounding) || fraction !== 0 || width === 16 ? this.reference() : this.note(`toInteger ${rounding}`, size, a, width, signed);
+  }
+  integerToFloat(size: FloatSize, a: number, width: 16 | 32 | 64, signed: boolean, fraction: number): number {
+    return size === 16 || fraction !== 0 || width === 16 ? this.reference() : this.note('toFloat', size, a, width, signed);
+  }
   floatToJavaScript(): readonly [number, number] { return [this.reference(), this.reference()]; }
   floatToBrain(): number { return this.reference(); }
   brainDot(): number { return this.reference(); }

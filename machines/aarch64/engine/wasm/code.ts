@@ -17,6 +17,7 @@ export const Op = {
   i64_and: 0x83, i64_or: 0x84, i64_xor: 0x85, i64_shl: 0x86, i64_shr_s: 0x87, i64_shr_u: 0x88, i64_rotl: 0x89, i64_rotr: 0x8a,
   f32_abs: 0x8b, f32_neg: 0x8c, f32_ceil: 0x8d, f32_floor: 0x8e, f32_trunc: 0x8f, f32_nearest: 0x90, f32_sqrt: 0x91, f32_add: 0x92, f32_sub: 0x93, f32_mul: 0x94, f32_div: 0x95,
   f64_abs: 0x99, f64_neg: 0x9a, f64_ceil: 0x9b, f64_floor: 0x9c, f64_trunc: 0x9d, f64_nearest: 0x9e, f64_sqrt: 0x9f, f64_add: 0xa0, f64_sub: 0xa1, f64_mul: 0xa2, f64_div: 0xa3,
+  f32_min: 0x96, f32_max: 0x97, f64_min: 0xa4, f64_max: 0xa5, i64_trunc_f64_s: 0xb0,
   i32_wrap_i64: 0xa7, i64_extend_i32_s: 0xac, i64_extend_i32_u: 0xad, f32_convert_i64_s: 0xb4, f32_convert_i64_u: 0xb5, f32_demote_f64: 0xb6, f64_convert_i32_s: 0xb7, f64_convert_i32_u: 0xb8,
   f64_convert_i64_s: 0xb9, f64_convert_i64_u: 0xba, f64_promote_f32: 0xbb, i32_reinterpret_f32: 0xbc, i64_reinterpret_f64: 0xbd, f32_reinterpret_i32: 0xbe, f64_reinterpret_i64: 0xbf,
   i32_extend8_s: 0xc0, i32_extend16_s: 0xc1, i64_extend8_s: 0xc2, i64_extend16_s: 0xc3, i64_extend32_s: 0xc4,
@@ -42,7 +43,7 @@ export const Simd = {
   i32x4_abs: 0xa0, i32x4_neg: 0xa1, i32x4_extend_low_i16x8_s: 0xa7, i32x4_extend_low_i16x8_u: 0xa9, i32x4_shl: 0xab, i32x4_shr_s: 0xac, i32x4_shr_u: 0xad, i32x4_add: 0xae,
   i32x4_sub: 0xb1, i32x4_mul: 0xb5, i32x4_min_s: 0xb6, i32x4_min_u: 0xb7, i32x4_max_s: 0xb8, i32x4_max_u: 0xb9,
   i64x2_abs: 0xc0, i64x2_neg: 0xc1, i64x2_extend_low_i32x4_s: 0xc7, i64x2_extend_low_i32x4_u: 0xc9, i64x2_shl: 0xcb, i64x2_shr_s: 0xcc, i64x2_shr_u: 0xcd, i64x2_add: 0xce, i64x2_sub: 0xd1, i64x2_mul: 0xd5,
-  i64x2_eq: 0xd6, i64x2_gt_s: 0xda,
+  i64x2_eq: 0xd6, i64x2_gt_s: 0xd9,
 } as const;
 
 /** A function body in the making. Parameters are locals 0 to n - 1; `local` makes more. */
@@ -113,6 +114,12 @@ export class Code {
   }
   i32(value: number): void { this.byte(0x41); this.signed(value); }
   i64(value: bigint): void { this.byte(0x42); this.signed64(BigInt.asIntN(64, value)); }
+  f64(value: number): void {
+    this.byte(0x44);
+    const bytes = new DataView(new ArrayBuffer(8));
+    bytes.setFloat64(0, value, true);
+    for (let index = 0; index < 8; index++) this.byte(bytes.getUint8(index));
+  }
   /** A load or store at the address on the stack plus `offset`. Alignment is a hint: it is given as 1. */
   access([opcode]: readonly [number, number], offset: number): void { this.byte(opcode); this.byte(0); this.unsigned(offset); }
   simd(opcode: number): void { this.byte(0xfd); this.unsigned(opcode); }
