@@ -36,6 +36,9 @@ export class Emitter extends VectorEmitter implements VectorBuilder<number, numb
     this.bailUnless();
   }
 
+  /** Emits within one more WebAssembly structure than those around. */
+  protected inner(inside: () => void): void { inside(); }
+
   private float(size: FloatSize, value: number): void {
     const { code } = this;
     code.get(value);
@@ -98,21 +101,30 @@ export class Emitter extends VectorEmitter implements VectorBuilder<number, numb
     if (size === 32) {
       // The product of singles is exact in double. Their sum is rounded twice, which matters only where the first rounding made a tie.
       this.float(32, a); code.op(Op.f64_promote_f32); this.float(32, b); code.op(Op.f64_promote_f32); code.op(Op.f64_mul);
-      this.float(32, addend); code.op(Op.f64_promote_f32); code.op(Op.f64_add);
-      code.op(Op.i64_reinterpret_f64);
-      const sum = code.keep(I64);
-      code.get(sum); code.i64(0x1fff_ffffn); code.op(Op.i64_and); code.i64(0x1000_0000n); code.op(Op.i64_eq);
-      this.bailWhen();
-      code.get(sum); code.op(Op.f64_reinterpret_i64); code.op(Op.f32_demote_f64);
+      const product = code.keep(F64);
+      this.float(32, addend); code.op(Op.f64_promote_f32);
+      const added = code.keep(F64);
+      code.get(product); code.get(added); code.op(Op.f64_add);
+      const sum = code.keep(F64);
+      code.get(sum); code.op(Op.i64_reinterpret_f64); code.i64(0x1fff_ffffn); code.op(Op.i64_and); code.i64(0x1000_0000n); code.op(Op.i64_eq);
+      code.if();
+      // A tie that is exact is one. Knuth's two-sum gives the error.
+      code.get(sum); code.get(product); code.op(Op.f64_sub);
+      const second = code.keep(F64);
+      code.get(product); code.get(sum); code.get(second); code.op(Op.f64_sub); code.op(Op.f64_sub);
+      code.get(added); code.get(second); code.op(Op.f64_sub);
+      code.op(Op.f64_add); code.f64(0); code.op(Op.f64_eq);
+      this.inner(() => this.bailUnless());
+      code.end();
+      code.get(sum); code.op(Op.f32_demote_f64);
       const result = this.bits(32);
       this.normal(32, result);
       this.bailUnless();
       return result;
     }
-    // `multiplyAdd` gives 0 where it cannot tell.
     code.get(addend); code.get(a); code.get(b); code.call(importIndex('multiplyAdd'));
     const result = code.keep(I64);
-    this.normal(64, result);
+    this.normal(64, result); this.isZero(64, result); code.op(Op.i32_or);
     this.bailUnless();
     return result;
   }

@@ -7,7 +7,7 @@ const FACTOR_MIN = 0x3ff - 400, FACTOR_MAX = 0x3ff + 400;
 const ADDEND_MIN = 0x3ff - 850, ADDEND_MAX = 0x3ff + 900;
 
 /**
- * Bits of addend + a * b, rounded once to nearest even; 0 where an operand is out of range. Parameters: addend, a, b, as bits.
+ * Bits of addend + a * b, rounded once to nearest even; all ones, a NaN, where an operand is out of range. Parameters: addend, a, b, as bits.
  * Boldo and Melquiond 2008, "Emulation of FMA and correctly rounded sums": with rounding to odd between, two roundings are as one.
  */
 export function multiplyAdd(): Uint8Array {
@@ -37,10 +37,18 @@ export function multiplyAdd(): Uint8Array {
     return [high, difference(value, high)];
   };
 
+  // A factor of zero, and the other finite: nothing is rounded.
+  const isZero = (bits: number): void => { code.get(bits); code.i64(1n); code.op(Op.i64_shl); code.op(Op.i64_eqz); };
+  const isFinite = (bits: number): void => { code.get(bits); code.i64(0x7ffn << 52n); code.op(Op.i64_and); code.i64(0x7ffn << 52n); code.op(Op.i64_ne); };
+  isZero(a); isFinite(b); code.op(Op.i32_and); isZero(b); isFinite(a); code.op(Op.i32_and); code.op(Op.i32_or);
+  code.if();
+  for (const bits of [a, b]) { code.get(bits); code.op(Op.f64_reinterpret_i64); }
+  code.op(Op.f64_mul); code.get(addend); code.op(Op.f64_reinterpret_i64); code.op(Op.f64_add); code.op(Op.i64_reinterpret_f64); code.op(Op.return);
+  code.end();
   inRange(a, FACTOR_MIN, FACTOR_MAX); inRange(b, FACTOR_MIN, FACTOR_MAX); code.op(Op.i32_and);
-  inRange(addend, ADDEND_MIN, ADDEND_MAX); code.get(addend); code.i64(1n); code.op(Op.i64_shl); code.op(Op.i64_eqz); code.op(Op.i32_or); code.op(Op.i32_and);
+  inRange(addend, ADDEND_MIN, ADDEND_MAX); isZero(addend); code.op(Op.i32_or); code.op(Op.i32_and);
   code.op(Op.i32_eqz);
-  code.if(); code.i64(0n); code.op(Op.return); code.end();
+  code.if(); code.i64(-1n); code.op(Op.return); code.end();
 
   const [c, x, y] = [addend, a, b].map((bits) => { code.get(bits); code.op(Op.f64_reinterpret_i64); return number(); }) as [number, number, number];
   // x * y = high + low, exactly. Dekker.

@@ -264,9 +264,10 @@ class Region extends Emitter {
   }
   /** The plain handler of the instruction in hand does it. */
   protected override bail(): void { this.leave(this.at, this.undone); }
-  protected override bailWhen(): void {
+  protected override bailWhen(): void { this.inner(() => super.bailWhen()); }
+  protected override inner(inside: () => void): void {
     this.depth += 1;
-    super.bailWhen();
+    inside();
     this.depth -= 1;
   }
   override pc(offset = 0): number {
