@@ -14,6 +14,8 @@ export interface Features {
   readonly fgt: boolean;
   readonly ecv: boolean;
   readonly hcx: boolean;
+  /** FEAT_PAuth: absent, by QARMA5, or by a fast function of our own (IMPLEMENTATION DEFINED). */
+  readonly pauth: 'none' | 'qarma5' | 'fast';
   /** List registers implemented, 1 to 16. */
   readonly listRegisters: number;
   /** Physical address bits: 40, 44 or 48. */

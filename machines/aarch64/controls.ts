@@ -10,7 +10,7 @@ export const Hcr = {
 } as const;
 
 /** Bits 63 to 32 of HCR_EL2, bit 32 being 1. */
-export const HcrHigh = { E2H: 1 << 2, TEA: 1 << 5, NV: 1 << 10, NV1: 1 << 11, AT: 1 << 12, NV2: 1 << 13, FWB: 1 << 14 } as const;
+export const HcrHigh = { E2H: 1 << 2, TEA: 1 << 5, APK: 1 << 8, API: 1 << 9, NV: 1 << 10, NV1: 1 << 11, AT: 1 << 12, NV2: 1 << 13, FWB: 1 << 14 } as const;
 
 /** Bits of SCTLR_ELx that exceptions and translation use; SSBS and above are in the high half. */
 export const Sctlr = {

@@ -232,16 +232,6 @@ export function setEvent(core: Core): void {
   if (core.words[Word.POWER] === BigInt(Power.WFE)) setRegister(core, Word.POWER, BigInt(Power.ON));
 }
 
-/** ERET: traps (HCR_EL2.NV, HFGITR_EL2.ERET), then AArch64.ExceptionReturn with its illegal cases. Sets PC. */
-export function exceptionReturn(core: Core): void {
-  const el = elOf(core);
-  if (el === 0) undefinedInstruction(core);
-  if (el === 1 && ((hcrHigh(core) & HcrHigh.NV) !== 0 || fineGrainedTrap(core, HfgitrHigh.ERET))) raise(core, { ec: Ec.ERET, iss: 0, target: 2 });
-  const level = el as 1 | 2;
-  core.board.observe?.(core, 'eret', 0, core.words[ELR[level]]!);
-  returnTo(core, Number(core.words[SPSR[level]]! & 0xffff_ffffn), core.words[ELR[level]]!);
-}
-
 /** AArch64.ExceptionReturn to `address` with `spsr`: also how L0 enters its guest, from EL2. */
 export function returnTo(core: Core, spsr: number, address: bigint): void {
   const { ints, words } = core;
@@ -281,5 +271,8 @@ export function isIllegalReturn(core: Core, el: number, spsr: number): boolean {
 function fineGrainedTrap(core: Core, highBit: number): boolean {
   return core.board.features.fgt && core.board.el2 !== 'none' && !(e2h(core) && tge(core)) && (core.ints[HFGITR_HIGH]! & highBit) !== 0;
 }
+
+/** HFGITR_EL2.ERET. */
+export const eretTrapped = (core: Core): boolean => fineGrainedTrap(core, HfgitrHigh.ERET);
 
 const nextInstruction = (core: Core): bigint => BigInt.asUintN(64, core.words[Word.PC]! + 4n);

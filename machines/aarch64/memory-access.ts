@@ -76,12 +76,15 @@ export function fetchInstruction(core: Core): number {
     const entry = resolve(core, pc, FETCH, true, PLAIN, 4);
     if (entry.linear < 0) abort(core, pc, FETCH, PLAIN, 4, Fsc.EXTERNAL);
     offset = entry.linear + (low & 0xfff);
-    remember(translationOf(core).fetch, core, low, high, entry.linear, 0);
+    remember(translationOf(core).fetch, core, low, high, entry.linear, entry.guarded ? 1 : 0);
   }
   if ((core.ints[PSTATE]! & Pstate.IL) !== 0) illegalExecutionState(core);
   // Instructions are little-endian always.
   return board.memory.view.getUint32(offset, true);
 }
+
+/** Whether the instruction fetched last, which is at PC, is in a guarded page (FEAT_BTI): the fast array for fetches has it where others have looseness. */
+export const inGuardedPage = (core: Core): boolean => translationOf(core).fetch.loose[mode(core) * SETS + ((core.ints[PC_LOW]! >>> 12) & (SETS - 1))] === 1;
 
 /** Loads `bytes` from `va`, zero-extended. Throws UNWIND for aborts and for device loads whose answer is not there yet. */
 export function loadMemory(core: Core, va: bigint, bytes: Bytes, access: Access): bigint {

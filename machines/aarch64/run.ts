@@ -1,5 +1,6 @@
 /** Running a core: attempts instructions up to an exact budget, takes interrupts and exceptions, and says why it stopped. */
 
+import { landBranch } from './branch-target.ts';
 import { decode, type Decoded } from './decode.ts';
 import { ReferenceEngine } from './engine/reference.ts';
 import { stopBefore } from './engine/stops.ts';
@@ -7,7 +8,7 @@ import { UNWIND, takeInterrupt } from './exception.ts';
 import type { RunEnd, RunResult, Stops } from './exit.ts';
 import { maskedOrTaken } from './interrupts.ts';
 import { fetchInstruction } from './memory-access.ts';
-import { Power, Word, type Core } from './state.ts';
+import { Power, Pstate, Word, type Core } from './state.ts';
 
 /**
  * Attempts at most `budget` instructions of `core`. One that takes an exception counts; one that waits for a device's
@@ -38,6 +39,7 @@ export function run(core: Core, budget: number, stops?: Stops): RunResult {
           const stop = stopBefore(core, decoded, stops);
           if (stop !== undefined) return { attempted, end: stop };
         }
+        if ((ints[2 * Word.PSTATE]! & BTYPE) !== 0) landBranch(core, decoded.word);
         engine.jumped = false;
         decoded.semantics(engine, decoded.fields);
         if (!engine.jumped) {
@@ -69,6 +71,9 @@ function vectors(core: Core): boolean {
   const due = maskedOrTaken(core);
   return due !== undefined && !(due.target === 2 && core.board.el2 === 'kvm');
 }
+
+/** PSTATE.BTYPE: not 0 behind an indirect branch. */
+const BTYPE = 3 << Pstate.BTYPE_SHIFT;
 
 const BUDGET: RunEnd = { type: 'budget' };
 

@@ -47,7 +47,7 @@ export const Word = {
 export const Power = { OFF: 0, ON: 1, WFI: 2, WFE: 3, HALTED: 4 } as const;
 
 /** Bits of the PSTATE word and of SPSR_ELx. */
-export const Pstate = { SP: 1, EL_SHIFT: 2, F: 1 << 6, I: 1 << 7, A: 1 << 8, D: 1 << 9, SSBS: 1 << 12, IL: 1 << 20, SS: 1 << 21, PAN: 1 << 22, UAO: 1 << 23, DIT: 1 << 24, TCO: 1 << 25 } as const;
+export const Pstate = { SP: 1, EL_SHIFT: 2, F: 1 << 6, I: 1 << 7, A: 1 << 8, D: 1 << 9, BTYPE_SHIFT: 10, SSBS: 1 << 12, IL: 1 << 20, SS: 1 << 21, PAN: 1 << 22, UAO: 1 << 23, DIT: 1 << 24, TCO: 1 << 25 } as const;
 
 /** Writes word `word` of the block and notes that the block changed. For everybody but the engines, which mark the block themselves after a run. */
 export function setRegister(core: Core, word: number, value: bigint): void {

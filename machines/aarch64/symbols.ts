@@ -6,7 +6,7 @@ import { signed } from './instructions/common.ts';
 import { takesRegister } from './instructions/system.ts';
 import { OPERATIONS, operationByEncoding } from './registers/operations.ts';
 import type { Fields, Letter } from './row.ts';
-import { encodingName, packEncoding, registerByName, unpackEncoding } from './sysregs.ts';
+import { SYSTEM_REGISTERS, encodingName, packEncoding, unpackEncoding } from './sysregs.ts';
 
 /** `parse` returns whether the text is a value of the symbol that agrees with what the draft knows. An absent optional part is parsed as ''. */
 export interface Symbol {
@@ -257,13 +257,13 @@ const systemRegister: Symbol = {
       const [op0, op1, crn, crm, op2] = generic.slice(1).map(Number) as [number, number, number, number, number];
       return crn < 16 && crm < 16 && draft.put('i', packEncoding(op0, op1, crn, crm, op2) - 0x8000);
     }
-    const row = registerByName(nameInCase(text));
+    const row = ROW_BY_TEXT.get(text);
     return row !== undefined && row.encoding >= 0x8000 && draft.put('i', row.encoding - 0x8000);
   },
 };
 
-/** Register names are upper case but for a few letters of the manual. */
-const nameInCase = (text: string): string => text.toUpperCase().replace(/^(.*)(SP)SEL$/, '$1SPSel').replace(/^CURRENTEL$/, 'CurrentEL');
+/** Register names as text has them, in lower case. */
+const ROW_BY_TEXT = new Map(SYSTEM_REGISTERS.map((row) => [row.name.toLowerCase(), row]));
 
 /** A named operation of SYS, with its register. Without a register it holds for XZR only. */
 const systemOperation: Symbol = {
@@ -354,6 +354,15 @@ const SYMBOLS: readonly (readonly [RegExp, (...groups: string[]) => Symbol])[] =
   [/^i\+([0-9]+):hex$/, (first) => unsigned('i', hexadecimal, Number(first))],
   [/^i=15$/, () => ({
     pattern: NUMBER, print: (f) => (f.i === 15 ? '' : hexadecimal(f.i)), parse: (text, draft) => draft.put('i', text === '' ? 15 : Number(text)),
+  })],
+  [/^split h i$/, () => ({
+    pattern: NUMBER,
+    print: (f) => (f.h === 0 && f.i === 0 ? '' : `${signed(f.h * 512 + f.i, 10) * 8}`),
+    parse(text, draft) {
+      const value = text === '' ? 0n : parseNumber(text);
+      const field = value % 8n === 0n ? toField(value / 8n, 10, true) : undefined;
+      return field !== undefined && draft.put('h', field >> 9) && draft.put('i', field & 511);
+    },
   })],
   [/^i:9$/, () => offset(9, '0', true, false)],
   [/^signed ([0-9]+) (\S+)$/, (width, scale) => offset(Number(width), scale!, true, true)],

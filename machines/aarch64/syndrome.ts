@@ -5,6 +5,8 @@ export const Ec = {
   UNKNOWN: 0x00,
   WFX: 0x01,
   FP_ACCESS: 0x07,
+  PAC_TRAP: 0x09,
+  BRANCH_TARGET: 0x0d,
   ILLEGAL_STATE: 0x0e,
   SVC: 0x15,
   HVC: 0x16,

@@ -40,6 +40,8 @@ export interface Entry {
   /** Device memory by stage 1, and by stage 2. */
   readonly device: boolean;
   readonly device2: boolean;
+  /** A guarded page (FEAT_BTI): bit 50 of stage 1's descriptor. */
+  readonly guarded: boolean;
   /** MAIR byte and shareability after stage 2, as AT reports them. */
   readonly attributes: number;
   readonly shareability: number;
@@ -54,7 +56,7 @@ export interface Fast {
   readonly high: Int32Array;
   /** Index of the page in linear memory. */
   readonly page: Int32Array;
-  /** 1 where unaligned accesses are fine: Normal memory, and SCTLR_ELx.A clear. */
+  /** 1 where unaligned accesses are fine: Normal memory, and SCTLR_ELx.A clear. For fetches, 1 where the page is guarded. */
   readonly loose: Uint8Array;
 }
 

@@ -104,7 +104,7 @@ function controlsOf(core: Core, regime: number, half: number): Stage1Controls {
   if (regime === Regime.EL2) {
     return {
       ...common, ttbr: words[WORDS.ttbr02]!, txsz: low & 0x3f, pageShift: granule0((low >> 14) & 3), walksDisabled: false, twoPrivileges: false,
-      topByteIgnored: (low & (1 << 20)) !== 0, outputBits: outputBitsOf(low >> 16, board.features.paBits), hpd: (low & (1 << 24)) !== 0,
+      topByteIgnored: (low & (1 << 20)) !== 0, dataOnly: (low & (1 << 29)) !== 0, outputBits: outputBitsOf(low >> 16, board.features.paBits), hpd: (low & (1 << 24)) !== 0,
     };
   }
   const upper = half === 1;
@@ -114,7 +114,7 @@ function controlsOf(core: Core, regime: number, half: number): Stage1Controls {
     txsz: (low >> (upper ? 16 : 0)) & 0x3f,
     pageShift: upper ? granule1((low >>> 30) & 3) : granule0((low >> 14) & 3),
     walksDisabled: (low & (upper ? 1 << 23 : 1 << 7)) !== 0,
-    topByteIgnored: (high & (upper ? 1 << 6 : 1 << 5)) !== 0,
+    topByteIgnored: (high & (upper ? 1 << 6 : 1 << 5)) !== 0, dataOnly: (high & (upper ? 1 << 20 : 1 << 19)) !== 0,
     hpd: (high & (upper ? 1 << 10 : 1 << 9)) !== 0,
   };
 }
@@ -161,7 +161,8 @@ export function translate(core: Core, va: bigint, kind: Kind, regime: number, pr
   const place = 2 * regime + half;
   const controls = (translation.controls[place] ??= controlsOf(core, regime, half));
   // A page number names a cached translation only where the bits above it are those of the half.
-  const upper = controls.topByteIgnored ? (high << 8) >> 24 : high >> 16;
+  const topByteIgnored = controls.topByteIgnored && !(kind === FETCH && controls.dataOnly);
+  const upper = topByteIgnored ? (high << 8) >> 24 : high >> 16;
   const cacheable = !stage1Only && upper === -half;
   const page = (high & 0xffff) * 0x10_0000 + (low >>> 12);
   let key = -1;
@@ -180,8 +181,8 @@ export function translate(core: Core, va: bigint, kind: Kind, regime: number, pr
   const staged = regime === Regime.EL10 && stage2Enabled(core);
   const second = (ipa: number): Stage2Walk | WalkFault => stage2Walk(core, ipa);
   const first = stage1Enabled(core, regime)
-    ? walkStage1(board.memory, controls, va, staged ? (ipa) => protectedWalk(core, second(ipa)) : undefined)
-    : flat(core, regime, controls.topByteIgnored, low, high);
+    ? walkStage1(board.memory, topByteIgnored === controls.topByteIgnored ? controls : { ...controls, topByteIgnored }, va, staged ? (ipa) => protectedWalk(core, second(ipa)) : undefined)
+    : flat(core, regime, topByteIgnored, low, high);
   if (!first.ok) return reportWalk(first);
   const device = (first.attributes & 0xf0) === 0;
   if (!checkStage1(first.permissions, device, first.level, kind, privileged, pan, aligned)) return undefined;
@@ -201,7 +202,7 @@ export function translate(core: Core, va: bigint, kind: Kind, regime: number, pr
     linear: reachable ? region.offset + (pa - region.base) : -1, rom: reachable && region.kind === 'rom',
     permissions: first.permissions, level: first.level, blockShift: first.blockShift, device,
     permissions2: final === undefined ? 7 : (final.read ? 1 : 0) | (final.write ? 2 : 0) | (final.execute ? 4 : 0),
-    level2: final?.level ?? 0, blockShift2: final === undefined ? 12 : Math.log2(final.bytes), device2: final?.device === true,
+    guarded: first.guarded, level2: final?.level ?? 0, blockShift2: final === undefined ? 12 : Math.log2(final.bytes), device2: final?.device === true,
     attributes: final === undefined ? first.attributes : combineAttributes(first.attributes, final, (hcrHigh(core) & HcrHigh.FWB) !== 0),
     shareability: final === undefined ? first.shareability : combineShareability(first.shareability, final.shareability),
     descriptors: final === undefined ? first.descriptors : [...first.descriptors, ...final.descriptors],
@@ -239,7 +240,7 @@ function flat(core: Core, regime: number, topByteIgnored: boolean, low: number, 
   const pa = (high & (topByteIgnored ? 0xff_ffff : 0xffff_ffff)) * 0x1_0000_0000 + (low >>> 0);
   if (pa < 0 || pa >= 2 ** core.board.features.paBits) return { ok: false, fsc: Fsc.ADDRESS_SIZE, level: 0, stage2: false, onWalk: false, ipa: 0 };
   const cached = regime === Regime.EL10 && (hcrLow(core) & Hcr.DC) !== 0;
-  return { ok: true, pa, level: 0, blockShift: 12, permissions: Permission.ALL, attributes: cached ? 0xff : 0, shareability: cached ? 0 : 2, global: true, descriptors: [] };
+  return { ok: true, pa, level: 0, blockShift: 12, permissions: Permission.ALL, attributes: cached ? 0xff : 0, shareability: cached ? 0 : 2, guarded: false, global: true, descriptors: [] };
 }
 
 /** Stage 2 of `ipa`: walked from VTTBR_EL2, or asked of L0's map where L0 owns EL2 (its attributes are Normal write-back). */
@@ -311,7 +312,7 @@ export function branchAddress(core: Core, target: bigint): bigint {
   const place = 2 * regime + half;
   const translation = translationOf(core);
   const controls = (translation.controls[place] ??= controlsOf(core, regime, half));
-  if (!controls.topByteIgnored) return target;
+  if (!controls.topByteIgnored || controls.dataOnly) return target;
   return half === 1 ? BigInt.asUintN(64, BigInt.asIntN(56, target)) : BigInt.asUintN(56, target);
 }
 

@@ -19,6 +19,8 @@ export interface Stage1Controls {
   readonly high: boolean;
   /** TBI: bits 63 to 56 of the VA are ignored. */
   readonly topByteIgnored: boolean;
+  /** TBID: but not for instruction fetches. */
+  readonly dataOnly: boolean;
   /** Bits of the output address (TCR_ELx.IPS or PS, at most the implemented size). */
   readonly outputBits: number;
   /** Hierarchical permissions disabled. */
@@ -68,6 +70,8 @@ export interface Stage1Walk {
   /** The MAIR byte. */
   readonly attributes: number;
   readonly shareability: number;
+  /** GP: bit 50 of the descriptor. */
+  readonly guarded: boolean;
   /** nG = 0. */
   readonly global: boolean;
   /** Physical addresses of the descriptors read, stage 2's included. */
@@ -179,7 +183,7 @@ export function walkStage1(memory: Memory, controls: Stage1Controls, va: bigint,
     ok: true, pa: base + (input % 2 ** shift), level, blockShift: shift, descriptors,
     permissions: leafPermissions(controls, denied),
     attributes: Number((controls.mair >> BigInt(8 * ((low >> 2) & 7))) & 0xffn),
-    shareability: (low >> 8) & 3,
+    shareability: (low >> 8) & 3, guarded: (high & (1 << 18)) !== 0,
     global: !controls.twoPrivileges || (low & (1 << 11)) === 0,
   };
 }

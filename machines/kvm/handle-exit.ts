@@ -8,7 +8,7 @@ import { Hcr } from './controls.ts';
 import { Ec, ecOf, esrOf, getX, injectSync, setX, skipInstruction, virtualHcr } from './exit.ts';
 import { handleAbort } from './fault.ts';
 import { guestPc, guestPstate, setGuestPc, takeToEl1, UNKNOWN_ESR } from './inject.ts';
-import { handleEret } from './nested-eret.ts';
+import { handleEret, keyOfEret } from './nested-eret.ts';
 import { decodePv } from './pv.ts';
 import { firmwareCall, NOT_SUPPORTED, type FirmwareRequest } from './psci.ts';
 import type { KvmState, Step } from './state.ts';
@@ -25,7 +25,7 @@ export function handleExit(state: KvmState, board: Board, out: Out): Step[] {
     case Ec.HVC: return handleHvc(state, board, core, out);
     case Ec.SMC: return handleSmc(state, board, core, out);
     case Ec.SYSREG: return handleSystemTrap(state, board, out);
-    case Ec.ERET: return state.hyp ? handleEret(state, board, out) : injectSync(state, board, out, esrOf(core));
+    case Ec.ERET: return state.hyp ? handleEret(state, board, out, keyOfEret(esrOf(core))) : injectSync(state, board, out, esrOf(core));
     case Ec.IABT_LOWER: case Ec.DABT_LOWER: return handleAbort(state, board, out);
     default:
       if (!state.hyp && state.mechanism !== 'none') return injectSync(state, board, out, esrOf(core));
@@ -79,7 +79,7 @@ function handlePv(state: KvmState, board: Board, core: Core, out: Out, imm: numb
   switch (operation.kind) {
     case 'mrs': case 'msr': return emulateRegister(state, board, out, operation.register, operation.kind === 'msr', operation.rt);
     case 'tlbi': case 'at': return emulateOperation(state, board, out, operation.encoding, getX(core, operation.rt));
-    case 'eret': return handleEret(state, board, out);
+    case 'eret': return handleEret(state, board, out, operation.key);
     case 'psci': return firmware(state, board, core, out);
     // L1's own hypercall, which goes to virtual EL2 itself.
     case 'hvc': return hypercall(state, board, core, out, (esrOf(core) & ~0xffffn) | BigInt(operation.immediate));

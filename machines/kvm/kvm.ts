@@ -99,7 +99,7 @@ function doStep(state: KvmState, board: Board, out: Out): void {
         putContext(state, board);
       }
       return;
-    case 'nested-eret': return finishNestedEret(state, board, out);
+    case 'nested-eret': return finishNestedEret(state, board, step);
     case 'inject': {
       const from = guestPstate(state, core);
       state.hyp = true;

@@ -25,7 +25,8 @@ export type PvOperation =
   | { readonly kind: 'mrs' | 'msr'; readonly register: string; readonly encoding: number; readonly rt: number }
   /** In the published encoding; nothing that we rewrite needs it, since PSTATE's fields act on virtual EL2 as they are. */
   | { readonly kind: 'msr-immediate'; readonly register: string; readonly encoding: number; readonly immediate: number }
-  | { readonly kind: 'eret' }
+  /** `key`: ERETAA or ERETAB, which are ours: 2 and 3 in the index that the published class leaves zero. */
+  | { readonly kind: 'eret'; readonly key?: 'IA' | 'IB' }
   /** `operation` as the Arm ARM names it: `ALLE1IS`, `S12E1R`. `rt` is 31 where the instruction takes no address. */
   | { readonly kind: 'tlbi' | 'at'; readonly operation: string; readonly encoding: number; readonly rt: number }
   /** The L1 hypervisor's own `HVC #imm`. */
@@ -46,7 +47,7 @@ export function decodePv(imm16: number): PvOperation {
       const register = registerByIndex.get(index);
       return register === undefined || rt > 15 ? { kind: 'unknown', immediate: imm16 } : { kind: 'msr-immediate', register: register.name, encoding: register.encoding, immediate: rt };
     }
-    case ERET: return imm16 === ERET << 13 ? { kind: 'eret' } : { kind: 'unknown', immediate: imm16 };
+    case ERET: return ERETS[imm16 & 0x1fff] ?? { kind: 'unknown', immediate: imm16 };
     case TLBI: {
       const row = operationByIndex.get(index);
       // The published form of an operation without an address has Rt 0; the instruction has Rt 31.
@@ -100,7 +101,8 @@ export type Paravirtualized = { readonly name: string; readonly after: number } 
 /** What one instruction word becomes, or why it cannot; undefined for one that means the same at EL1 as at EL2, or traps there on ARMv8.0. */
 export function paravirtualize(word: number, flavour: PvFlavour): Paravirtualized | undefined {
   if (word === 0xd69f_03e0) return { name: 'ERET', after: hvc(ERET << 13) };
-  if (word === 0xd69f_0bff || word === 0xd69f_0fff) return refuse(word === 0xd69f_0bff ? 'ERETAA' : 'ERETAB', 'the encoding has no ERET with pointer authentication (ARMv8.3)');
+  if (word === 0xd69f_0bff) return { name: 'ERETAA', after: hvc((ERET << 13) | 2) };
+  if (word === 0xd69f_0fff) return { name: 'ERETAB', after: hvc((ERET << 13) | 3) };
   if (((word & 0xffe0_001f) >>> 0) === 0xd400_0002) {
     const immediate = (word >>> 5) & 0xffff;
     return immediate > 0x1fff ? refuse(`HVC #${hex(immediate)}`, 'the encoding has 13 bits for the immediate') : { name: `HVC #${hex(immediate)}`, after: hvc((HVC << 13) | immediate) };
@@ -164,6 +166,7 @@ export function exchangeEl1AndEl2(spsr: bigint): bigint {
 /** Classes, imm16 bits 15:13. */
 const PLAIN = 0, MRS = 1, MSR = 2, MSR_IMMEDIATE = 3, ERET = 4, TLBI = 5, HVC = 6;
 const PSCI_IMMEDIATE = 1;
+const ERETS: Readonly<Record<number, PvOperation>> = { 0: { kind: 'eret' }, 2: { kind: 'eret', key: 'IA' }, 3: { kind: 'eret', key: 'IB' } };
 
 /** When an access is rewritten. `never`: the index is published, and on ARMv8.0 the access does the right thing at EL1, or a trap that ARMv8.0 has reaches L0. */
 type When = 'always' | PvFlavour | 'never';

@@ -19,7 +19,7 @@ export type Step =
   | { readonly step: 'finish-register'; readonly register: number }
   | { readonly step: 'finish-power-on' }
   | { readonly step: 'put'; readonly blocking: boolean }
-  | { readonly step: 'nested-eret' }
+  | { readonly step: 'nested-eret'; readonly address: bigint }
   | { readonly step: 'inject'; readonly exception: NestedException }
   | { readonly step: 'load' }
   | { readonly step: 'wait-prepare' }

@@ -18,7 +18,7 @@ const withFile = (name: string, claim: string, body: () => void): void => {
   if (existsSync(file(name))) test(claim, body);
   else test.skip(`${claim} (${name} is not beside the checkout)`, body);
 };
-const FULL: Features = { nv: 2, vhe: true, e2h: 'writable', fgt: true, ecv: true, hcx: true, listRegisters: 16, paBits: 48 };
+const FULL: Features = { nv: 2, vhe: true, e2h: 'writable', fgt: true, ecv: true, hcx: true, pauth: 'qarma5', listRegisters: 16, paBits: 48 };
 const HARDWARE: Hardware = { features: FULL, el2: 'guest', counterHz: 62_500_000 };
 
 type Place = readonly [name: string, lsb: number | string, width?: number, ...rest: unknown[]];

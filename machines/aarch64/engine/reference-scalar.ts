@@ -2,10 +2,13 @@
 
 import { MASK32, MASK64 } from '../../bits.ts';
 import { msrImmediate, readSystemRegister, systemInstruction, writeSystemRegister } from '../access.ts';
-import type { AtomicOperation, Builder, Exception } from '../builder.ts';
+import { setBranchType } from '../branch-target.ts';
+import type { AtomicOperation, BranchType, Builder, Exception, PointerKey, PointerOperation } from '../builder.ts';
+import { exceptionReturn } from '../exception-return.ts';
 import * as exception from '../exception.ts';
 import * as memory from '../memory-access.ts';
 import type { Access, Bytes } from '../memory-access.ts';
+import { authenticatePointer } from '../pointer-authentication.ts';
 import { Power, Word, elOf, stackWord, type Core } from '../state.ts';
 import { branchAddress } from '../translate.ts';
 import { crc32Of } from './crc32.ts';
@@ -156,6 +159,9 @@ export class ScalarReference implements Builder<bigint, boolean> {
   }
   jumpWhen(condition: boolean, offset: number): void { if (condition) this.jumpBy(offset); }
 
+  branchType(type: BranchType): void { setBranchType(this.core, type); }
+  authenticatePointer(operation: PointerOperation, pointer: bigint, modifier: bigint): bigint { return authenticatePointer(this.core, operation, pointer, modifier); }
+
   readSystemRegister(encoding: number, rt: number): bigint { return readSystemRegister(this.core, encoding, rt); }
   writeSystemRegister(encoding: number, value: bigint, rt: number): void { writeSystemRegister(this.core, encoding, value, rt); }
   /** SYSL has no instruction with a result here: whatever it names that exists gives zero. */
@@ -182,8 +188,8 @@ export class ScalarReference implements Builder<bigint, boolean> {
       case 'halt': return exception.undefinedInstruction(this.core);
     }
   }
-  exceptionReturn(): void {
-    exception.exceptionReturn(this.core);
+  exceptionReturn(key?: PointerKey): void {
+    exceptionReturn(this.core, key);
     this.jumped = true;
   }
   undefinedInstruction(): void { exception.undefinedInstruction(this.core); }

@@ -55,27 +55,29 @@ const BARRIERS: readonly Row[] = [
   instruction('SB', '11010101000000110011 (0)(0)(0)(0) 111 11111', (b) => b.barrier('SB'), 'sb', barrier),
 ];
 
-/** CRm:op2 of the hints without effect here. Pointer authentication and BTI are hints so that they run as NOP where they are not implemented. */
-const HINT_NAMES: readonly (readonly [number, string])[] = [
-  [6, 'dgh'], [7, 'xpaclri'], [8, 'pacia1716'], [10, 'pacib1716'], [12, 'autia1716'], [14, 'autib1716'], [16, 'esb'], [17, 'psb csync'], [18, 'tsb csync'], [20, 'csdb'], [22, 'clearbhb'],
-  [24, 'paciaz'], [25, 'paciasp'], [26, 'pacibz'], [27, 'pacibsp'], [28, 'autiaz'], [29, 'autiasp'], [30, 'autibz'], [31, 'autibsp'],
-  [32, 'bti'], [34, 'bti c'], [36, 'bti j'], [38, 'bti jc'],
-];
+/** CRm:op2 of hints without effect here. */
+const HINT_NAMES: readonly (readonly [number, string])[] = [[17, 'psb csync'], [18, 'tsb csync'], [20, 'csdb'], [22, 'clearbhb']];
 
 const hint = (name: string, number: number, semantics: Row['semantics']): Row =>
   instruction(name, `11010101000000110010 ${binary(number, 7)} 11111`, semantics, name.toLowerCase());
 
-/** The rest of the hint space, cut so that no row overlaps a named one. */
-const HINT_SPACE: readonly Row[] = ['0000 11i', '0001 iii', '001i iii', '01ii iii', '1iii iii'].map((bits) => {
+/** The rest of the hint space, cut so that no row overlaps a named one, those of pointer authentication among them: unallocated hints do nothing. */
+const HINT_SPACE: readonly Row[] = [
+  ...[9, 11, 13, 15, 33, 35, 37, 39].map((number) => binary(number, 7)), '0010 001', '0010 01i', '0010 1ii', '0101 iii', '011i iii', '1iii iii',
+].map((bits) => {
   const first = Number.parseInt(bits.replaceAll(' ', '').replaceAll('i', '0'), 2);
   const count = 2 ** (bits.split('i').length - 1);
   const named: Form[] = HINT_NAMES.filter(([number]) => number >= first && number < first + count).map(([number, text]) => alias(text, { i: number - first }));
+  if (count === 1) return instruction(`HINT ${first}`, `11010101000000110010 ${bits} 11111`, nothing, [...named, `hint #0x${first.toString(16)}`]);
   return instruction(`HINT ${first} to ${first + count - 1}`, `11010101000000110010 ${bits} 11111`, nothing, [...named, `hint #<i+${first}:hex>`]);
 });
 
 const HINTS: readonly Row[] = [
   hint('NOP', 0, nothing), hint('YIELD', 1, nothing),
   hint('WFE', 2, (b) => b.waitForEvent()), hint('WFI', 3, (b) => b.waitForInterrupt()),
+  hint('DGH', 6, nothing), hint('ESB', 16, nothing),
+  // What a branch may land on is looked at where it lands (branch-target.ts).
+  instruction('BTI', '11010101000000110010 0100 ii0 11111', nothing, [alias('bti', { i: 0 }), alias('bti c', { i: 1 }), alias('bti j', { i: 2 }), alias('bti jc', { i: 3 })]),
   hint('SEV', 4, (b) => b.sendEvent(false)), hint('SEVL', 5, (b) => b.sendEvent(true)),
   ...HINT_SPACE,
 ];

@@ -13,16 +13,19 @@ const MAIR: Fields = { Attr7: [56, 8], Attr6: [48, 8], Attr5: [40, 8], Attr4: [3
 const TTBR: Fields = { ASID: [48, 16], BADDR: [1, 47], CnP: 0 };
 
 const SCTLR: Fields = {
-  DSSBS: 44, LSMAOE: 29, nTLSMD: 28, UCI: 26, EE: 25, E0E: 24, SPAN: 23, EIS: 22, IESB: 21, TSCXT: 20, WXN: 19, nTWE: 18, nTWI: 16,
-  UCT: 15, DZE: 14, I: 12, EOS: 11, EnRCTX: 10, UMA: 9, SED: 8, ITD: 7, nAA: 6, CP15BEN: 5, SA0: 4, SA: 3, C: 2, A: 1, M: 0,
+  DSSBS: 44, BT1: 36, BT0: 35, EnIA: 31, EnIB: 30, LSMAOE: 29, nTLSMD: 28, EnDA: 27, UCI: 26, EE: 25, E0E: 24, SPAN: 23, EIS: 22, IESB: 21, TSCXT: 20, WXN: 19,
+  nTWE: 18, nTWI: 16, UCT: 15, DZE: 14, EnDB: 13, I: 12, EOS: 11, EnRCTX: 10, UMA: 9, SED: 8, ITD: 7, nAA: 6, CP15BEN: 5, SA0: 4, SA: 3, C: 2, A: 1, M: 0,
 };
-const { UMA: _, ...SCTLR_EL2 } = SCTLR;
+const { UMA: _, BT1: __, ...SCTLR_SHARED } = SCTLR;
+const SCTLR_EL2: Fields = { ...SCTLR_SHARED, BT: 36 };
 /** EE and E0E are RES0: the machine is little-endian (ID_AA64MMFR0_EL1.BigEnd 0). The AArch32 controls are fixed. */
-const SCTLR_WRITABLE = fieldBits(SCTLR, ['DSSBS', 'UCI', 'SPAN', 'WXN', 'nTWE', 'nTWI', 'UCT', 'DZE', 'I', 'UMA', 'SA0', 'SA', 'C', 'A', 'M']);
+const SCTLR_WRITABLE = fieldBits(SCTLR, ['DSSBS', 'BT1', 'BT0', 'UCI', 'SPAN', 'WXN', 'nTWE', 'nTWI', 'UCT', 'DZE', 'I', 'UMA', 'SA0', 'SA', 'C', 'A', 'M']);
 const SCTLR_RES1 = fieldBits(SCTLR, ['LSMAOE', 'nTLSMD', 'EIS', 'TSCXT', 'EOS', 'SED', 'ITD']);
 /** SCTLR_EL2 of the EL2 regime, without EL0: Arm ARM D24.2.167, E2H 0. */
-const SCTLR_NO_HOST_WRITABLE = fieldBits(SCTLR, ['DSSBS', 'WXN', 'I', 'SA', 'C', 'A', 'M']);
+const SCTLR_NO_HOST_WRITABLE = fieldBits(SCTLR, ['DSSBS', 'BT1', 'WXN', 'I', 'SA', 'C', 'A', 'M']);
 const SCTLR_NO_HOST_RES1 = 0x30c5_0830n;
+const KEY_ENABLES = fieldBits(SCTLR, ['EnIA', 'EnIB', 'EnDA', 'EnDB']);
+const keyEnables = (hardware: Hardware): bigint => (hasFeature(hardware, 'FEAT_PAuth') ? KEY_ENABLES : 0n);
 
 const TCR: Fields = {
   DS: 59, E0PD1: 56, E0PD0: 55, NFD1: 54, NFD0: 53, TBID1: 52, TBID0: 51, HPD1: 42, HPD0: 41, HD: 40, HA: 39, TBI1: 38, TBI0: 37, AS: 36,
@@ -32,6 +35,8 @@ const TCR: Fields = {
 const TCR_WRITABLE = fieldBits(TCR, [
   'TBI1', 'TBI0', 'AS', 'IPS', 'TG1', 'SH1', 'ORGN1', 'IRGN1', 'EPD1', 'A1', 'T1SZ', 'TG0', 'SH0', 'ORGN0', 'IRGN0', 'EPD0', 'T0SZ',
 ]);
+/** TBID comes with FEAT_PAuth. */
+const tcrWritable = (hardware: Hardware): bigint => TCR_WRITABLE | (hasFeature(hardware, 'FEAT_PAuth') ? fieldBits(TCR, ['TBID1', 'TBID0']) : 0n);
 const TCR_EL2: Fields = { TBID: 29, HPD: 24, TBI: 20, PS: [16, 3], TG0: [14, 2], SH0: [12, 2], ORGN0: [10, 2], IRGN0: [8, 2], T0SZ: [0, 6] };
 
 const HCR: Fields = {
@@ -52,6 +57,7 @@ function hcrWritable(hardware: Hardware): bigint {
   if (hasFeature(hardware, 'FEAT_VHE') && e2h === 'writable') writable |= fieldBits(HCR, ['E2H']);
   if (hasFeature(hardware, 'FEAT_NV')) writable |= fieldBits(HCR, e2h === 'res1' ? ['NV', 'AT'] : ['NV', 'AT', 'NV1']);
   if (hasFeature(hardware, 'FEAT_NV2')) writable |= fieldBits(HCR, ['NV2']);
+  if (hasFeature(hardware, 'FEAT_PAuth')) writable |= fieldBits(HCR, ['API', 'APK']);
   if (hasFeature(hardware, 'FEAT_EVT')) writable |= fieldBits(HCR, ['TTLBOS', 'TTLBIS', 'TOCU', 'TICAB', 'TID4']);
   return writable;
 }
@@ -82,12 +88,12 @@ const address = (hardware: Hardware, low: number): bigint => (1n << BigInt(hardw
 
 export const CONTROL: readonly SystemRegister[] = [
   // RESET: with EL2 above it SCTLR_EL1 is UNKNOWN; MMU and caches off is the choice that firmware expects.
-  sysreg('SCTLR_EL1', [3, 0, 1, 0, 0], { vncr: 0x110, vncrNv1: 1, e2h: 'SCTLR_EL2', fields: SCTLR, writable: SCTLR_WRITABLE, res1: SCTLR_RES1, reset: SCTLR_RES1 | (1n << 23n) | 0x5_0018n }),
+  sysreg('SCTLR_EL1', [3, 0, 1, 0, 0], { vncr: 0x110, vncrNv1: 1, e2h: 'SCTLR_EL2', fields: SCTLR, writable: (hardware) => SCTLR_WRITABLE | keyEnables(hardware), res1: SCTLR_RES1, reset: SCTLR_RES1 | (1n << 23n) | 0x5_0018n }),
   sysreg('ACTLR_EL1', [3, 0, 1, 0, 1], { vncr: 0x118, writable: 0n }),
   sysreg('CPACR_EL1', [3, 0, 1, 0, 2], { vncr: 0x100, vncrNv1: 1, e2h: 'CPTR_EL2', fields: CPACR, writable: fieldBits(CPACR, ['FPEN']) }),
   sysreg('TTBR0_EL1', [3, 0, 2, 0, 0], { vncr: 0x200, vncrNv1: 1, e2h: 'TTBR0_EL2', fields: TTBR }),
   sysreg('TTBR1_EL1', [3, 0, 2, 0, 1], { vncr: 0x210, vncrNv1: 1, e2h: 'TTBR1_EL2', fields: TTBR }),
-  sysreg('TCR_EL1', [3, 0, 2, 0, 2], { vncr: 0x120, vncrNv1: 1, e2h: 'TCR_EL2', fields: TCR, writable: TCR_WRITABLE }),
+  sysreg('TCR_EL1', [3, 0, 2, 0, 2], { vncr: 0x120, vncrNv1: 1, e2h: 'TCR_EL2', fields: TCR, writable: tcrWritable }),
   sysreg('APIAKeyLo_EL1', [3, 0, 2, 1, 0], { needs: 'FEAT_PAuth' }), sysreg('APIAKeyHi_EL1', [3, 0, 2, 1, 1], { needs: 'FEAT_PAuth' }),
   sysreg('APIBKeyLo_EL1', [3, 0, 2, 1, 2], { needs: 'FEAT_PAuth' }), sysreg('APIBKeyHi_EL1', [3, 0, 2, 1, 3], { needs: 'FEAT_PAuth' }),
   sysreg('APDAKeyLo_EL1', [3, 0, 2, 2, 0], { needs: 'FEAT_PAuth' }), sysreg('APDAKeyHi_EL1', [3, 0, 2, 2, 1], { needs: 'FEAT_PAuth' }),
@@ -131,7 +137,7 @@ export const CONTROL: readonly SystemRegister[] = [
   }),
   sysreg('SCTLR_EL2', [3, 4, 1, 0, 0], {
     fields: SCTLR_EL2, reset: SCTLR_NO_HOST_RES1,
-    writable: (_hardware, e2h) => (e2h ? SCTLR_WRITABLE & ~fieldBits(SCTLR, ['UMA']) : SCTLR_NO_HOST_WRITABLE), res1: (_hardware, e2h) => (e2h ? SCTLR_RES1 : SCTLR_NO_HOST_RES1),
+    writable: (hardware, e2h) => (e2h ? SCTLR_WRITABLE & ~fieldBits(SCTLR, ['UMA']) : SCTLR_NO_HOST_WRITABLE) | keyEnables(hardware), res1: (_hardware, e2h) => (e2h ? SCTLR_RES1 : SCTLR_NO_HOST_RES1),
   }),
   sysreg('ACTLR_EL2', [3, 4, 1, 0, 1], { writable: 0n }),
   sysreg('HCR_EL2', [3, 4, 1, 1, 0], { vncr: 0x78, fields: HCR, writable: hcrWritable, res1: hcrRes1, reset: hcrRes1 }),
@@ -152,7 +158,7 @@ export const CONTROL: readonly SystemRegister[] = [
   sysreg('TTBR1_EL2', [3, 4, 2, 0, 1], { needs: 'FEAT_VHE', fields: TTBR }),
   sysreg('TCR_EL2', [3, 4, 2, 0, 2], {
     fields: TCR_EL2, fieldsE2h: TCR,
-    writable: (_hardware, e2h) => (e2h ? TCR_WRITABLE : fieldBits(TCR_EL2, ['TBI', 'PS', 'TG0', 'SH0', 'ORGN0', 'IRGN0', 'T0SZ'])),
+    writable: (hardware, e2h) => (e2h ? tcrWritable(hardware) : fieldBits(TCR_EL2, ['TBI', 'PS', 'TG0', 'SH0', 'ORGN0', 'IRGN0', 'T0SZ', ...(hasFeature(hardware, 'FEAT_PAuth') ? ['TBID'] : [])])),
     res1: (_hardware, e2h) => (e2h ? 0n : 0x8080_0000n), reset: (hardware) => (hardware.features.e2h === 'res1' ? 0n : 0x8080_0000n),
   }),
   sysreg('VTTBR_EL2', [3, 4, 2, 1, 0], { vncr: 0x20, fields: { VMID: [48, 16], BADDR: [1, 47], CnP: 0 } }),

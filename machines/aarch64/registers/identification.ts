@@ -59,7 +59,7 @@ export const IDENTIFICATION: readonly SystemRegister[] = [
   identification('ID_AA64PFR0_EL1', [3, 0, 0, 4, 0], 'CSV3 CSV2 RME DIT AMU MPAM SEL2 SVE RAS GIC AdvSIMD FP EL3 EL2 EL1 EL0', {
     CSV3: 1, CSV2: 1, DIT: 1, GIC: 1, AdvSIMD: 0xf, FP: 0xf, EL2: (hardware) => (hardware.el2 === 'none' ? 0 : 1), EL1: 1, EL0: 1,
   }),
-  identification('ID_AA64PFR1_EL1', [3, 0, 0, 4, 1], 'PFAR DF2 MTEX THE GCS MTE_frac NMI CSV2_frac RNDR_trap SME - MPAM_frac RAS_frac MTE SSBS BT', { SSBS: 2 }),
+  identification('ID_AA64PFR1_EL1', [3, 0, 0, 4, 1], 'PFAR DF2 MTEX THE GCS MTE_frac NMI CSV2_frac RNDR_trap SME - MPAM_frac RAS_frac MTE SSBS BT', { SSBS: 2, BT: 1 }),
   sysreg('ID_AA64PFR2_EL1', [3, 0, 0, 4, 2], { access: 'R' }),
   sysreg('ID_AA64ZFR0_EL1', [3, 0, 0, 4, 4], { access: 'R' }),
   sysreg('ID_AA64SMFR0_EL1', [3, 0, 0, 4, 5], { access: 'R' }),
@@ -73,7 +73,10 @@ export const IDENTIFICATION: readonly SystemRegister[] = [
   sysreg('ID_AA64AFR0_EL1', [3, 0, 0, 5, 4], { access: 'R' }),
   sysreg('ID_AA64AFR1_EL1', [3, 0, 0, 5, 5], { access: 'R' }),
   identification('ID_AA64ISAR0_EL1', [3, 0, 0, 6, 0], 'RNDR TLB TS FHM DP SM4 SM3 SHA3 RDM TME Atomic CRC32 SHA2 SHA1 AES -', { Atomic: 2, CRC32: 1 }),
-  identification('ID_AA64ISAR1_EL1', [3, 0, 0, 6, 1], 'LS64 XS I8MM DGH BF16 SPECRES SB FRINTTS GPI GPA LRCPC FCMA JSCVT API APA DPB', { LRCPC: 2 }),
+  identification('ID_AA64ISAR1_EL1', [3, 0, 0, 6, 1], 'LS64 XS I8MM DGH BF16 SPECRES SB FRINTTS GPI GPA LRCPC FCMA JSCVT API APA DPB', {
+    LRCPC: 2, APA: (hardware) => (hardware.features.pauth === 'qarma5' ? 1 : 0), GPA: (hardware) => (hardware.features.pauth === 'qarma5' ? 1 : 0),
+    API: (hardware) => (hardware.features.pauth === 'fast' ? 1 : 0), GPI: (hardware) => (hardware.features.pauth === 'fast' ? 1 : 0),
+  }),
   sysreg('ID_AA64ISAR2_EL1', [3, 0, 0, 6, 2], { access: 'R' }),
   sysreg('ID_AA64ISAR3_EL1', [3, 0, 0, 6, 3], { access: 'R' }),
   // Granules: 4 KiB and 64 KiB are supported by 0, 16 KiB by 1; stage 2 as stage 1.

@@ -25,7 +25,7 @@ test('a pattern that is not 32 places, or uses a letter twice, is refused', () =
 
 /** Mnemonics of encodings that a row covers under another name than its own first word. */
 const COVERED_BY: Readonly<Record<string, RegExp>> = {
-  HINT: /^(NOP|YIELD|WFE|WFI|SEVL?|HINT \d.*)$/, MSR_SI: /^(MSR \(immediate\)|CFINV)/, RPRFM: /^PRFM \(register\)/, B_only_condbranch: /^B\.cond$/,
+  HINT: /^(NOP|YIELD|WFE|WFI|SEVL?|DGH|ESB|BTI|XPACLRI|(PAC|AUT)I[AB](1716|SP|Z)|HINT \d.*)$/, MSR_SI: /^(MSR \(immediate\)|CFINV)/, RPRFM: /^PRFM \(register\)/, B_only_condbranch: /^B\.cond$/,
   // Hints with a name of their own.
   hints: /^HINT \d/,
 };
@@ -38,7 +38,8 @@ function belongs(encoding: Encoding, rowName: string): boolean {
   if (encoding.group === 'control/hints' && (COVERED_BY['hints']!.test(rowName) || COVERED_BY['HINT']!.test(rowName))) return true;
   for (const [prefix, expression] of Object.entries(COVERED_BY)) if (encoding.name.startsWith(prefix)) return expression.test(rowName);
   if (encoding.group === 'ldst/memop' || encoding.group.startsWith('ldst/comswap')) return theirs.replace(/^(CASP?|SWP|LD(?:ADD|CLR|EOR|SET|[SU]MAX|[SU]MIN))(?:AL|A|L)?([BH]?)$/, '$1$2') === rowName;
-  return theirs === mnemonic(rowName);
+  // RETAASPPCR with Rm = 31 is RETAA.
+  return theirs.replace(/SPPCR$/, '') === mnemonic(rowName);
 }
 
 test.skipIf(encodings === undefined)('every row takes words of its own instruction only, and of at least one (needs ../shared/reference/data)', () => {
