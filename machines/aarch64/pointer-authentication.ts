@@ -1,4 +1,4 @@
-/** FEAT_PAuth: signing, checking and stripping pointers, with its controls and its trap. Arm ARM D8.10; pseudocode AddPAC, Auth, Strip, ComputePAC. */
+/** FEAT_PAuth and FEAT_PAuth2: signing, checking and stripping pointers, with its controls and its trap. Arm ARM D8.10; pseudocode AddPAC, Auth, Strip, ComputePAC. */
 
 import type { PointerKey, PointerOperation } from './builder.ts';
 import { HcrHigh, hcrHigh, inHost, sctlrIndex } from './controls.ts';
@@ -13,7 +13,7 @@ import { regimeAt } from './translate.ts';
 /**
  * One instruction's operation at the current level. A hint does nothing without the feature; the others are UNDEFINED. Where SCTLR_ELx.En<key> is 0
  * the pointer stays as it is, and nothing traps; HCR_EL2.API traps the rest of EL1 and EL0, and PACGA always. There is no FEAT_FPAC: a pointer that
- * fails its check gets an error code that makes its use fault.
+ * fails its check keeps a difference that makes its use fault.
  */
 export function authenticatePointer(core: Core, operation: PointerOperation, pointer: bigint, modifier: bigint): bigint {
   if (core.board.features.pauth === 'none') return operation.hint === true ? pointer : undefinedInstruction(core);
@@ -93,29 +93,21 @@ const fieldOf = ({ bottom, tagged }: Layout): bigint => (ones(tagged ? 56 : 64) 
 /** The pointer without a code: the field as `bit` has it. */
 const extended = (pointer: bigint, field: bigint, bit: number): bigint => (bit === 1 ? pointer | field : pointer & ~field);
 
+/** FEAT_PAuth2: the code is added to the field without a carry, whatever was in it, and a check takes it off again. */
 function sign(core: Core, el: number, pointer: bigint, modifier: bigint, key: PointerKey): bigint {
   const data = key[0] === 'D';
   const { tagged } = layout(core, el, bitOf(pointer, 55), data);
   const select = selectBit(core, el, pointer, data, tagged);
   const { bottom } = layout(core, el, select, data);
   const field = fieldOf({ bottom, tagged });
-  let code = computeCode(core, extended(pointer, field, select), modifier, key);
-  // A pointer that was not canonical gets a code that no check accepts.
-  const extension = pointer & field;
-  if (extension !== 0n && extension !== field) code ^= 1n << (tagged ? 54n : 62n);
-  return (pointer & ~field) | (code & field & ~(1n << 55n)) | (BigInt(select) << 55n);
+  const code = computeCode(core, extended(pointer, field, select), modifier, key);
+  return ((pointer ^ (code & field)) & ~(1n << 55n)) | (BigInt(select) << 55n);
 }
 
 function check(core: Core, el: number, pointer: bigint, modifier: bigint, key: PointerKey): bigint {
   const upper = bitOf(pointer, 55);
-  const where = layout(core, el, upper, key[0] === 'D');
-  const field = fieldOf(where);
-  const original = extended(pointer, field, upper);
-  const difference = computeCode(core, original, modifier, key) ^ pointer;
-  if ((difference & field & ~(1n << 55n)) === 0n) return original;
-  // Error code 0b01 for the A keys, 0b10 for the B keys, below the top bit of the field.
-  const place = where.tagged ? 53n : 61n;
-  return (original & ~(3n << place)) | ((key[1] === 'A' ? 1n : 2n) << place);
+  const field = fieldOf(layout(core, el, upper, key[0] === 'D'));
+  return pointer ^ (computeCode(core, extended(pointer, field, upper), modifier, key) & field & ~(1n << 55n));
 }
 
 function strip(core: Core, el: number, pointer: bigint, data: boolean): bigint {

@@ -20,16 +20,16 @@ const ACTS = [
   'pacga x0, x20, x21',
 ];
 
-/** X19 is a stream of numbers (xorshift), X20 a pointer of the lower half and X21 a modifier. QEMU's CPU has FEAT_PAuth2, which signs those alike, and FEAT_FPAC, so that every check has to pass. */
+/** X19 is a stream of numbers (xorshift), X20 a pointer of either half and X21 a modifier. QEMU's CPU has FEAT_FPAC, so that every check has to pass. */
 const TEXT = `
 ${load('x19', 0x9e37_79b9_7f4a_7c15n)}; ${load('x22', 0x900_0000)}
 ${load('x0', 0x30d0_0980n | 0xc800_2000n)}; msr SCTLR_EL1, x0
 movz x23, #${ROUNDS}
 round: ${KEYS.map((key) => `bl {next}; msr ${key}_EL1, x19`).join('; ')}
 // T0SZ from 16 to 39, and TBI0 every other time.
-and x0, x23, #15; add x0, x0, #16; tbz x23, #0, {plain}; orr x0, x0, #0x2000000000
+and x0, x23, #15; add x0, x0, #16; orr x0, x0, x0, lsl #16; tbz x23, #0, {plain}; orr x0, x0, #0x6000000000
 plain: msr TCR_EL1, x0; isb
-bl {next}; and x20, x19, #0x1ffffff; bl {next}; mov x21, x19
+bl {next}; asr x20, x19, #63; bl {next}; and x1, x19, #0x1ffffff; eor x20, x20, x1; bl {next}; mov x21, x19
 ${ACTS.map((act) => `${act}; bl {say}`).join('; ')}
 sub x23, x23, #1; cbnz x23, {round}
 ${load('x0', 0x8400_0008)}; hvc #0

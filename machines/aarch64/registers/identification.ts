@@ -74,8 +74,8 @@ export const IDENTIFICATION: readonly SystemRegister[] = [
   sysreg('ID_AA64AFR1_EL1', [3, 0, 0, 5, 5], { access: 'R' }),
   identification('ID_AA64ISAR0_EL1', [3, 0, 0, 6, 0], 'RNDR TLB TS FHM DP SM4 SM3 SHA3 RDM TME Atomic CRC32 SHA2 SHA1 AES -', { Atomic: 2, CRC32: 1 }),
   identification('ID_AA64ISAR1_EL1', [3, 0, 0, 6, 1], 'LS64 XS I8MM DGH BF16 SPECRES SB FRINTTS GPI GPA LRCPC FCMA JSCVT API APA DPB', {
-    LRCPC: 2, APA: (hardware) => (hardware.features.pauth === 'qarma5' ? 1 : 0), GPA: (hardware) => (hardware.features.pauth === 'qarma5' ? 1 : 0),
-    API: (hardware) => (hardware.features.pauth === 'fast' ? 1 : 0), GPI: (hardware) => (hardware.features.pauth === 'fast' ? 1 : 0),
+    LRCPC: 2, APA: (hardware) => (hardware.features.pauth === 'qarma5' ? 3 : 0), GPA: (hardware) => (hardware.features.pauth === 'qarma5' ? 1 : 0),
+    API: (hardware) => (hardware.features.pauth === 'fast' ? 3 : 0), GPI: (hardware) => (hardware.features.pauth === 'fast' ? 1 : 0),
   }),
   sysreg('ID_AA64ISAR2_EL1', [3, 0, 0, 6, 2], { access: 'R' }),
   sysreg('ID_AA64ISAR3_EL1', [3, 0, 0, 6, 3], { access: 'R' }),
