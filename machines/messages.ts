@@ -116,7 +116,8 @@ export type VgicMessage =
 export type TimerMessage =
   | Alarm
   | { readonly type: 'load'; readonly nested: boolean }
-  | { readonly type: 'put'; readonly nested: boolean; readonly blocking: boolean }
+  /** `untilNs`: a wait that blocks ends then at the latest. */
+  | { readonly type: 'put'; readonly nested: boolean; readonly blocking: boolean; readonly untilNs?: number }
   | { readonly type: 'sync'; readonly nested: boolean }
   | { readonly type: 'flush'; readonly nested: boolean }
   /** A hardware timer line that L0 owns rose while the vCPU ran. */

@@ -116,8 +116,9 @@ export interface Builder<V, B> {
   /** MSR (immediate). */
   setPstateField(op1: number, crm: number, op2: number): void;
   barrier(kind: 'DMB' | 'DSB' | 'ISB' | 'SB'): void;
-  waitForInterrupt(): void;
-  waitForEvent(): void;
+  /** With `until`, WFIT and WFET: at the latest when CNTVCT_EL0 is at `count`, which `register` has. */
+  waitForInterrupt(until?: { readonly count: V; readonly register: number }): void;
+  waitForEvent(until?: { readonly count: V; readonly register: number }): void;
   /** SEV, or SEVL with `local`. */
   sendEvent(local: boolean): void;
   except(kind: Exception, immediate: number): void;

@@ -3,6 +3,7 @@
 import { MASK64 } from '../bits.ts';
 import { Hcr, HcrHigh, Sctlr, SCTLR_HIGH_DSSBS, e2h, hcrHigh, hcrLow, inHost, pstateOf, sctlrIndex, tge } from './controls.ts';
 import type { Vector } from './exit.ts';
+import { timeOfVirtualCount } from './generic-timer.ts';
 import { interruptPending, maskedOrTaken } from './interrupts.ts';
 import { type Core, Power, Pstate, Word, elOf, setRegister, stackWord } from './state.ts';
 import { Ec, esr, hasSameLevelClass, wfxIss } from './syndrome.ts';
@@ -194,29 +195,37 @@ export function checkStackAlignment(core: Core): void {
   if (enabled !== 0) raise(core, { ec: Ec.SP_ALIGNMENT, iss: 0 });
 }
 
-/** WFI: done at once when an interrupt pends; else trapped by SCTLR_ELx.nTWI or HCR_EL2.TWI; else the vCPU waits. */
-export function waitForInterrupt(core: Core): void {
+/** The local timeout of WFIT and WFET: the virtual count at which the wait is over, and the register that holds it. */
+export interface Timeout { readonly count: bigint; readonly register: number }
+
+/** WFI and WFIT: done at once when an interrupt pends or the time is up; else trapped by SCTLR_ELx.nTWI or HCR_EL2.TWI; else the vCPU waits. */
+export function waitForInterrupt(core: Core, until?: Timeout): void {
   if (interruptPending(core)) return;
-  trapWait(core, false);
-  core.words[Word.POWER] = BigInt(Power.WFI);
+  wait(core, Power.WFI, until);
+}
+
+/** Waits, if the time is not up, and if nothing traps that (AArch64.CheckForWFxTrap: only a WFx that would have suspended traps). */
+function wait(core: Core, power: typeof Power.WFI | typeof Power.WFE, until: Timeout | undefined): void {
+  const deadline = until === undefined ? undefined : timeOfVirtualCount(core, until.count);
+  if (deadline !== undefined && deadline <= core.board.now) return;
+  trapWait(core, power === Power.WFE, until);
+  core.words[Word.POWER] = BigInt(power);
+  core.words[Word.WAIT_UNTIL] = BigInt(deadline ?? 0);
   core.end = { type: 'wait' };
 }
 
 /** WFE: done at once when the event register is set, which it clears; else as WFI, by nTWE and TWE. Only an interrupt that is not masked wakes it, and that is taken before it. */
-export function waitForEvent(core: Core): void {
+export function waitForEvent(core: Core, until?: Timeout): void {
   if (core.ints[2 * Word.EVENT]! !== 0) {
     core.ints[2 * Word.EVENT] = 0;
     return;
   }
-  trapWait(core, true);
-  core.words[Word.POWER] = BigInt(Power.WFE);
-  core.end = { type: 'wait' };
+  wait(core, Power.WFE, until);
 }
 
-/** AArch64.CheckForWFxTrap: only a WFx that would have suspended traps. */
-function trapWait(core: Core, event: boolean): void {
+function trapWait(core: Core, event: boolean, until: Timeout | undefined): void {
   const el = elOf(core);
-  const iss = wfxIss(event);
+  const iss = wfxIss(event, until?.register);
   if (el === 0 && (core.ints[sctlrIndex(core, 0)]! & (event ? Sctlr.NTWE : Sctlr.NTWI)) === 0) raise(core, { ec: Ec.WFX, iss });
   if (el < 2 && !inHost(core) && (hcrLow(core) & (event ? Hcr.TWE : Hcr.TWI)) !== 0) raise(core, { ec: Ec.WFX, iss, target: 2 });
 }

@@ -159,12 +159,16 @@ function swap(value: bigint, bytes: number): bigint {
   return result;
 }
 
-/** Alignment by the address alone, before translation: exclusives, atomics and ordered accesses always (no FEAT_LSE2), others under SCTLR_ELx.A. Returns whether it is aligned. */
+/**
+ * Alignment by the address alone, before translation (AArch64.UnalignedAccessFaults). Under SCTLR_ELx.A all must be aligned to their size; with FEAT_LSE2 exclusives and
+ * atomics must lie within 16 aligned bytes, and ordered accesses too unless SCTLR_ELx.nAA says that they need not. Returns whether it is aligned.
+ */
 function checkAlignment(core: Core, va: bigint, kind: Kind, bytes: number, access: Access): boolean {
   const size = Math.max(access.alignment ?? 0, bytes);
   if ((va & BigInt(size - 1)) === 0n) return true;
-  const strict = access.exclusive === true || access.atomic === true || access.acquire === true || access.release === true;
-  if (strict || (core.ints[sctlrIndex(core, (pstateOf(core) >> 2) & 3)]! & Sctlr.A) !== 0) {
+  const sctlr = core.ints[sctlrIndex(core, (pstateOf(core) >> 2) & 3)]!;
+  const strict = access.exclusive === true || access.atomic === true || ((access.acquire === true || access.release === true) && (sctlr & Sctlr.NAA) === 0);
+  if ((sctlr & Sctlr.A) !== 0 || (strict && Number(va & 15n) + size > 16)) {
     setFault(Fsc.ALIGNMENT);
     abort(core, va, kind, access, bytes);
   }
@@ -344,8 +348,8 @@ const asExclusive = (access: Access): Access => (access.exclusive === true ? acc
 
 /** A load-exclusive of one register: loads, and marks the granule. */
 export function loadExclusive(core: Core, va: bigint, bytes: Bytes, access: Access): bigint {
-  checkAlignment(core, va, READ, bytes, asExclusive(access));
-  mark(core, va, bytes, access, resolve(core, va, READ, true, access, bytes));
+  const aligned = checkAlignment(core, va, READ, bytes, asExclusive(access));
+  mark(core, va, bytes, access, resolve(core, va, READ, aligned, access, bytes));
   return loadMemory(core, va, bytes, access);
 }
 
@@ -359,8 +363,8 @@ export function storeExclusive(core: Core, va: bigint, bytes: Bytes, value: bigi
 /** LDXP, LDAXP: two registers of `bytes` each, marked together; aligned to both. Returns [first, second]. */
 export function loadExclusivePair(core: Core, va: bigint, bytes: 4 | 8, access: Access): [bigint, bigint] {
   const whole = 2 * bytes;
-  checkAlignment(core, va, READ, whole, asExclusive(access));
-  mark(core, va, whole, access, resolve(core, va, READ, true, access, whole));
+  const aligned = checkAlignment(core, va, READ, whole, asExclusive(access));
+  mark(core, va, whole, access, resolve(core, va, READ, aligned, access, whole));
   return [loadMemory(core, va, bytes, PLAIN), loadMemory(core, va + BigInt(bytes), bytes, PLAIN)];
 }
 
@@ -379,10 +383,10 @@ export function storeExclusivePair(core: Core, va: bigint, bytes: 4 | 8, first: 
 
 /** AArch64.ExclusiveMonitorsPass: alignment; the monitor; translation, whose faults are taken only when the monitor is set; the granule. Opens the monitor. */
 function monitorPasses(core: Core, va: bigint, bytes: number, access: Access): boolean {
-  checkAlignment(core, va, WRITE, bytes, asExclusive(access));
+  const aligned = checkAlignment(core, va, WRITE, bytes, asExclusive(access));
   const marked = Number(core.words[Word.MONITOR]!) - 1;
   if (marked < 0) return false;
-  const entry = resolve(core, va, WRITE, true, access, bytes);
+  const entry = resolve(core, va, WRITE, aligned, access, bytes);
   const pa = entry.pa + inPage(va);
   const passes = pa - (pa % GRANULE_BYTES) === marked && core.ints[2 * Word.MONITOR_BYTES] === bytes;
   core.words[Word.MONITOR] = 0n;

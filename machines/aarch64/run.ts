@@ -23,7 +23,10 @@ export function run(core: Core, budget: number, stops?: Stops): RunResult {
   core.attention = true;
   board.footprint = stops === undefined ? undefined : { read: new Set(), written: new Set() };
   const power = ints[2 * Word.POWER];
-  if (power === Power.WFI || power === Power.WFE) words[Word.POWER] = BigInt(Power.ON);
+  if (power === Power.WFI || power === Power.WFE) {
+    words[Word.POWER] = BigInt(Power.ON);
+    words[Word.WAIT_UNTIL] = 0n;
+  }
 
   for (;;) {
     try {

@@ -38,7 +38,9 @@ export const Word = {
   FORWARDED: 43,
   /** Pending virtual SError, bit 0. Pending physical SError, bit 1. */
   SERROR: 44,
-  /** Words 45 to 63 are spare; the CPU interface keeps state without a register in 48 to 55 (cpu-interface.ts). */
+  /** The virtual nanosecond at which WFIT or WFET ends its wait; 0: none. */
+  WAIT_UNTIL: 45,
+  /** Words 46 to 63 are spare; the CPU interface keeps state without a register in 48 to 55 (cpu-interface.ts). */
   CPU_INTERFACE: 48,
   /** V0 to V31, two words each, low half first: the last 512 bytes of the block's first 7680. */
   VECTOR: 896,

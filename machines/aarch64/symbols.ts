@@ -267,7 +267,7 @@ const ROW_BY_TEXT = new Map(SYSTEM_REGISTERS.map((row) => [row.name.toLowerCase(
 
 /** A named operation of SYS, with its register. Without a register it holds for XZR only. */
 const systemOperation: Symbol = {
-  pattern: '(?:at|dc|ic|tlbi) [a-z0-9]+(?:, x(?:[0-9]+|zr))?',
+  pattern: '(?:at|dc|ic|tlbi|cfp|dvp|cpp) [a-z0-9]+(?:, x(?:[0-9]+|zr))?',
   print(f) {
     const operation = operationByEncoding(0x4000 + f.i)!;
     return operation.name.toLowerCase() + (takesRegister(operation.name) ? `, ${registerName(true, f.t, false)}` : '');

@@ -103,7 +103,7 @@ function controlsOf(core: Core, regime: number, half: number): Stage1Controls {
   };
   if (regime === Regime.EL2) {
     return {
-      ...common, ttbr: words[WORDS.ttbr02]!, txsz: low & 0x3f, pageShift: granule0((low >> 14) & 3), walksDisabled: false, twoPrivileges: false,
+      ...common, ttbr: words[WORDS.ttbr02]!, txsz: low & 0x3f, pageShift: granule0((low >> 14) & 3), walksDisabled: false, noUser: false, twoPrivileges: false,
       topByteIgnored: (low & (1 << 20)) !== 0, dataOnly: (low & (1 << 29)) !== 0, outputBits: outputBitsOf(low >> 16, board.features.paBits), hpd: (low & (1 << 24)) !== 0,
     };
   }
@@ -115,7 +115,7 @@ function controlsOf(core: Core, regime: number, half: number): Stage1Controls {
     pageShift: upper ? granule1((low >>> 30) & 3) : granule0((low >> 14) & 3),
     walksDisabled: (low & (upper ? 1 << 23 : 1 << 7)) !== 0,
     topByteIgnored: (high & (upper ? 1 << 6 : 1 << 5)) !== 0, dataOnly: (high & (upper ? 1 << 20 : 1 << 19)) !== 0,
-    hpd: (high & (upper ? 1 << 10 : 1 << 9)) !== 0,
+    hpd: (high & (upper ? 1 << 10 : 1 << 9)) !== 0, noUser: (high & (upper ? 1 << 24 : 1 << 23)) !== 0,
   };
 }
 
@@ -161,6 +161,7 @@ export function translate(core: Core, va: bigint, kind: Kind, regime: number, pr
   const place = 2 * regime + half;
   const controls = (translation.controls[place] ??= controlsOf(core, regime, half));
   // A page number names a cached translation only where the bits above it are those of the half.
+  if (!privileged && controls.noUser && stage1Enabled(core, regime)) return report(Fsc.TRANSLATION, false, false, 0);
   const topByteIgnored = controls.topByteIgnored && !(kind === FETCH && controls.dataOnly);
   const upper = topByteIgnored ? (high << 8) >> 24 : high >> 16;
   const cacheable = !stage1Only && upper === -half;

@@ -21,6 +21,8 @@ export interface Stage1Controls {
   readonly topByteIgnored: boolean;
   /** TBID: but not for instruction fetches. */
   readonly dataOnly: boolean;
+  /** E0PDx: EL0 has no access to this half, whatever the tables say. */
+  readonly noUser: boolean;
   /** Bits of the output address (TCR_ELx.IPS or PS, at most the implemented size). */
   readonly outputBits: number;
   /** Hierarchical permissions disabled. */

@@ -24,17 +24,17 @@ interface ContextRow {
 /** SCTLR_EL1 RES1 and what an EL2 regime has fixed: no PAN change on exceptions (SPAN), no traps of EL0. */
 const SCTLR_EL1_FIXED = 0x30d0_0980n | (1n << 23n) | (1n << 22n);
 const SCTLR_SHARED = (1n << 0n) | (1n << 1n) | (1n << 2n) | (1n << 3n) | (1n << 12n) | (1n << 19n) | (1n << 25n) | (1n << 44n)
-  | (1n << 31n) | (1n << 30n) | (1n << 27n) | (1n << 13n) | (1n << 36n);
+  | (1n << 31n) | (1n << 30n) | (1n << 27n) | (1n << 13n) | (1n << 36n) | (1n << 6n);
 
-/** SCTLR_EL2 (E2H=0) to SCTLR_EL1: M, A, C, SA, I, WXN, EE, DSSBS, the four enables of pointer authentication and BT (BT1) mean the same. */
+/** SCTLR_EL2 (E2H=0) to SCTLR_EL1: M, A, C, SA, nAA, I, WXN, EE, DSSBS, the four enables of pointer authentication and BT (BT1) mean the same. */
 const sctlrToEl1 = (value: bigint): bigint => SCTLR_EL1_FIXED | (value & SCTLR_SHARED);
 
-/** TCR_EL2 (E2H=0) to TCR_EL1: one range only (EPD1), PS and TBI move. */
+/** TCR_EL2 (E2H=0) to TCR_EL1: one range only (EPD1), PS, TBI, TBID and HPD move. */
 function tcrToEl1(value: bigint): bigint {
   let result = (1n << 23n) | (value & 0xff3fn);
   result = insert(result, 34, 32, bits(value, 18, 16));
-  // TBI and TBID.
-  return result | (bit(value, 20) ? 1n << 37n : 0n) | (bit(value, 29) ? 1n << 51n : 0n);
+  // TBI, TBID and HPD.
+  return result | (bit(value, 20) ? 1n << 37n : 0n) | (bit(value, 29) ? 1n << 51n : 0n) | (bit(value, 24) ? 1n << 41n : 0n);
 }
 
 /** CPTR_EL2 (E2H=0, 1 = trap) to CPACR_EL1 (E2H=1 layout, 0b11 = no trap). */

@@ -22,7 +22,8 @@ export type Step =
   | { readonly step: 'nested-eret'; readonly address: bigint }
   | { readonly step: 'inject'; readonly exception: NestedException }
   | { readonly step: 'load' }
-  | { readonly step: 'wait-prepare' }
+  /** `untilNs`: WFIT's time, in virtual nanoseconds. */
+  | { readonly step: 'wait-prepare'; readonly untilNs?: number }
   | { readonly step: 'wait-check' }
   | { readonly step: 'wait-block' }
   | { readonly step: 'wait-finish' }

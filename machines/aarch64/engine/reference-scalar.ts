@@ -13,6 +13,8 @@ import { Power, Word, elOf, stackWord, type Core } from '../state.ts';
 import { branchAddress } from '../translate.ts';
 import { crc32Of } from './crc32.ts';
 
+type Timeout = exception.Timeout;
+
 const SIGN64 = 1n << 63n;
 const PC_LOW = 2 * Word.PC;
 const PC_HIGH = PC_LOW + 1;
@@ -172,8 +174,8 @@ export class ScalarReference implements Builder<bigint, boolean> {
   setPstateField(op1: number, crm: number, op2: number): void { msrImmediate(this.core, op1, crm, op2); }
   /** Memory is sequentially consistent and system registers act at once, so that barriers have nothing to wait for. */
   barrier(): void {}
-  waitForInterrupt(): void { exception.waitForInterrupt(this.core); }
-  waitForEvent(): void { exception.waitForEvent(this.core); }
+  waitForInterrupt(until?: Timeout): void { exception.waitForInterrupt(this.core, until); }
+  waitForEvent(until?: Timeout): void { exception.waitForEvent(this.core, until); }
   sendEvent(local: boolean): void {
     if (local) exception.setEvent(this.core);
     else exception.sendEvent(this.core);

@@ -1,6 +1,6 @@
 /** System registers and instructions, exceptions, barriers and hints. */
 
-import type { Exception } from '../builder.ts';
+import type { Builder, Exception } from '../builder.ts';
 import { alias, instruction, type Fields, type Form, type Row } from '../row.ts';
 import { nothing } from './common.ts';
 import { operationByEncoding } from '../registers/operations.ts';
@@ -33,7 +33,27 @@ const PSTATE_FIELDS: readonly Row[] = ([
 
 const FLAGS: readonly Row[] = [
   instruction('CFINV', '1101010100 0 00 000 0100 (0)(0)(0)(0) 000 11111', (b) => b.setFlags(b.exclusiveOr(b.flags(), b.number(2))), 'cfinv'),
+  // FEAT_FlagM2: between Arm's flags of a floating-point comparison and the ones in which an alternative format has them. N, Z, C, V from bit 3 down.
+  instruction('XAFLAG', '1101010100 0 00 000 0100 (0)(0)(0)(0) 001 11111', (b) => {
+    const [, z, c] = flagBits(b);
+    const notC = b.exclusiveOr(c, b.number(1));
+    const notZ = b.exclusiveOr(z, b.number(1));
+    b.setFlags(joinFlags(b, b.and(notC, notZ), b.and(z, c), b.or(c, z), b.and(notC, z)));
+  }, 'xaflag'),
+  instruction('AXFLAG', '1101010100 0 00 000 0100 (0)(0)(0)(0) 010 11111', (b) => {
+    const [, z, c, v] = flagBits(b);
+    b.setFlags(joinFlags(b, b.number(0), b.or(z, v), b.and(c, b.exclusiveOr(v, b.number(1))), b.number(0)));
+  }, 'axflag'),
 ];
+
+/** N, Z, C and V, each 0 or 1. */
+const flagBits = <V, B>(b: Builder<V, B>): readonly [V, V, V, V] => {
+  const flags = b.flags();
+  const bit = (place: number): V => b.and(b.shiftRight(flags, b.number(place)), b.number(1));
+  return [bit(3), bit(2), bit(1), bit(0)];
+};
+const joinFlags = <V, B>(b: Builder<V, B>, n: V, z: V, c: V, v: V): V =>
+  b.or(b.or(b.shiftLeft(n, b.number(3)), b.shiftLeft(z, b.number(2))), b.or(b.shiftLeft(c, b.number(1)), v));
 
 const EXCEPTIONS: readonly Row[] = ([
   ['SVC', '000', '01', 'supervisor-call'], ['HVC', '000', '10', 'hypervisor-call'], ['SMC', '000', '11', 'secure-monitor-call'], ['BRK', '001', '00', 'breakpoint'], ['HLT', '010', '00', 'halt'],
@@ -72,6 +92,12 @@ const HINT_SPACE: readonly Row[] = [
   return instruction(`HINT ${first} to ${first + count - 1}`, `11010101000000110010 ${bits} 11111`, nothing, [...named, `hint #<i+${first}:hex>`]);
 });
 
+/** FEAT_WFxT: the wait ends when the virtual count reaches Xt, too. */
+const TIMED_WAITS: readonly Row[] = [
+  instruction('WFET', '11010101000000110001 0000 000 ttttt', (b, f) => b.waitForEvent({ count: b.x(f.t), register: f.t }), 'wfet <Xt>'),
+  instruction('WFIT', '11010101000000110001 0000 001 ttttt', (b, f) => b.waitForInterrupt({ count: b.x(f.t), register: f.t }), 'wfit <Xt>'),
+];
+
 const HINTS: readonly Row[] = [
   hint('NOP', 0, nothing), hint('YIELD', 1, nothing),
   hint('WFE', 2, (b) => b.waitForEvent()), hint('WFI', 3, (b) => b.waitForInterrupt()),
@@ -86,4 +112,4 @@ function binary(value: number, width: number): string {
   return value.toString(2).padStart(width, '0');
 }
 
-export const SYSTEM: readonly Row[] = [...REGISTERS, ...PSTATE_FIELDS, ...FLAGS, ...EXCEPTIONS, ...UNDEFINED, ...BARRIERS, ...HINTS];
+export const SYSTEM: readonly Row[] = [...REGISTERS, ...PSTATE_FIELDS, ...FLAGS, ...EXCEPTIONS, ...UNDEFINED, ...BARRIERS, ...TIMED_WAITS, ...HINTS];

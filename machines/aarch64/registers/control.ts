@@ -19,10 +19,10 @@ const SCTLR: Fields = {
 const { UMA: _, BT1: __, ...SCTLR_SHARED } = SCTLR;
 const SCTLR_EL2: Fields = { ...SCTLR_SHARED, BT: 36 };
 /** EE and E0E are RES0: the machine is little-endian (ID_AA64MMFR0_EL1.BigEnd 0). The AArch32 controls are fixed. */
-const SCTLR_WRITABLE = fieldBits(SCTLR, ['DSSBS', 'BT1', 'BT0', 'UCI', 'SPAN', 'WXN', 'nTWE', 'nTWI', 'UCT', 'DZE', 'I', 'UMA', 'SA0', 'SA', 'C', 'A', 'M']);
+const SCTLR_WRITABLE = fieldBits(SCTLR, ['DSSBS', 'BT1', 'BT0', 'EnRCTX', 'nAA', 'UCI', 'SPAN', 'WXN', 'nTWE', 'nTWI', 'UCT', 'DZE', 'I', 'UMA', 'SA0', 'SA', 'C', 'A', 'M']);
 const SCTLR_RES1 = fieldBits(SCTLR, ['LSMAOE', 'nTLSMD', 'EIS', 'TSCXT', 'EOS', 'SED', 'ITD']);
 /** SCTLR_EL2 of the EL2 regime, without EL0: Arm ARM D24.2.167, E2H 0. */
-const SCTLR_NO_HOST_WRITABLE = fieldBits(SCTLR, ['DSSBS', 'BT1', 'WXN', 'I', 'SA', 'C', 'A', 'M']);
+const SCTLR_NO_HOST_WRITABLE = fieldBits(SCTLR, ['DSSBS', 'BT1', 'nAA', 'WXN', 'I', 'SA', 'C', 'A', 'M']);
 const SCTLR_NO_HOST_RES1 = 0x30c5_0830n;
 const KEY_ENABLES = fieldBits(SCTLR, ['EnIA', 'EnIB', 'EnDA', 'EnDB']);
 const keyEnables = (hardware: Hardware): bigint => (hasFeature(hardware, 'FEAT_PAuth') ? KEY_ENABLES : 0n);
@@ -33,7 +33,7 @@ const TCR: Fields = {
   TG0: [14, 2], SH0: [12, 2], ORGN0: [10, 2], IRGN0: [8, 2], EPD0: 7, T0SZ: [0, 6],
 };
 const TCR_WRITABLE = fieldBits(TCR, [
-  'TBI1', 'TBI0', 'AS', 'IPS', 'TG1', 'SH1', 'ORGN1', 'IRGN1', 'EPD1', 'A1', 'T1SZ', 'TG0', 'SH0', 'ORGN0', 'IRGN0', 'EPD0', 'T0SZ',
+  'E0PD1', 'E0PD0', 'HPD1', 'HPD0', 'TBI1', 'TBI0', 'AS', 'IPS', 'TG1', 'SH1', 'ORGN1', 'IRGN1', 'EPD1', 'A1', 'T1SZ', 'TG0', 'SH0', 'ORGN0', 'IRGN0', 'EPD0', 'T0SZ',
 ]);
 /** TBID comes with FEAT_PAuth. */
 const tcrWritable = (hardware: Hardware): bigint => TCR_WRITABLE | (hasFeature(hardware, 'FEAT_PAuth') ? fieldBits(TCR, ['TBID1', 'TBID0']) : 0n);
@@ -46,11 +46,11 @@ const HCR: Fields = {
   TID3: 18, TID2: 17, TID1: 16, TID0: 15, TWE: 14, TWI: 13, DC: 12, BSU: [10, 2], FB: 9, VSE: 8, VI: 7, VF: 6, AMO: 5, IMO: 4, FMO: 3, PTW: 2, SWIO: 1, VM: 0,
 };
 const HCR_ALWAYS = fieldBits(HCR, [
-  'ID', 'CD', 'TRVM', 'HCD', 'TDZ', 'TGE', 'TVM', 'TTLB', 'TPU', 'TPCP', 'TSW', 'TACR', 'TIDCP', 'TSC', 'TID3', 'TID2', 'TID1', 'TID0',
+  'TLOR', 'ID', 'CD', 'TRVM', 'HCD', 'TDZ', 'TGE', 'TVM', 'TTLB', 'TPU', 'TPCP', 'TSW', 'TACR', 'TIDCP', 'TSC', 'TID3', 'TID2', 'TID1', 'TID0',
   'TWE', 'TWI', 'DC', 'BSU', 'FB', 'VSE', 'VI', 'VF', 'AMO', 'IMO', 'FMO', 'PTW', 'SWIO', 'VM',
 ]);
 
-/** RW is RES1: EL1 is AArch64 only. FWB, TEA, TERR, TLOR, API and their like are RES0 with their features, MIOCNCE since nothing is cached. */
+/** RW is RES1: EL1 is AArch64 only. FWB, TEA, TERR, API and their like are RES0 with their features, MIOCNCE since nothing is cached. */
 function hcrWritable(hardware: Hardware): bigint {
   let writable = HCR_ALWAYS;
   const { e2h } = hardware.features;
@@ -115,6 +115,9 @@ export const CONTROL: readonly SystemRegister[] = [
   sysreg('PAR_EL1', [3, 0, 7, 4, 0], { fields: { F: 0 }, reset: 0x800n }),
   sysreg('MAIR_EL1', [3, 0, 10, 2, 0], { vncr: 0x140, vncrNv1: 1, e2h: 'MAIR_EL2', fields: MAIR }),
   sysreg('AMAIR_EL1', [3, 0, 10, 3, 0], { vncr: 0x148, vncrNv1: 1, e2h: 'AMAIR_EL2', writable: 0n }),
+  // No LORegion is there: LORID_EL1 says so, and the others are RES0.
+  sysreg('LORSA_EL1', [3, 0, 10, 4, 0], { writable: 0n }), sysreg('LOREA_EL1', [3, 0, 10, 4, 1], { writable: 0n }), sysreg('LORN_EL1', [3, 0, 10, 4, 2], { writable: 0n }),
+  sysreg('LORC_EL1', [3, 0, 10, 4, 3], { writable: 0n }), sysreg('LORID_EL1', [3, 0, 10, 4, 7], { access: 'R' }),
   sysreg('VBAR_EL1', [3, 0, 12, 0, 0], { vncr: 0x250, vncrNv1: 1, nv1Trap: true, e2h: 'VBAR_EL2', writable: VBAR_WRITABLE }),
   sysreg('RVBAR_EL1', [3, 0, 12, 0, 1], { access: 'R', needs: 'EL1 as the highest level' }),
   sysreg('RMR_EL1', [3, 0, 12, 0, 2], { needs: 'EL1 as the highest level', writable: 0n, res1: 1n, reset: 1n, fields: { RR: 1, AA64: 0 } }),
@@ -158,7 +161,7 @@ export const CONTROL: readonly SystemRegister[] = [
   sysreg('TTBR1_EL2', [3, 4, 2, 0, 1], { needs: 'FEAT_VHE', fields: TTBR }),
   sysreg('TCR_EL2', [3, 4, 2, 0, 2], {
     fields: TCR_EL2, fieldsE2h: TCR,
-    writable: (hardware, e2h) => (e2h ? tcrWritable(hardware) : fieldBits(TCR_EL2, ['TBI', 'PS', 'TG0', 'SH0', 'ORGN0', 'IRGN0', 'T0SZ', ...(hasFeature(hardware, 'FEAT_PAuth') ? ['TBID'] : [])])),
+    writable: (hardware, e2h) => (e2h ? tcrWritable(hardware) : fieldBits(TCR_EL2, ['HPD', 'TBI', 'PS', 'TG0', 'SH0', 'ORGN0', 'IRGN0', 'T0SZ', ...(hasFeature(hardware, 'FEAT_PAuth') ? ['TBID'] : [])])),
     res1: (_hardware, e2h) => (e2h ? 0n : 0x8080_0000n), reset: (hardware) => (hardware.features.e2h === 'res1' ? 0n : 0x8080_0000n),
   }),
   sysreg('VTTBR_EL2', [3, 4, 2, 1, 0], { vncr: 0x20, fields: { VMID: [48, 16], BADDR: [1, 47], CnP: 0 } }),
