@@ -129,7 +129,8 @@ export type TimerMessage =
 export type MmuMessage =
   | { readonly type: 'load'; readonly vcpu: number; readonly nested: boolean; readonly vttbr: bigint; readonly vtcr: bigint; readonly stage2Enabled: boolean }
   | { readonly type: 'put'; readonly vcpu: number }
-  | { readonly type: 'fault'; readonly vcpu: number; readonly ipa: number; readonly access: 'read' | 'write' | 'fetch'; readonly fsc: number; readonly vttbr: bigint; readonly vtcr: bigint; readonly nested: boolean }
+  /** `update`: the walk of the guest's own tables, which reads a descriptor and writes its flags (FEAT_HAFDBS). `user`: by code at EL0. */
+  | { readonly type: 'fault'; readonly vcpu: number; readonly ipa: number; readonly access: 'read' | 'write' | 'fetch' | 'update'; readonly user: boolean; readonly fsc: number; readonly vttbr: bigint; readonly vtcr: bigint; readonly nested: boolean }
   | { readonly type: 'tlbi'; readonly vcpu: number; readonly operation: string; readonly value: bigint; readonly vmid: number };
 
 /** The board's firmware and power controller. Under L0, KVM answers PSCI itself and only power requests come here. */

@@ -5,10 +5,13 @@ import { Hcr, HcrHigh, Sctlr, SCTLR_HIGH_DSSBS, e2h, hcrHigh, hcrLow, inHost, ps
 import type { Vector } from './exit.ts';
 import { timeOfVirtualCount } from './generic-timer.ts';
 import { interruptPending, maskedOrTaken } from './interrupts.ts';
-import { type Core, Power, Pstate, Word, elOf, setRegister, stackWord } from './state.ts';
+import { setEvent } from './monitor.ts';
+import { type Core, Power, Pstate, Word, elOf, stackWord } from './state.ts';
 import { Ec, esr, hasSameLevelClass, wfxIss } from './syndrome.ts';
 import { slot } from './sysregs.ts';
 import { branchAddress, invalidateContext } from './translate.ts';
+
+export { setEvent } from './monitor.ts';
 
 /** Thrown, once every architectural change is made, to leave the instruction in hand. The run loop catches it. */
 export const UNWIND = new Error('the instruction in hand ended early: an exception was taken or the run has to end');
@@ -233,12 +236,6 @@ function trapWait(core: Core, event: boolean, until: Timeout | undefined): void 
 /** SEV: sets every core's event register, and wakes those in WFE. */
 export function sendEvent(core: Core): void {
   for (const other of core.board.cores) setEvent(other);
-}
-
-/** Sets one core's event register (SEVL, a cleared global monitor, an exception return). */
-export function setEvent(core: Core): void {
-  setRegister(core, Word.EVENT, 1n);
-  if (core.words[Word.POWER] === BigInt(Power.WFE)) setRegister(core, Word.POWER, BigInt(Power.ON));
 }
 
 /** AArch64.ExceptionReturn to `address` with `spsr`: also how L0 enters its guest, from EL2. */

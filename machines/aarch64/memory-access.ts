@@ -2,8 +2,9 @@
 
 import { PAGE_BYTES, locate, markDirty } from '../memory/memory.ts';
 import { HcrHigh, Sctlr, hcrHigh, inHost, pstateOf, sctlrIndex } from './controls.ts';
-import { illegalExecutionState, pcAlignmentFault, raise, setEvent, UNWIND } from './exception.ts';
-import { type Core, Pstate, Word, setRegister } from './state.ts';
+import { illegalExecutionState, pcAlignmentFault, raise, UNWIND } from './exception.ts';
+import { GRANULE_BYTES, breakMonitor } from './monitor.ts';
+import { type Core, Pstate, Word } from './state.ts';
 import { Ec, Fsc, Iss, type LoadStoreSyndrome, loadStoreIss } from './syndrome.ts';
 import { slot } from './sysregs.ts';
 import { type Entry, type Fast, MODE_OF, Regime, SETS, type Translation, descriptorStored } from './tlb.ts';
@@ -24,8 +25,6 @@ export interface Access {
 }
 export type Bytes = 1 | 2 | 4 | 8;
 
-/** Exclusives reservation granule: 64 bytes (CTR_EL0.ERG = 4). IMPLEMENTATION DEFINED between 16 and 2048. */
-export const GRANULE_BYTES = 64;
 /** Bytes that DC ZVA zeroes (DCZID_EL0.BS = 4). */
 export const ZERO_BYTES = 64;
 
@@ -179,6 +178,7 @@ function setFault(fsc: number): void {
   fault.fsc = fsc;
   fault.stage2 = false;
   fault.onWalk = false;
+  fault.update = false;
   fault.ipa = 0;
   fault.external = fsc === Fsc.EXTERNAL;
 }
@@ -206,7 +206,7 @@ function resolve(core: Core, va: bigint, kind: Kind, aligned: boolean, access: A
 function abort(core: Core, va: bigint, kind: Kind, access: Access, bytes: number, code?: number, more = 0): never {
   if (code !== undefined) setFault(code);
   let iss = fault.fsc | (fault.onWalk ? Iss.S1PTW : 0) | more;
-  if (kind === WRITE) iss |= Iss.WNR;
+  if (kind === WRITE || fault.update) iss |= Iss.WNR;
   // ISV only for stage-2 aborts of single-register loads and stores, walks and External aborts excluded.
   if (fault.stage2 && !fault.onWalk && !fault.external && access.syndrome !== undefined && kind !== FETCH) iss |= loadStoreIss(bytes, access.syndrome, access.acquire === true || access.release === true);
   const el = (pstateOf(core) >> 2) & 3;
@@ -296,14 +296,6 @@ function stored(core: Core, pa: number, linear: number, bytes: number): void {
   const { board } = core;
   for (const other of board.cores) if (other !== core && other.ints[MONITOR] !== 0) breakMonitor(other, pa, bytes);
   if (board.memory.holdsDescriptors[linear >>> 12] !== 0) descriptorStored(board, linear, bytes);
-}
-
-/** A store to a marked granule opens the monitor of the core that marked it, which is an event for its WFE (Arm ARM B2.12, D1.6.1). */
-function breakMonitor(other: Core, pa: number, bytes: number): void {
-  const marked = Number(other.words[Word.MONITOR]!) - 1;
-  if (pa + bytes <= marked || pa >= marked + GRANULE_BYTES) return;
-  setRegister(other, Word.MONITOR, 0n);
-  setEvent(other);
 }
 
 // ---- devices -------------------------------------------------------------------------------------------------------------------------------
@@ -428,7 +420,7 @@ export function zeroBlock(core: Core, va: bigint): void {
 /** DC and IC by address, but for DC ZVA: caches are not modelled, so only faults matter. `write`: DC IVAC, which needs write permission. Aborts report CM = 1 and WnR = 1. */
 export function maintainCache(core: Core, va: bigint, write: boolean): void {
   const el = (pstateOf(core) >> 2) & 3;
-  const entry = translate(core, va, write ? WRITE : READ, regimeAt(core, el), el !== 0, false, true);
+  const entry = translate(core, va, write ? WRITE : READ, regimeAt(core, el), el !== 0, false, true, false, false);
   if (entry === undefined) abort(core, va, WRITE, PLAIN, 1, undefined, Iss.CM);
 }
 

@@ -30,7 +30,7 @@ export interface Entry {
   readonly rom: boolean;
   /** Stage 1's permissions, bits of `Permission`. */
   readonly permissions: number;
-  /** Stage 2's: 1 read, 2 write, 4 execute. */
+  /** Stage 2's: 1 read, 2 write, 4 execute at EL1, 8 execute at EL0. */
   readonly permissions2: number;
   readonly level: number;
   readonly level2: number;
@@ -40,6 +40,8 @@ export interface Entry {
   /** Device memory by stage 1, and by stage 2. */
   readonly device: boolean;
   readonly device2: boolean;
+  /** FEAT_HAFDBS: a descriptor says that nothing was written yet: the first write has to say that something was. */
+  readonly clean: boolean;
   /** A guarded page (FEAT_BTI): bit 50 of stage 1's descriptor. */
   readonly guarded: boolean;
   /** MAIR byte and shareability after stage 2, as AT reports them. */

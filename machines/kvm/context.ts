@@ -29,11 +29,12 @@ const SCTLR_SHARED = (1n << 0n) | (1n << 1n) | (1n << 2n) | (1n << 3n) | (1n << 
 /** SCTLR_EL2 (E2H=0) to SCTLR_EL1: M, A, C, SA, nAA, I, WXN, EE, DSSBS, the four enables of pointer authentication and BT (BT1) mean the same. */
 const sctlrToEl1 = (value: bigint): bigint => SCTLR_EL1_FIXED | (value & SCTLR_SHARED);
 
-/** TCR_EL2 (E2H=0) to TCR_EL1: one range only (EPD1), PS, TBI, TBID and HPD move. */
+/** TCR_EL2 (E2H=0) to TCR_EL1: one range only (EPD1), PS, TBI, TBID, HPD, HA and HD move. */
 function tcrToEl1(value: bigint): bigint {
   let result = (1n << 23n) | (value & 0xff3fn);
   result = insert(result, 34, 32, bits(value, 18, 16));
-  // TBI, TBID and HPD.
+  // TBI, TBID, HPD, HA and HD.
+  result |= ((value >> 21n) & 3n) << 39n;
   return result | (bit(value, 20) ? 1n << 37n : 0n) | (bit(value, 29) ? 1n << 51n : 0n) | (bit(value, 24) ? 1n << 41n : 0n);
 }
 

@@ -14,13 +14,13 @@ import { readPage } from './vncr.ts';
 export const Hcr = {
   VM: 1n << 0n, SWIO: 1n << 1n, FMO: 1n << 3n, IMO: 1n << 4n, AMO: 1n << 5n, VF: 1n << 6n, VI: 1n << 7n, VSE: 1n << 8n, FB: 1n << 9n, BSU_INNER: 1n << 10n, DC: 1n << 12n,
   TWI: 1n << 13n, TWE: 1n << 14n, TID3: 1n << 18n, TSC: 1n << 19n, TIDCP: 1n << 20n, TACR: 1n << 21n, TSW: 1n << 22n, TTLB: 1n << 25n, TVM: 1n << 26n, TGE: 1n << 27n,
-  HCD: 1n << 29n, TRVM: 1n << 30n, RW: 1n << 31n, E2H: 1n << 34n, APK: 1n << 40n, API: 1n << 41n, NV: 1n << 42n, NV1: 1n << 43n, AT: 1n << 44n, NV2: 1n << 45n,
+  HCD: 1n << 29n, TRVM: 1n << 30n, RW: 1n << 31n, E2H: 1n << 34n, APK: 1n << 40n, API: 1n << 41n, NV: 1n << 42n, NV1: 1n << 43n, AT: 1n << 44n, NV2: 1n << 45n, FWB: 1n << 46n,
 } as const;
 
 const GUEST_HCR = Hcr.VM | Hcr.SWIO | Hcr.FMO | Hcr.IMO | Hcr.AMO | Hcr.FB | Hcr.BSU_INNER | Hcr.TWI | Hcr.TID3 | Hcr.TSC | Hcr.TIDCP | Hcr.TACR | Hcr.TSW | Hcr.RW;
 
 /** Bits of L1's HCR_EL2 that never reach the hardware while L2 runs: L0 owns them, or they select virtual EL2's own regime. */
-const NOT_FROM_L1 = Hcr.TGE | Hcr.E2H | Hcr.NV | Hcr.NV1 | Hcr.NV2 | Hcr.HCD | Hcr.RW;
+const NOT_FROM_L1 = Hcr.TGE | Hcr.E2H | Hcr.NV | Hcr.NV1 | Hcr.NV2 | Hcr.FWB | Hcr.HCD | Hcr.RW;
 
 /** CPTR_EL2 with E2H=0: RES1 bits, nothing trapped. */
 const CPTR_RES1 = 0x33ffn & ~(1n << 10n);

@@ -233,6 +233,14 @@ export const OUR_OPERATIONS: readonly OperationRow[] = [
   [17, 'VAE1', 'tlbi', 0, 7, 1, true], [18, 'VAE1IS', 'tlbi', 0, 3, 1, true], [19, 'ASIDE1', 'tlbi', 0, 7, 2, true], [20, 'ASIDE1IS', 'tlbi', 0, 3, 2, true],
   [21, 'VAAE1', 'tlbi', 0, 7, 3, true], [22, 'VAAE1IS', 'tlbi', 0, 3, 3, true], [23, 'VALE1', 'tlbi', 0, 7, 5, true], [24, 'VALE1IS', 'tlbi', 0, 3, 5, true],
   [25, 'VAALE1', 'tlbi', 0, 7, 7, true], [26, 'VAALE1IS', 'tlbi', 0, 3, 7, true],
+  // FEAT_TLBIOS and FEAT_TLBIRANGE.
+  ...([['VMALLE1', 0, 0], ['VAE1', 0, 1], ['ASIDE1', 0, 2], ['VAAE1', 0, 3], ['VALE1', 0, 5], ['VAALE1', 0, 7], ['ALLE2', 4, 0], ['VAE2', 4, 1], ['ALLE1', 4, 4], ['VALE2', 4, 5], ['VMALLS12E1', 4, 6]] as const)
+    .map(([name, op1, op2], position): OperationRow => [27 + position, `${name}OS`, 'tlbi', op1, 1, op2, !/ALL[ES]/.test(name)]),
+  [38, 'IPAS2E1OS', 'tlbi', 4, 4, 0, true], [39, 'IPAS2LE1OS', 'tlbi', 4, 4, 4, true],
+  ...([['RVAE1', 0, 1], ['RVAAE1', 0, 3], ['RVALE1', 0, 5], ['RVAALE1', 0, 7], ['RVAE2', 4, 1], ['RVALE2', 4, 5]] as const)
+    .flatMap(([name, op1, op2], position) => ([['', 6], ['IS', 2], ['OS', 5]] as const).map(([suffix, crm], form): OperationRow => [40 + 3 * position + form, name + suffix, 'tlbi', op1, crm, op2, true])),
+  [58, 'RIPAS2E1', 'tlbi', 4, 4, 2, true], [59, 'RIPAS2E1IS', 'tlbi', 4, 0, 2, true], [60, 'RIPAS2E1OS', 'tlbi', 4, 4, 3, true],
+  [61, 'RIPAS2LE1', 'tlbi', 4, 4, 6, true], [62, 'RIPAS2LE1IS', 'tlbi', 4, 0, 6, true], [63, 'RIPAS2LE1OS', 'tlbi', 4, 4, 7, true],
   [64, 'S1E2R', 'at', 4, 8, 0, true], [65, 'S1E2W', 'at', 4, 8, 1, true], [66, 'S12E1R', 'at', 4, 8, 4, true], [67, 'S12E1W', 'at', 4, 8, 5, true],
   [68, 'S12E0R', 'at', 4, 8, 6, true], [69, 'S12E0W', 'at', 4, 8, 7, true], [70, 'S1E1R', 'at', 0, 8, 0, true], [71, 'S1E1W', 'at', 0, 8, 1, true],
   [72, 'S1E0R', 'at', 0, 8, 2, true], [73, 'S1E0W', 'at', 0, 8, 3, true], [74, 'S1E1RP', 'at', 0, 9, 0, true], [75, 'S1E1WP', 'at', 0, 9, 1, true],

@@ -77,7 +77,7 @@ const RENAMED: Readonly<Record<string, string>> = {
 const NEWER_OR_TWO_LAYOUTS = [
   'ID_AA64ISAR2_EL1.ATS1A', 'ID_AA64ISAR2_EL1.LUT',
   ...['SRMASK', 'E3DSE', 'RMEGDI', 'E2H0', 'NV_frac', 'FGWTE3', 'HACDBS', 'ASID2', 'PoPS'].map((field) => `ID_AA64MMFR4_EL1.${field}`),
-  'CPTR_EL2.TTA', 'TTBR1_EL2.BADDR', 'TCR_EL2.DS', 'TCR_EL2.HD', 'TCR_EL2.HA', 'CNTHCTL_EL2.EL1PCTEN',
+  'CPTR_EL2.TTA', 'TTBR1_EL2.BADDR', 'TCR_EL2.HD', 'TCR_EL2.HA', 'TCR_EL2.DS', 'CNTHCTL_EL2.EL1PCTEN',
 ];
 
 function compareFields(source: string, unknownToIt: readonly string[], registers: Readonly<Record<string, { readonly fields?: readonly Place[] }>>): void {

@@ -33,11 +33,11 @@ const TCR: Fields = {
   TG0: [14, 2], SH0: [12, 2], ORGN0: [10, 2], IRGN0: [8, 2], EPD0: 7, T0SZ: [0, 6],
 };
 const TCR_WRITABLE = fieldBits(TCR, [
-  'E0PD1', 'E0PD0', 'HPD1', 'HPD0', 'TBI1', 'TBI0', 'AS', 'IPS', 'TG1', 'SH1', 'ORGN1', 'IRGN1', 'EPD1', 'A1', 'T1SZ', 'TG0', 'SH0', 'ORGN0', 'IRGN0', 'EPD0', 'T0SZ',
+  'E0PD1', 'E0PD0', 'HPD1', 'HPD0', 'HD', 'HA', 'TBI1', 'TBI0', 'AS', 'IPS', 'TG1', 'SH1', 'ORGN1', 'IRGN1', 'EPD1', 'A1', 'T1SZ', 'TG0', 'SH0', 'ORGN0', 'IRGN0', 'EPD0', 'T0SZ',
 ]);
 /** TBID comes with FEAT_PAuth. */
 const tcrWritable = (hardware: Hardware): bigint => TCR_WRITABLE | (hasFeature(hardware, 'FEAT_PAuth') ? fieldBits(TCR, ['TBID1', 'TBID0']) : 0n);
-const TCR_EL2: Fields = { TBID: 29, HPD: 24, TBI: 20, PS: [16, 3], TG0: [14, 2], SH0: [12, 2], ORGN0: [10, 2], IRGN0: [8, 2], T0SZ: [0, 6] };
+const TCR_EL2: Fields = { TBID: 29, HPD: 24, HD: 22, HA: 21, TBI: 20, PS: [16, 3], TG0: [14, 2], SH0: [12, 2], ORGN0: [10, 2], IRGN0: [8, 2], T0SZ: [0, 6] };
 
 const HCR: Fields = {
   TWEDEL: [60, 4], TWEDEn: 59, TID5: 58, DCT: 57, ATA: 56, TTLBOS: 55, TTLBIS: 54, EnSCXT: 53, TOCU: 52, AMVOFFEN: 51, TICAB: 50, TID4: 49, GPF: 48,
@@ -50,10 +50,11 @@ const HCR_ALWAYS = fieldBits(HCR, [
   'TWE', 'TWI', 'DC', 'BSU', 'FB', 'VSE', 'VI', 'VF', 'AMO', 'IMO', 'FMO', 'PTW', 'SWIO', 'VM',
 ]);
 
-/** RW is RES1: EL1 is AArch64 only. FWB, TEA, TERR, API and their like are RES0 with their features, MIOCNCE since nothing is cached. */
+/** RW is RES1: EL1 is AArch64 only. TEA, TERR and their like are RES0 with their features, MIOCNCE since nothing is cached. */
 function hcrWritable(hardware: Hardware): bigint {
   let writable = HCR_ALWAYS;
   const { e2h } = hardware.features;
+  if (hasFeature(hardware, 'FEAT_S2FWB')) writable |= fieldBits(HCR, ['FWB']);
   if (hasFeature(hardware, 'FEAT_VHE') && e2h === 'writable') writable |= fieldBits(HCR, ['E2H']);
   if (hasFeature(hardware, 'FEAT_NV')) writable |= fieldBits(HCR, e2h === 'res1' ? ['NV', 'AT'] : ['NV', 'AT', 'NV1']);
   if (hasFeature(hardware, 'FEAT_NV2')) writable |= fieldBits(HCR, ['NV2']);
@@ -161,12 +162,12 @@ export const CONTROL: readonly SystemRegister[] = [
   sysreg('TTBR1_EL2', [3, 4, 2, 0, 1], { needs: 'FEAT_VHE', fields: TTBR }),
   sysreg('TCR_EL2', [3, 4, 2, 0, 2], {
     fields: TCR_EL2, fieldsE2h: TCR,
-    writable: (hardware, e2h) => (e2h ? tcrWritable(hardware) : fieldBits(TCR_EL2, ['HPD', 'TBI', 'PS', 'TG0', 'SH0', 'ORGN0', 'IRGN0', 'T0SZ', ...(hasFeature(hardware, 'FEAT_PAuth') ? ['TBID'] : [])])),
+    writable: (hardware, e2h) => (e2h ? tcrWritable(hardware) : fieldBits(TCR_EL2, ['HPD', 'HD', 'HA', 'TBI', 'PS', 'TG0', 'SH0', 'ORGN0', 'IRGN0', 'T0SZ', ...(hasFeature(hardware, 'FEAT_PAuth') ? ['TBID'] : [])])),
     res1: (_hardware, e2h) => (e2h ? 0n : 0x8080_0000n), reset: (hardware) => (hardware.features.e2h === 'res1' ? 0n : 0x8080_0000n),
   }),
   sysreg('VTTBR_EL2', [3, 4, 2, 1, 0], { vncr: 0x20, fields: { VMID: [48, 16], BADDR: [1, 47], CnP: 0 } }),
   sysreg('VTCR_EL2', [3, 4, 2, 1, 2], {
-    vncr: 0x40, fields: VTCR, writable: fieldBits(VTCR, ['VS', 'PS', 'TG0', 'SH0', 'ORGN0', 'IRGN0', 'SL0', 'T0SZ']), res1: 0x8000_0000n, reset: 0x8000_0000n,
+    vncr: 0x40, fields: VTCR, writable: fieldBits(VTCR, ['HD', 'HA', 'VS', 'PS', 'TG0', 'SH0', 'ORGN0', 'IRGN0', 'SL0', 'T0SZ']), res1: 0x8000_0000n, reset: 0x8000_0000n,
   }),
   sysreg('VNCR_EL2', [3, 4, 2, 2, 0], { vncr: 0xb0, needs: 'FEAT_NV2', writable: 0xffff_ffff_ffff_f000n, fields: { RESS: [57, 7], BADDR: [12, 45] } }),
   sysreg('SPSR_EL2', [3, 4, 4, 0, 0], { nv2: 'SPSR_EL1', fields: SPSR, writable: 0xffff_ffffn }),

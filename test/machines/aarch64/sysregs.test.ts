@@ -92,7 +92,7 @@ describe('reserved bits', () => {
   test('RW is RES1, and HCR_EL2 has the bits of its features only', () => {
     expect(written('HCR_EL2', 0n)).toBe(1n << 31n);
     const kept = written('HCR_EL2', ONES);
-    for (const [field, bit] of [['NV', 1n], ['NV1', 1n], ['NV2', 1n], ['AT', 1n], ['E2H', 1n], ['TID4', 1n], ['FWB', 0n], ['API', 1n], ['TERR', 0n], ['TLOR', 1n]] as const) expect(`${field} ${fieldValue(`HCR_EL2.${field}`, kept)}`).toBe(`${field} ${bit}`);
+    for (const [field, bit] of [['NV', 1n], ['NV1', 1n], ['NV2', 1n], ['AT', 1n], ['E2H', 1n], ['TID4', 1n], ['FWB', 1n], ['API', 1n], ['TERR', 0n], ['TLOR', 1n]] as const) expect(`${field} ${fieldValue(`HCR_EL2.${field}`, kept)}`).toBe(`${field} ${bit}`);
   });
   test('a vector base is 2 KiB aligned and VNCR_EL2 a page', () => {
     expect(written('VBAR_EL1', 0x1fffn)).toBe(0x1800n);

@@ -168,7 +168,7 @@ describe('what cannot be expressed stays and is listed', () => {
     ['HVC #0x2000', 0xd400_0002 | (0x2000 << 5), /13 bits/],
     ['SMC #0x1', 0xd400_0003 | (1 << 5), /PSCI by SMC #0 only/],
     ['MRS X0, S3_4_C11_C0_0', 0xd53c_b000, /no index for S3_4_C11_C0_0/], // IMPLEMENTATION DEFINED
-    ['SYS S1_4_C8_C1_0', tlbi(4, 1, 0), /no index for this EL2 operation/], // TLBI ALLE2OS
+    ['SYS S1_4_C8_C1_2', tlbi(4, 1, 2), /no index for this EL2 operation/], // unallocated
   ])('%s', (name, word, reason) => {
     const image = memory([NOP, word >>> 0, NOP]);
     const { rewritten, refused } = rewrite(image, [{ from: 0x4000_0000, to: 0x4000_000c }], 'nvhe');
