@@ -115,7 +115,8 @@ export interface Builder<V, B> {
   systemInstruction(encoding: number, value: V, rt: number, hasResult: boolean): V;
   /** MSR (immediate). */
   setPstateField(op1: number, crm: number, op2: number): void;
-  barrier(kind: 'DMB' | 'DSB' | 'ISB' | 'SB'): void;
+  /** ESB may leave a record in DISR_EL1. */
+  barrier(kind: 'DMB' | 'DSB' | 'ISB' | 'SB' | 'ESB'): void;
   /** With `until`, WFIT and WFET: at the latest when CNTVCT_EL0 is at `count`, which `register` has. */
   waitForInterrupt(until?: { readonly count: V; readonly register: number }): void;
   waitForEvent(until?: { readonly count: V; readonly register: number }): void;

@@ -128,6 +128,7 @@ export function putContext(state: KvmState, board: Board): void {
     if (!state.hyp) writeStored(state, board, row.el1, hardware(core, row.el1));
     else if (row.el2 !== undefined && isLive(state, row)) state.registers[row.el2] = readLive(state, core, row);
   }
+  writeStored(state, board, deferredName(state, board), hardware(core, 'VDISR_EL2'));
   state.loaded = false;
 }
 
@@ -138,8 +139,17 @@ export function loadContext(state: KvmState, board: Board): void {
     if (!state.hyp) setRegister(core, slot(row.el1), readStored(state, board, row.el1));
     else loadRow(state, board, core, row);
   }
+  setRegister(core, slot('VDISR_EL2'), readStored(state, board, deferredName(state, board)));
   state.loaded = true;
 }
+
+/**
+ * What code below L0 reads as DISR_EL1, which the hardware has in VDISR_EL2 since L0 routes SErrors: the vCPU's DISR_EL1, and for what L1 runs with SErrors of its own
+ * routed L1's VDISR_EL2. Linux: hyp/sysreg-sr.h.
+ */
+const deferredName = (state: KvmState, board: Board): string =>
+  (!state.hyp && state.mechanism !== 'none' && (readPage(state, board, 'HCR_EL2') & AMO) !== 0n ? 'VDISR_EL2' : 'DISR_EL1');
+const AMO = 1n << 5n;
 
 /** Whether the hardware's EL1 register holds, in virtual EL2, a value that the guest may have changed itself. */
 function isLive(state: KvmState, row: ContextRow): boolean {

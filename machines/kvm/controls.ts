@@ -58,6 +58,7 @@ export function activateTraps(state: KvmState, board: Board): void {
   const below = !state.hyp && state.mechanism !== 'none';
   for (const name of FINE_GRAINED) set(name, below && hasFeature(board, registerByName(name)!.needs!) ? readPage(state, board, name) : 0n);
   set('VNCR_EL2', state.hyp && state.mechanism === 'nv2' ? BigInt(vncrPage(state.index)) : 0n);
+  set('VSESR_EL2', below ? readPage(state, board, 'VSESR_EL2') : 0n);
   set('VMPIDR_EL2', below ? readPage(state, board, 'VMPIDR_EL2') : affinity(state.index));
   set('VPIDR_EL2', below ? readPage(state, board, 'VPIDR_EL2') : core.words[slot('MIDR_EL1')]!);
   core.attention = true;

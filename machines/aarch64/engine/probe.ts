@@ -67,6 +67,7 @@ class ProbeEngine extends ReferenceEngine {
     return [0n, 0n];
   }
   override jump(): void {}
+  override barrier(): void {}
   override branchType(): void {}
   override authenticatePointer(_operation: PointerOperation, pointer: bigint): bigint { return pointer; }
   override jumpBy(): void {}

@@ -4,6 +4,7 @@ import { MASK32, MASK64 } from '../../bits.ts';
 import { msrImmediate, readSystemRegister, systemInstruction, writeSystemRegister } from '../access.ts';
 import { setBranchType } from '../branch-target.ts';
 import type { AtomicOperation, BranchType, Builder, Exception, PointerKey, PointerOperation } from '../builder.ts';
+import { errorBarrier } from '../error-barrier.ts';
 import { exceptionReturn } from '../exception-return.ts';
 import * as exception from '../exception.ts';
 import * as memory from '../memory-access.ts';
@@ -173,7 +174,7 @@ export class ScalarReference implements Builder<bigint, boolean> {
   }
   setPstateField(op1: number, crm: number, op2: number): void { msrImmediate(this.core, op1, crm, op2); }
   /** Memory is sequentially consistent and system registers act at once, so that barriers have nothing to wait for. */
-  barrier(): void {}
+  barrier(kind: 'DMB' | 'DSB' | 'ISB' | 'SB' | 'ESB'): void { if (kind === 'ESB') errorBarrier(this.core); }
   waitForInterrupt(until?: Timeout): void { exception.waitForInterrupt(this.core, until); }
   waitForEvent(until?: Timeout): void { exception.waitForEvent(this.core, until); }
   sendEvent(local: boolean): void {

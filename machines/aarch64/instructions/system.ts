@@ -101,7 +101,7 @@ const TIMED_WAITS: readonly Row[] = [
 const HINTS: readonly Row[] = [
   hint('NOP', 0, nothing), hint('YIELD', 1, nothing),
   hint('WFE', 2, (b) => b.waitForEvent()), hint('WFI', 3, (b) => b.waitForInterrupt()),
-  hint('DGH', 6, nothing), hint('ESB', 16, nothing),
+  hint('DGH', 6, nothing), hint('ESB', 16, (b) => b.barrier('ESB')),
   // What a branch may land on is looked at where it lands (branch-target.ts).
   instruction('BTI', '11010101000000110010 0100 ii0 11111', nothing, [alias('bti', { i: 0 }), alias('bti c', { i: 1 }), alias('bti j', { i: 2 }), alias('bti jc', { i: 3 })]),
   hint('SEV', 4, (b) => b.sendEvent(false)), hint('SEVL', 5, (b) => b.sendEvent(true)),

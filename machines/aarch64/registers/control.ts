@@ -46,11 +46,11 @@ const HCR: Fields = {
   TID3: 18, TID2: 17, TID1: 16, TID0: 15, TWE: 14, TWI: 13, DC: 12, BSU: [10, 2], FB: 9, VSE: 8, VI: 7, VF: 6, AMO: 5, IMO: 4, FMO: 3, PTW: 2, SWIO: 1, VM: 0,
 };
 const HCR_ALWAYS = fieldBits(HCR, [
-  'TLOR', 'ID', 'CD', 'TRVM', 'HCD', 'TDZ', 'TGE', 'TVM', 'TTLB', 'TPU', 'TPCP', 'TSW', 'TACR', 'TIDCP', 'TSC', 'TID3', 'TID2', 'TID1', 'TID0',
+  'TEA', 'TERR', 'TLOR', 'ID', 'CD', 'TRVM', 'HCD', 'TDZ', 'TGE', 'TVM', 'TTLB', 'TPU', 'TPCP', 'TSW', 'TACR', 'TIDCP', 'TSC', 'TID3', 'TID2', 'TID1', 'TID0',
   'TWE', 'TWI', 'DC', 'BSU', 'FB', 'VSE', 'VI', 'VF', 'AMO', 'IMO', 'FMO', 'PTW', 'SWIO', 'VM',
 ]);
 
-/** RW is RES1: EL1 is AArch64 only. TEA, TERR and their like are RES0 with their features, MIOCNCE since nothing is cached. */
+/** RW is RES1: EL1 is AArch64 only. Those of absent features are RES0, MIOCNCE since nothing is cached. */
 function hcrWritable(hardware: Hardware): bigint {
   let writable = HCR_ALWAYS;
   const { e2h } = hardware.features;
@@ -82,6 +82,9 @@ const VTCR: Fields = {
   NSA: 30, NSW: 29, HD: 22, HA: 21, VS: 19, PS: [16, 3], TG0: [14, 2], SH0: [12, 2], ORGN0: [10, 2], IRGN0: [8, 2], SL0: [6, 2], T0SZ: [0, 6],
 };
 
+/** What ESB defers. */
+const DISR: Fields = { A: 31, IDS: 24, ISS: [0, 24] };
+
 /** Bits 10:0 of a vector base are RES0. */
 const VBAR_WRITABLE = 0xffff_ffff_ffff_f800n;
 /** The physical address bits of a field that holds one, from bit `low` up. */
@@ -111,7 +114,7 @@ export const CONTROL: readonly SystemRegister[] = [
   sysreg('AFSR1_EL1', [3, 0, 5, 1, 1], { vncr: 0x130, vncrNv1: 1, e2h: 'AFSR1_EL2', writable: 0n }),
   sysreg('ESR_EL1', [3, 0, 5, 2, 0], { vncr: 0x138, vncrNv1: 1, e2h: 'ESR_EL2', fields: ESR, writable: (1n << 56n) - 1n }),
   sysreg('ERRIDR_EL1', [3, 0, 5, 3, 0], { access: 'R', needs: 'FEAT_RAS' }),
-  sysreg('ERRSELR_EL1', [3, 0, 5, 3, 1], { needs: 'FEAT_RAS' }),
+  sysreg('ERRSELR_EL1', [3, 0, 5, 3, 1], { needs: 'error records' }),
   sysreg('FAR_EL1', [3, 0, 6, 0, 0], { vncr: 0x220, vncrNv1: 1, e2h: 'FAR_EL2' }),
   sysreg('PAR_EL1', [3, 0, 7, 4, 0], { fields: { F: 0 }, reset: 0x800n }),
   sysreg('MAIR_EL1', [3, 0, 10, 2, 0], { vncr: 0x140, vncrNv1: 1, e2h: 'MAIR_EL2', fields: MAIR }),
@@ -123,7 +126,7 @@ export const CONTROL: readonly SystemRegister[] = [
   sysreg('RVBAR_EL1', [3, 0, 12, 0, 1], { access: 'R', needs: 'EL1 as the highest level' }),
   sysreg('RMR_EL1', [3, 0, 12, 0, 2], { needs: 'EL1 as the highest level', writable: 0n, res1: 1n, reset: 1n, fields: { RR: 1, AA64: 0 } }),
   sysreg('ISR_EL1', [3, 0, 12, 1, 0], { access: 'R', fields: { A: 8, I: 7, F: 6 } }),
-  sysreg('DISR_EL1', [3, 0, 12, 1, 1], { needs: 'FEAT_RAS' }),
+  sysreg('DISR_EL1', [3, 0, 12, 1, 1], { needs: 'FEAT_RAS', fields: DISR, writable: fieldBits(DISR) }),
   sysreg('CONTEXTIDR_EL1', [3, 0, 13, 0, 1], { vncr: 0x108, vncrNv1: 1, e2h: 'CONTEXTIDR_EL2', writable: 0xffff_ffffn, fields: { PROCID: [0, 32] } }),
   sysreg('TPIDR_EL1', [3, 0, 13, 0, 4]),
 
@@ -176,7 +179,7 @@ export const CONTROL: readonly SystemRegister[] = [
   sysreg('AFSR0_EL2', [3, 4, 5, 1, 0], { writable: 0n }),
   sysreg('AFSR1_EL2', [3, 4, 5, 1, 1], { writable: 0n }),
   sysreg('ESR_EL2', [3, 4, 5, 2, 0], { nv2: 'ESR_EL1', fields: ESR, writable: (1n << 56n) - 1n }),
-  sysreg('VSESR_EL2', [3, 4, 5, 2, 3], { vncr: 0x508, needs: 'FEAT_RAS' }),
+  sysreg('VSESR_EL2', [3, 4, 5, 2, 3], { vncr: 0x508, needs: 'FEAT_RAS', fields: { IDS: 24, ISS: [0, 24] }, writable: 0x1ff_ffffn }),
   sysreg('FAR_EL2', [3, 4, 6, 0, 0], { nv2: 'FAR_EL1' }),
   sysreg('HPFAR_EL2', [3, 4, 6, 0, 4], { fields: { NS: 63, FIPA: [4, 44] }, writable: (hardware) => (address(hardware, 12) >> 8n) }),
   sysreg('MAIR_EL2', [3, 4, 10, 2, 0], { fields: MAIR }),
@@ -185,7 +188,7 @@ export const CONTROL: readonly SystemRegister[] = [
   // EL2 is the highest level: RVBAR holds the reset vector, RMR says AArch64 and ignores the reset request.
   sysreg('RVBAR_EL2', [3, 4, 12, 0, 1], { access: 'R' }),
   sysreg('RMR_EL2', [3, 4, 12, 0, 2], { writable: 0n, res1: 1n, reset: 1n, fields: { RR: 1, AA64: 0 } }),
-  sysreg('VDISR_EL2', [3, 4, 12, 1, 1], { vncr: 0x500, needs: 'FEAT_RAS' }),
+  sysreg('VDISR_EL2', [3, 4, 12, 1, 1], { vncr: 0x500, needs: 'FEAT_RAS', fields: DISR, writable: fieldBits(DISR) }),
   sysreg('CONTEXTIDR_EL2', [3, 4, 13, 0, 1], { needs: 'FEAT_VHE', writable: 0xffff_ffffn }),
   sysreg('TPIDR_EL2', [3, 4, 13, 0, 2], { vncr: 0x90 }),
   sysreg('SP_EL2', [3, 6, 4, 1, 0]),

@@ -49,7 +49,7 @@ describe('look-up', () => {
 
 describe('identification', () => {
   test('the machine is AArch64 at EL0 to EL2 with GICv3, without EL3 and without FP', () => {
-    expect(resetValue(registerByName('ID_AA64PFR0_EL1')!, hardware(), 0)).toBe(0x1101_0000_01ff_0111n);
+    expect(resetValue(registerByName('ID_AA64PFR0_EL1')!, hardware(), 0)).toBe(0x1101_0000_21ff_0111n);
     expect(id('ID_AA64PFR0_EL1', 'EL2', hardware({}, 'none'))).toBe(0n);
   });
   test('Features decide VH, NV, E2H0, FGT, ECV, HCX and PARange', () => {
@@ -92,7 +92,7 @@ describe('reserved bits', () => {
   test('RW is RES1, and HCR_EL2 has the bits of its features only', () => {
     expect(written('HCR_EL2', 0n)).toBe(1n << 31n);
     const kept = written('HCR_EL2', ONES);
-    for (const [field, bit] of [['NV', 1n], ['NV1', 1n], ['NV2', 1n], ['AT', 1n], ['E2H', 1n], ['TID4', 1n], ['FWB', 1n], ['API', 1n], ['TERR', 0n], ['TLOR', 1n]] as const) expect(`${field} ${fieldValue(`HCR_EL2.${field}`, kept)}`).toBe(`${field} ${bit}`);
+    for (const [field, bit] of [['NV', 1n], ['NV1', 1n], ['NV2', 1n], ['AT', 1n], ['E2H', 1n], ['TID4', 1n], ['FWB', 1n], ['API', 1n], ['TERR', 1n], ['TLOR', 1n]] as const) expect(`${field} ${fieldValue(`HCR_EL2.${field}`, kept)}`).toBe(`${field} ${bit}`);
   });
   test('a vector base is 2 KiB aligned and VNCR_EL2 a page', () => {
     expect(written('VBAR_EL1', 0x1fffn)).toBe(0x1800n);
