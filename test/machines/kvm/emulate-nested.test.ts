@@ -46,7 +46,7 @@ const field = (name: string): number => {
   return bits.toString(2).length - 1;
 };
 const control = (name: string): Control => ({ name, register: name.split('.')[0]!, bit: field(name), set: true });
-const HCR = ['TVM', 'TRVM', 'TACR', 'TID1', 'TID2', 'TID3', 'TID4', 'TIDCP', 'TSW', 'TPCP', 'TPU', 'TOCU', 'TICAB', 'TDZ', 'TTLB', 'TTLBIS', 'IMO', 'FMO'].map((name) => control(`HCR_EL2.${name}`));
+const HCR = ['TVM', 'TRVM', 'TACR', 'TID1', 'TID2', 'TID3', 'TID4', 'TIDCP', 'TSW', 'TPCP', 'TPU', 'TOCU', 'TICAB', 'TDZ', 'TTLB', 'TTLBIS', 'TTLBOS', 'TLOR', 'TERR', 'IMO', 'FMO'].map((name) => control(`HCR_EL2.${name}`));
 const MDCR = ['TDA', 'TDE', 'TDOSA', 'TDRA', 'TPM'].map((name) => control(`MDCR_EL2.${name}`));
 const ICH = ['TC', 'TALL0', 'TALL1', 'TDIR'].map((name) => control(`ICH_HCR_EL2.${name}`));
 const FGT = ['HFGRTR_EL2', 'HFGWTR_EL2', 'HDFGRTR_EL2', 'HDFGWTR_EL2', 'HFGITR_EL2'].flatMap((register) =>
