@@ -33,9 +33,13 @@ const sctlrToEl1 = (value: bigint): bigint => SCTLR_EL1_FIXED | (value & SCTLR_S
 function tcrToEl1(value: bigint): bigint {
   let result = (1n << 23n) | (value & 0xff3fn);
   result = insert(result, 34, 32, bits(value, 18, 16));
-  // TBI, TBID, HPD, HA and HD.
+  // HA and HD, and HPD.
   result |= ((value >> 21n) & 3n) << 39n;
-  return result | (bit(value, 20) ? 1n << 37n : 0n) | (bit(value, 29) ? 1n << 51n : 0n) | (bit(value, 24) ? 1n << 41n : 0n);
+  if (bit(value, 24)) result |= 1n << 41n;
+  // A pointer's code has one layout in EL2, whatever its top bits: T1SZ, TBI1 and TBID1 say what those of the one range say.
+  result |= (value & 0x3fn) << 16n;
+  if (bit(value, 20)) result |= 3n << 37n;
+  return bit(value, 29) ? result | (3n << 51n) : result;
 }
 
 /** CPTR_EL2 (E2H=0, 1 = trap) to CPACR_EL1 (E2H=1 layout, 0b11 = no trap). */

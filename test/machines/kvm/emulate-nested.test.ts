@@ -57,7 +57,7 @@ const timers = (l1: Flavour): Control[] =>
   (['EL1PCTEN', 'EL1PTEN'] as const).map((name, place) => ({ name: `CNTHCTL_EL2.${name}`, register: 'CNTHCTL_EL2', bit: (l1 === 'vhe' ? 10 : 0) + place, set: false }));
 
 function controlsOf(l1: Flavour, fgt: boolean): Control[] {
-  return [...HCR, ...MDCR, ...ICH, { name: 'CPTR_EL2.TCPAC', register: 'CPTR_EL2', bit: 31, set: true }, ...timers(l1), ...(fgt ? [control('MDCR_EL2.TDCC'), ...FGT] : [])];
+  return [...HCR, { name: 'HCR_EL2.APK', register: 'HCR_EL2', bit: 40, set: false }, ...MDCR, ...ICH, { name: 'CPTR_EL2.TCPAC', register: 'CPTR_EL2', bit: 31, set: true }, ...timers(l1), ...(fgt ? [control('MDCR_EL2.TDCC'), ...FGT] : [])];
 }
 
 const END = 0xffffn;
@@ -65,7 +65,8 @@ const END = 0xffffn;
 /** L1 sets one control after another and runs L2 under each: the ISS of each trap of L2, a list for each control. */
 function forwarded(l1: Flavour, controls: readonly Control[], options: ProgramOptions): string[][] {
   const quiet: Readonly<Record<string, bigint>> = {
-    HCR_EL2: (1n << 31n) | (l1 === 'vhe' ? 1n << 34n : 0n), CNTHCTL_EL2: l1 === 'vhe' ? 0xc00n : 3n, CPTR_EL2: l1 === 'vhe' ? 3n << 20n : 0x33ffn & ~(1n << 10n),
+    // API and APK trap at 0.
+    HCR_EL2: (1n << 31n) | (3n << 40n) | (l1 === 'vhe' ? 1n << 34n : 0n), CNTHCTL_EL2: l1 === 'vhe' ? 0xc00n : 3n, CPTR_EL2: l1 === 'vhe' ? 3n << 20n : 0x33ffn & ~(1n << 10n),
   };
   const text = [
     BEGIN, ...Object.entries(quiet).map(([name, value]) => `${load('x0', value)}\nmsr ${name}, x0`), 'b {start}',
