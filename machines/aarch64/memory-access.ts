@@ -178,7 +178,6 @@ function setFault(fsc: number): void {
   fault.fsc = fsc;
   fault.stage2 = false;
   fault.onWalk = false;
-  fault.update = false;
   fault.ipa = 0;
   fault.external = fsc === Fsc.EXTERNAL;
 }
@@ -206,7 +205,7 @@ function resolve(core: Core, va: bigint, kind: Kind, aligned: boolean, access: A
 function abort(core: Core, va: bigint, kind: Kind, access: Access, bytes: number, code?: number, more = 0): never {
   if (code !== undefined) setFault(code);
   let iss = fault.fsc | (fault.onWalk ? Iss.S1PTW : 0) | more;
-  if (kind === WRITE || (fault.update && kind !== FETCH)) iss |= Iss.WNR;
+  if (kind === WRITE) iss |= Iss.WNR;
   // ISV only for stage-2 aborts of single-register loads and stores, walks and External aborts excluded.
   if (fault.stage2 && !fault.onWalk && !fault.external && access.syndrome !== undefined && kind !== FETCH) iss |= loadStoreIss(bytes, access.syndrome, access.acquire === true || access.release === true);
   const el = (pstateOf(core) >> 2) & 3;

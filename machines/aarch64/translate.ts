@@ -24,8 +24,6 @@ export const fault = {
   stage2: false,
   /** Stage 2's fault on the address of a stage-1 descriptor (S1PTW). */
   onWalk: false,
-  /** And it is on the hardware's own write there (FEAT_HAFDBS). */
-  update: false,
   /** For `stage2`. */
   ipa: 0,
   /** A synchronous External abort. */
@@ -140,7 +138,6 @@ function report(fsc: number, stage2: boolean, onWalk: boolean, ipa: number): und
   fault.fsc = fsc;
   fault.stage2 = stage2;
   fault.onWalk = onWalk;
-  fault.update = false;
   fault.ipa = ipa;
   fault.external = (fsc & 0x3c) === Fsc.EXTERNAL_ON_WALK || fsc === Fsc.EXTERNAL;
   return undefined;
@@ -280,7 +277,7 @@ function stage2Walk(core: Core, ipa: number): Stage2Walk | WalkFault {
 
 /**
  * FEAT_HAFDBS: the Access flag of stage 1's descriptor is set, and for a write AP[2] of a clean one cleared. The write goes through stage 2, which has to allow it: false, with
- * a stage-2 Permission fault on the walk, where it does not (Arm ARM D8.5.2). Flash keeps what it holds.
+ * a stage-2 Permission fault on the walk, where it does not (Arm ARM D8.5.2); its WnR is the instruction's. Flash keeps what it holds.
  */
 function updateStage1(core: Core, controls: Stage1Controls, update: Update, write: boolean, stage2: ((ipa: number) => Stage2Walk | WalkFault) | undefined): boolean {
   const dirty = write && update.clean;
@@ -289,7 +286,6 @@ function updateStage1(core: Core, controls: Stage1Controls, update: Update, writ
   if (walked !== undefined) {
     if (!walked.ok || !walked.write) {
       report(walked.ok ? Fsc.PERMISSION | walked.level : walked.fsc, true, true, update.ipa);
-      fault.update = true;
       return false;
     }
     updateStage2(core, walked, true);
@@ -327,11 +323,11 @@ function protectedWalk(core: Core, walked: Stage2Walk | WalkFault): Stage2Walk |
 /** The memory type of both stages together, as a MAIR byte: the weaker cacheability of each half (Arm ARM D8.6.4), or what FWB forces. */
 function combineAttributes(first: number, second: Stage2Walk, fwb: boolean): number {
   const device = (first & 0xf0) === 0;
-  if (fwb) {
-    if (second.device) return (second.memAttr & 3) << 2;
-    return second.memAttr === 6 ? 0xff : second.memAttr === 5 && !device ? 0x44 : first;
-  }
   if (second.device) return device ? Math.min(first, (second.memAttr & 3) << 2) : (second.memAttr & 3) << 2;
+  if (fwb) {
+    const forced = second.memAttr & 7;
+    return forced === 6 ? 0xff : forced === 5 && !device ? 0x44 : first;
+  }
   if (device) return first;
   return (combineNibble(first >> 4, second.memAttr >> 2) << 4) | combineNibble(first & 15, second.memAttr & 3);
 }

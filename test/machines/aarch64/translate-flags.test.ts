@@ -140,9 +140,9 @@ describe('stage 2', () => {
     const updating = both(S2_ALL, { tables: (S2_ALL & ~(S2.AF | S2.WRITE)) | DBM, first: 0n });
     expect([load(updating.core), updating.firstFlags(), updating.tableFlags()]).toEqual(['done', S1.AF, S2.AF | S2.WRITE]);
   });
-  test('stage 1\'s update where stage 2 is read-only is a stage-2 Permission fault on the walk, a write', () => {
+  test('stage 1\'s update where stage 2 is read-only is a stage-2 Permission fault on the walk', () => {
     const world = both(S2_ALL, { tables: S2_ALL & ~S2.WRITE, first: 0n });
-    expect([load(world.core), world.firstFlags(), get(world.core, 'HPFAR_EL2') >> 4n]).toEqual(['EL2 ec=24 iss=ce', 0n, BigInt((RAM + 0x20_0000 + 3 * 0x1000) / 4096)]);
+    expect([load(world.core), world.firstFlags(), get(world.core, 'HPFAR_EL2') >> 4n]).toEqual(['EL2 ec=24 iss=8e', 0n, BigInt((RAM + 0x20_0000 + 3 * 0x1000) / 4096)]);
   });
 });
 

@@ -501,5 +501,5 @@ describe('where L0 owns EL2, stage 2 is its map', () => {
 test('the fault record is left by the translation that failed', () => {
   const { core } = stage1();
   expect(translate(core, VA, READ, Regime.EL10, true, false, true)).toBeUndefined();
-  expect({ ...fault }).toEqual({ fsc: 4, stage2: false, onWalk: false, update: false, ipa: 0, external: false });
+  expect({ ...fault }).toEqual({ fsc: 4, stage2: false, onWalk: false, ipa: 0, external: false });
 });
