@@ -36,6 +36,8 @@ export interface BootOptions {
   readonly nested: Mechanism;
   /** Which EL2 the guest sees. Under L0 `both` is not to be had. */
   readonly l1: Flavour | 'both';
+  /** Which function signs pointers: QARMA5 as in the architecture, or one of our own that costs less (the default). */
+  readonly pauth?: Features['pauth'];
   /** Known bugs of L0 to have, by name. */
   readonly variants?: readonly string[];
   readonly seed?: number;
@@ -68,16 +70,17 @@ const FLASH_BYTES = 2 * VIRT_MAP.flash[1];
 const REDISTRIBUTOR_BYTES = 0x2_0000;
 
 /** What a core of ours has; L0's mechanisms take parts of it away. */
-const FULL: Features = { nv: 2, vhe: true, e2h: 'writable', fgt: true, ecv: true, hcx: true, listRegisters: 4, paBits: 44 };
+const FULL: Features = { nv: 2, vhe: true, e2h: 'writable', fgt: true, ecv: true, hcx: true, pauth: 'fast', listRegisters: 4, paBits: 44 };
 
 /** The hardware: under L0 as the mechanism needs it; on a bare board all of it, or for a flavour what L0 shows a guest of that flavour, so that the two can be compared. */
-export function hardwareFeatures(options: Pick<BootOptions, 'el2' | 'nested' | 'l1'>): Features {
+export function hardwareFeatures(options: Pick<BootOptions, 'el2' | 'nested' | 'l1' | 'pauth'>): Features {
+  const full = { ...FULL, pauth: options.pauth ?? FULL.pauth };
   if (options.el2 === 'kvm') {
     // `pv` is an Armv8.0 core. `nv` is today's core without FEAT_NV2, so that only the mechanism differs.
-    if (options.nested === 'pv') return { ...FULL, nv: 0, vhe: false, e2h: 'res0', fgt: false, ecv: false, hcx: false };
-    return options.nested === 'nv' ? { ...FULL, nv: 1 } : FULL;
+    if (options.nested === 'pv') return { ...full, nv: 0, vhe: false, e2h: 'res0', fgt: false, ecv: false, hcx: false };
+    return options.nested === 'nv' ? { ...full, nv: 1 } : full;
   }
-  return options.l1 === 'both' ? FULL : shownFeatures(FULL, options.l1);
+  return options.l1 === 'both' ? full : shownFeatures(full, options.l1);
 }
 
 /** A new machine, its images loaded and vCPU 0 about to start. Throws InputError for options or images that do not fit each other. */

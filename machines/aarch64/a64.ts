@@ -12,6 +12,7 @@ import { HOLES } from './instructions/holes.ts';
 import { LOAD_STORE } from './instructions/load-store.ts';
 import { LOGICAL } from './instructions/logical.ts';
 import { PAIRS } from './instructions/pairs.ts';
+import { POINTER_AUTHENTICATION } from './instructions/pointer-authentication.ts';
 import { SYSTEM } from './instructions/system.ts';
 import { VECTOR_ARITHMETIC } from './instructions/vector-arithmetic.ts';
 import { VECTOR_LOAD_STORE } from './instructions/vector-load-store.ts';
@@ -26,6 +27,6 @@ export const VECTOR: readonly Row[] = [...VECTOR_ARITHMETIC, ...VECTOR_UNARY, ..
 /** Floating point, scalar and vector. */
 export const FLOAT: readonly Row[] = [...FLOAT_SCALAR, ...FLOAT_VECTOR, ...FLOAT_CONVERT, ...FLOAT_COMPLEX];
 
-export const ROWS: readonly Row[] = [...ARITHMETIC, ...LOGICAL, ...BRANCHES, ...LOAD_STORE, ...PAIRS, ...EXCLUSIVES_AND_ATOMICS, ...SYSTEM, ...VECTOR, ...FLOAT, ...HOLES];
+export const ROWS: readonly Row[] = [...ARITHMETIC, ...LOGICAL, ...BRANCHES, ...LOAD_STORE, ...PAIRS, ...EXCLUSIVES_AND_ATOMICS, ...POINTER_AUTHENTICATION, ...SYSTEM, ...VECTOR, ...FLOAT, ...HOLES];
 
 refuseOverlaps(ROWS);

@@ -15,6 +15,8 @@ export interface Features {
   readonly fgt: boolean;
   readonly ecv: boolean;
   readonly hcx: boolean;
+  /** FEAT_PAuth: absent, by QARMA5, or by a fast function of our own (IMPLEMENTATION DEFINED). */
+  readonly pauth: 'none' | 'qarma5' | 'fast';
   /** List registers implemented, 1 to 16. */
   readonly listRegisters: number;
   /** Physical address bits: 40, 44 or 48. */
@@ -38,7 +40,7 @@ export interface CoreEvent {
 
 /** A translation by one of L0's stage-2 maps. Sizes in bytes, addresses physical. */
 export type Stage2Answer =
-  | { readonly ok: true; readonly pa: number; readonly bytes: number; readonly read: boolean; readonly write: boolean; readonly execute: boolean; readonly level: number }
+  | { readonly ok: true; readonly pa: number; readonly bytes: number; readonly read: boolean; readonly write: boolean; readonly execute: boolean; /** At EL0; absent: as `execute`. */ readonly executeUser?: boolean; readonly level: number }
   | { readonly ok: false; readonly level: number };
 
 /** One vCPU. Only `words` is state (state.ts); the rest is wiring and caches that can be rebuilt from it. */

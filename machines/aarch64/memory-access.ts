@@ -2,8 +2,9 @@
 
 import { PAGE_BYTES, forgetCode, locate, markDirty } from '../memory/memory.ts';
 import { HcrHigh, Sctlr, hcrHigh, inHost, pstateOf, sctlrIndex } from './controls.ts';
-import { illegalExecutionState, pcAlignmentFault, raise, setEvent, UNWIND } from './exception.ts';
-import { type Core, Pstate, Word, setRegister } from './state.ts';
+import { illegalExecutionState, pcAlignmentFault, raise, UNWIND } from './exception.ts';
+import { GRANULE_BYTES, breakMonitor } from './monitor.ts';
+import { type Core, Pstate, Word } from './state.ts';
 import { Ec, Fsc, Iss, type LoadStoreSyndrome, loadStoreIss } from './syndrome.ts';
 import { slot } from './sysregs.ts';
 import { CODE_PAGE, ENTRY_WORDS, type Entry, type Fast, MODE_OF, Regime, SETS, type Translation, descriptorStored } from './tlb.ts';
@@ -26,8 +27,6 @@ export interface Access {
 }
 export type Bytes = 1 | 2 | 4 | 8;
 
-/** Exclusives reservation granule: 64 bytes (CTR_EL0.ERG = 4). IMPLEMENTATION DEFINED between 16 and 2048. */
-export const GRANULE_BYTES = 64;
 /** Bytes that DC ZVA zeroes (DCZID_EL0.BS = 4). */
 export const ZERO_BYTES = 64;
 
@@ -80,7 +79,7 @@ export function fetchOffset(core: Core): number {
     const entry = resolve(core, pc, FETCH, true, PLAIN, 4);
     if (entry.linear < 0) abort(core, pc, FETCH, PLAIN, 4, Fsc.EXTERNAL);
     offset = entry.linear + (low & 0xfff);
-    remember(translationOf(core).fetch, core, low, high, entry.linear, 0, 0);
+    remember(translationOf(core).fetch, core, low, high, entry.linear, 0, entry.guarded ? 1 : 0);
   }
   if ((core.ints[PSTATE]! & Pstate.IL) !== 0) illegalExecutionState(core);
   return offset;
@@ -91,8 +90,13 @@ export const fetchInstruction = (core: Core): number => core.board.memory.view.g
 
 /** Notes in the fetch array where the records of PC's page are. Call it behind `fetchOffset`. */
 export function fillFetch(core: Core, records: number): void {
-  translationOf(core).fetch[place(core, core.ints[PC_LOW]!) + 3] = records;
+  const { fetch } = translationOf(core);
+  const more = place(core, core.ints[PC_LOW]!) + 3;
+  fetch[more] = records | (fetch[more]! & 1);
 }
+
+/** Whether the instruction fetched last, which is at PC, is in a guarded page (FEAT_BTI): the fast array for fetches has it. */
+export const inGuardedPage = (core: Core): boolean => (translationOf(core).fetch[place(core, core.ints[PC_LOW]!) + 3]! & 1) === 1;
 
 /** Loads `bytes` from `va`, zero-extended. Throws UNWIND for aborts and for device loads whose answer is not there yet. */
 export function loadMemory(core: Core, va: bigint, bytes: Bytes, access: Access): bigint {
@@ -177,12 +181,16 @@ function swap(value: bigint, bytes: number): bigint {
   return result;
 }
 
-/** Alignment by the address alone, before translation: exclusives, atomics and ordered accesses always (no FEAT_LSE2), others under SCTLR_ELx.A. Returns whether it is aligned. */
+/**
+ * Alignment by the address alone, before translation (AArch64.UnalignedAccessFaults). Under SCTLR_ELx.A all must be aligned to their size; with FEAT_LSE2 exclusives and
+ * atomics must lie within 16 aligned bytes, and ordered accesses too unless SCTLR_ELx.nAA says that they need not. Returns whether it is aligned.
+ */
 function checkAlignment(core: Core, va: bigint, kind: Kind, bytes: number, access: Access): boolean {
   const size = access.element ?? Math.max(access.alignment ?? 0, bytes);
   if ((va & BigInt(size - 1)) === 0n) return true;
-  const strict = access.exclusive === true || access.atomic === true || access.acquire === true || access.release === true;
-  if (strict || (core.ints[sctlrIndex(core, (pstateOf(core) >> 2) & 3)]! & Sctlr.A) !== 0) {
+  const sctlr = core.ints[sctlrIndex(core, (pstateOf(core) >> 2) & 3)]!;
+  const strict = access.exclusive === true || access.atomic === true || ((access.acquire === true || access.release === true) && (sctlr & Sctlr.NAA) === 0);
+  if ((sctlr & Sctlr.A) !== 0 || (strict && Number(va & 15n) + size > 16)) {
     setFault(Fsc.ALIGNMENT);
     abort(core, va, kind, access, bytes);
   }
@@ -327,14 +335,6 @@ function stored(core: Core, pa: number, linear: number, bytes: number): void {
   if (board.memory.holdsDescriptors[linear >>> 12] !== 0) descriptorStored(board, linear, bytes);
 }
 
-/** A store to a marked granule opens the monitor of the core that marked it, which is an event for its WFE (Arm ARM B2.12, D1.6.1). */
-function breakMonitor(other: Core, pa: number, bytes: number): void {
-  const marked = Number(other.words[Word.MONITOR]!) - 1;
-  if (pa + bytes <= marked || pa >= marked + GRANULE_BYTES) return;
-  setRegister(other, Word.MONITOR, 0n);
-  setEvent(other);
-}
-
 // ---- vectors -------------------------------------------------------------------------------------------------------------------------------
 // 16 bytes at once. Without `element` they are one quantity (LDR of a Q register): aligned to 16 where alignment is checked, 16 bytes reversed
 // where data is big-endian. No syndrome is given: ISV is 0 for SIMD&FP registers. No device takes so wide an access: an External abort.
@@ -430,8 +430,8 @@ const asExclusive = (access: Access): Access => (access.exclusive === true ? acc
 
 /** A load-exclusive of one register: loads, and marks the granule. */
 export function loadExclusive(core: Core, va: bigint, bytes: Bytes, access: Access): bigint {
-  checkAlignment(core, va, READ, bytes, asExclusive(access));
-  mark(core, va, bytes, access, resolve(core, va, READ, true, access, bytes));
+  const aligned = checkAlignment(core, va, READ, bytes, asExclusive(access));
+  mark(core, va, bytes, access, resolve(core, va, READ, aligned, access, bytes));
   return loadMemory(core, va, bytes, access);
 }
 
@@ -445,8 +445,8 @@ export function storeExclusive(core: Core, va: bigint, bytes: Bytes, value: bigi
 /** LDXP, LDAXP: two registers of `bytes` each, marked together; aligned to both. Returns [first, second]. */
 export function loadExclusivePair(core: Core, va: bigint, bytes: 4 | 8, access: Access): [bigint, bigint] {
   const whole = 2 * bytes;
-  checkAlignment(core, va, READ, whole, asExclusive(access));
-  mark(core, va, whole, access, resolve(core, va, READ, true, access, whole));
+  const aligned = checkAlignment(core, va, READ, whole, asExclusive(access));
+  mark(core, va, whole, access, resolve(core, va, READ, aligned, access, whole));
   return [loadMemory(core, va, bytes, PLAIN), loadMemory(core, va + BigInt(bytes), bytes, PLAIN)];
 }
 
@@ -465,10 +465,10 @@ export function storeExclusivePair(core: Core, va: bigint, bytes: 4 | 8, first: 
 
 /** AArch64.ExclusiveMonitorsPass: alignment; the monitor; translation, whose faults are taken only when the monitor is set; the granule. Opens the monitor. */
 function monitorPasses(core: Core, va: bigint, bytes: number, access: Access): boolean {
-  checkAlignment(core, va, WRITE, bytes, asExclusive(access));
+  const aligned = checkAlignment(core, va, WRITE, bytes, asExclusive(access));
   const marked = Number(core.words[Word.MONITOR]!) - 1;
   if (marked < 0) return false;
-  const entry = resolve(core, va, WRITE, true, access, bytes);
+  const entry = resolve(core, va, WRITE, aligned, access, bytes);
   const pa = entry.pa + inPage(va);
   const passes = pa - (pa % GRANULE_BYTES) === marked && core.ints[2 * Word.MONITOR_BYTES] === bytes;
   core.words[Word.MONITOR] = 0n;
@@ -511,7 +511,7 @@ export function zeroBlock(core: Core, va: bigint): void {
 /** DC and IC by address, but for DC ZVA: caches are not modelled, so only faults matter. `write`: DC IVAC, which needs write permission. Aborts report CM = 1 and WnR = 1. */
 export function maintainCache(core: Core, va: bigint, write: boolean): void {
   const el = (pstateOf(core) >> 2) & 3;
-  const entry = translate(core, va, write ? WRITE : READ, regimeAt(core, el), el !== 0, false, true);
+  const entry = translate(core, va, write ? WRITE : READ, regimeAt(core, el), el !== 0, false, true, false, false);
   if (entry === undefined) abort(core, va, WRITE, PLAIN, 1, undefined, Iss.CM);
 }
 

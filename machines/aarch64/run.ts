@@ -1,13 +1,14 @@
 /** Running a core: attempts instructions up to an exact budget, takes interrupts and exceptions, and says why it stopped. */
 
 import { Interpreter, decoding } from './engine/interpreter.ts';
+import { landBranch } from './branch-target.ts';
 import { ReferenceEngine } from './engine/reference.ts';
 import { stopBefore } from './engine/stops.ts';
 import { UNWIND, takeInterrupt } from './exception.ts';
 import type { RunEnd, RunResult, Stops } from './exit.ts';
 import { maskedOrTaken } from './interrupts.ts';
 import { fetchInstruction } from './memory-access.ts';
-import { Power, Word, type Core } from './state.ts';
+import { Power, Pstate, Word, type Core } from './state.ts';
 
 /**
  * Attempts at most `budget` instructions of `core`. One that takes an exception counts; one that waits for a device's
@@ -18,7 +19,10 @@ export function run(core: Core, budget: number, stops?: Stops): RunResult {
   const power = core.ints[2 * Word.POWER];
   core.end = undefined;
   core.attention = true;
-  if (power === Power.WFI || power === Power.WFE) core.words[Word.POWER] = BigInt(Power.ON);
+  if (power === Power.WFI || power === Power.WFE) {
+    core.words[Word.POWER] = BigInt(Power.ON);
+    core.words[Word.WAIT_UNTIL] = 0n;
+  }
   if (stops === undefined && core.board.engine !== 'reference') {
     core.board.footprint = undefined;
     return ((core.board.execution ??= new Interpreter(core.board)) as Interpreter).run(core, budget);
@@ -46,6 +50,7 @@ function runReference(core: Core, budget: number, stops: Stops | undefined): Run
           const stop = stopBefore(core, decoded, stops);
           if (stop !== undefined) return { attempted, end: stop };
         }
+        if ((ints[2 * Word.PSTATE]! & BTYPE) !== 0) landBranch(core, decoded.word);
         engine.jumped = false;
         decoded.semantics(engine, decoded.fields);
         if (!engine.jumped) {
@@ -77,6 +82,9 @@ function vectors(core: Core): boolean {
   const due = maskedOrTaken(core);
   return due !== undefined && !(due.target === 2 && core.board.el2 === 'kvm');
 }
+
+/** PSTATE.BTYPE: not 0 behind an indirect branch. */
+const BTYPE = 3 << Pstate.BTYPE_SHIFT;
 
 const BUDGET: RunEnd = { type: 'budget' };
 

@@ -9,7 +9,7 @@ import type { Fields, Letter } from './row.ts';
 import { NUMBER, hexadecimal, number, parseNumber, type Symbol } from './symbol.ts';
 import { SIMD_SYMBOLS } from './symbols-simd.ts';
 import { VECTOR_SYMBOLS } from './symbols-vector.ts';
-import { encodingName, packEncoding, registerByName, unpackEncoding } from './sysregs.ts';
+import { SYSTEM_REGISTERS, encodingName, packEncoding, unpackEncoding } from './sysregs.ts';
 
 /** The symbol that `spec` names: the text between the angle brackets of a form. Throws RangeError when there is none. */
 export function symbol(spec: string): Symbol {
@@ -243,17 +243,17 @@ const systemRegister: Symbol = {
       const [op0, op1, crn, crm, op2] = generic.slice(1).map(Number) as [number, number, number, number, number];
       return crn < 16 && crm < 16 && draft.put('i', packEncoding(op0, op1, crn, crm, op2) - 0x8000);
     }
-    const row = registerByName(nameInCase(text));
+    const row = ROW_BY_TEXT.get(text);
     return row !== undefined && row.encoding >= 0x8000 && draft.put('i', row.encoding - 0x8000);
   },
 };
 
-/** Register names are upper case but for a few letters of the manual. */
-const nameInCase = (text: string): string => text.toUpperCase().replace(/^(.*)(SP)SEL$/, '$1SPSel').replace(/^CURRENTEL$/, 'CurrentEL');
+/** Register names as text has them, in lower case. */
+const ROW_BY_TEXT = new Map(SYSTEM_REGISTERS.map((row) => [row.name.toLowerCase(), row]));
 
 /** A named operation of SYS, with its register. Without a register it holds for XZR only. */
 const systemOperation: Symbol = {
-  pattern: '(?:at|dc|ic|tlbi) [a-z0-9]+(?:, x(?:[0-9]+|zr))?',
+  pattern: '(?:at|dc|ic|tlbi|cfp|dvp|cpp) [a-z0-9]+(?:, x(?:[0-9]+|zr))?',
   print(f) {
     const operation = operationByEncoding(0x4000 + f.i)!;
     return operation.name.toLowerCase() + (takesRegister(operation.name) ? `, ${registerName(true, f.t, false)}` : '');
@@ -340,6 +340,15 @@ const SYMBOLS: readonly (readonly [RegExp, (...groups: string[]) => Symbol])[] =
   [/^i\+([0-9]+):hex$/, (first) => unsigned('i', hexadecimal, Number(first))],
   [/^i=15$/, () => ({
     pattern: NUMBER, print: (f) => (f.i === 15 ? '' : hexadecimal(f.i)), parse: (text, draft) => draft.put('i', text === '' ? 15 : Number(text)),
+  })],
+  [/^split h i$/, () => ({
+    pattern: NUMBER,
+    print: (f) => (f.h === 0 && f.i === 0 ? '' : `${signed(f.h * 512 + f.i, 10) * 8}`),
+    parse(text, draft) {
+      const value = text === '' ? 0n : parseNumber(text);
+      const field = value % 8n === 0n ? toField(value / 8n, 10, true) : undefined;
+      return field !== undefined && draft.put('h', field >> 9) && draft.put('i', field & 511);
+    },
   })],
   [/^i:9$/, () => offset(9, '0', true, false)],
   [/^signed ([0-9]+) (\S+)$/, (width, scale) => offset(Number(width), scale!, true, true)],

@@ -30,7 +30,7 @@ export interface Entry {
   readonly rom: boolean;
   /** Stage 1's permissions, bits of `Permission`. */
   readonly permissions: number;
-  /** Stage 2's: 1 read, 2 write, 4 execute. */
+  /** Stage 2's: 1 read, 2 write, 4 execute at EL1, 8 execute at EL0. */
   readonly permissions2: number;
   readonly level: number;
   readonly level2: number;
@@ -40,6 +40,10 @@ export interface Entry {
   /** Device memory by stage 1, and by stage 2. */
   readonly device: boolean;
   readonly device2: boolean;
+  /** FEAT_HAFDBS: a descriptor says that nothing was written yet: the first write has to say that something was. */
+  readonly clean: boolean;
+  /** A guarded page (FEAT_BTI): bit 50 of stage 1's descriptor. */
+  readonly guarded: boolean;
   /** MAIR byte and shareability after stage 2, as AT reports them. */
   readonly attributes: number;
   readonly shareability: number;
@@ -51,7 +55,7 @@ export interface Entry {
  * One access kind's direct-mapped array: MODES sets of SETS entries of four words, keyed by the VA's bits 63 to 12. In an entry: the page's
  * VA, low half (EMPTY when there is none; CODE_PAGE is set in a write entry whose page holds decoded instructions) and high half; what to
  * add to the low half of a VA to get its offset in linear memory; and `more`: for data 1 where unaligned accesses are fine (Normal memory, and
- * SCTLR_ELx.A clear), for fetches where the records of the page's instructions are, 0 when not looked for yet.
+ * SCTLR_ELx.A clear), for fetches where the records of the page's instructions are, 0 when not looked for yet, plus 1 in a guarded page.
  */
 export type Fast = Int32Array;
 

@@ -28,7 +28,7 @@ const STATE_NAMES = ['none', 'NV', 'NV+NV1', 'NV+NV2', 'NV+NV1+NV2'].flatMap((na
 const marker = (offset: number): bigint => 0x5e00_0000_0000n + BigInt(offset);
 
 /** The machine of the measurement, as ours can be: L0 owns EL2, no trap bit set but HCR_EL2's, MMUs off. One serves all accesses, put back each time. */
-const bare = bareCore({ el2: 'kvm', el: 1, ramBytes: 0x1_0000, features: { nv: 2, vhe: true, e2h: 'writable', fgt: true, ecv: true, hcx: true, listRegisters: 4, paBits: 48 } });
+const bare = bareCore({ el2: 'kvm', el: 1, ramBytes: 0x1_0000, features: { nv: 2, vhe: true, e2h: 'writable', fgt: true, ecv: true, hcx: true, pauth: 'qarma5', listRegisters: 4, paBits: 48 } });
 const PAGE = vncrPage(0);
 const initial = bare.core.words.slice();
 

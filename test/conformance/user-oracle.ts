@@ -59,8 +59,8 @@ const slotAddress = (index: number): number => SLOTS + index * SLOT_WORDS * 4;
 const BLOCK_END = 1 + BLOCK;
 const TAKEN = BLOCK_END + 2;
 
-/** Rows outside what a user program can run alike in both: privileged, excepting, waiting, or with machine-specific results. float-oracle.ts and vector-oracle.ts have those of floating point and vectors. */
-const EXCLUDED = /^(SYSL?|MSR \(immediate\)|SVC|HVC|SMC|BRK|HLT|DCPS\d|UDF|ERET|DRPS|WFE|WFI|SEVL?|HINT)/;
+/** Rows outside what a user program can run alike in both: privileged, excepting, waiting, or with machine-specific results. Keys are not the program's to set. float-oracle.ts and vector-oracle.ts have floating point and vectors. */
+const EXCLUDED = /^(SYSL?|MSR \(immediate\)|SVC|HVC|SMC|BRK|HLT|DCPS\d|UDF|ERET|DRPS|WFET?|WFIT?|SEVL?|HINT|PAC|AUT|XPAC|BL?RA[AB]|RETA[AB]|LDRA[AB])/;
 /** Flags as a system register, S3_3_C4_C2_0: the one that MRS and MSR reach alike. */
 const NZCV = packEncoding(3, 3, 4, 2, 0);
 

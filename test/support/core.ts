@@ -45,7 +45,7 @@ export function bareCore(options: BareOptions = {}): Bare {
   ]);
   const board: Board = {
     memory, cores: [], el2, now: 0, counterHz: 62_500_000, outbox: [] as Outgoing[], events: [], footprint: undefined, engine: options.engine ?? 'reference', execution: undefined,
-    features: { nv: 2, vhe: true, e2h: 'writable', fgt: true, ecv: true, hcx: true, listRegisters: 4, paBits: 48, ...options.features },
+    features: { nv: 2, vhe: true, e2h: 'writable', fgt: true, ecv: true, hcx: true, pauth: 'qarma5', listRegisters: 4, paBits: 48, ...options.features },
     deviceAt: (pa) => (pa >= DEVICE && pa < DEVICE + 4096 ? { to: 'uart', offset: pa - DEVICE } : undefined),
     stage2: options.stage2 ?? identity,
   };

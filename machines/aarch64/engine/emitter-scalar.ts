@@ -1,10 +1,10 @@
 /** The emitter's general-purpose part: operations on 64-bit words, flags, memory and branches. */
 
-import type { AtomicOperation, Builder, Exception } from '../builder.ts';
+import type { AtomicOperation, BranchType, Builder, Exception } from '../builder.ts';
 import type { Access, Bytes } from '../memory-access.ts';
 import { Word } from '../state.ts';
 import { CONDITIONS } from './conditions.ts';
-import { Flags, HANDLER, importIndex, Local, PARAMETERS, PC_OFFSET, REFERENCE, far, near, next, pushPc } from './handler.ts';
+import { Flags, HANDLER, importIndex, Local, PARAMETERS, PC_OFFSET, REFERENCE, far, near, next, noteBranch, pushPc } from './handler.ts';
 import { INDEX_MASK, Scratch } from './layout.ts';
 import { isBaked, isNarrow, isOrdered } from './shape.ts';
 import { Access as Memory, Code, I32, I64, Op } from './wasm/code.ts';
@@ -18,6 +18,8 @@ export class ScalarEmitter implements Builder<number, number> {
   protected readonly baked: boolean;
   protected readonly offset: number;
   private operands = 0;
+  /** Of the jump that follows. */
+  protected branch: BranchType | undefined;
 
   /** `offset` is the representative instruction's place in its page, which decides what branches are near. */
   constructor(offset: number, baked: boolean, parameters: number = PARAMETERS) {
@@ -380,10 +382,12 @@ export class ScalarEmitter implements Builder<number, number> {
     code.end();
   }
 
+  branchType(type: BranchType): void { this.branch = type; }
   jump(target: number): void {
     const { code } = this;
     code.get(Local.CORE); code.get(target); code.access(Memory.i64_store, PC_OFFSET);
-    far(code, importIndex('go'));
+    if (this.branch !== undefined) noteBranch(code, this.branch, () => { code.get(Local.BUDGET); code.i32(1); code.op(Op.i32_sub); });
+    far(code, importIndex(this.branch === undefined ? 'go' : 'land'));
   }
   jumpBy(offset: number): void {
     const { code } = this;
@@ -417,6 +421,7 @@ export class ScalarEmitter implements Builder<number, number> {
   atomic(_operation: AtomicOperation): number { return this.never(); }
   compareAndSwap(): number { return this.never(); }
   compareAndSwapPair(): readonly [number, number] { return this.never(); }
+  authenticatePointer(): number { return this.never(); }
   readSystemRegister(): number { return this.never(); }
   writeSystemRegister(): void { this.never(); }
   systemInstruction(): number { return this.never(); }

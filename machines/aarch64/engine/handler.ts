@@ -1,6 +1,7 @@
 /** What all code of the engines shares: the signature of handlers, the functions they import, and how one handler goes on to the next. */
 
 import { RECORD_BYTES } from '../../memory/memory.ts';
+import type { BranchType } from '../builder.ts';
 import { Word } from '../state.ts';
 import { Scratch } from './layout.ts';
 import { Access, I32, I64, Op, type Code } from './wasm/code.ts';
@@ -41,7 +42,7 @@ export const SIGNATURES: readonly Signature[] = [
 /** Imported functions, by their order. `load` and its like get the access's number and size: access * 16 + bytes. */
 export const IMPORTS = [
   { name: 'load', type: 1 }, { name: 'store', type: 2 }, { name: 'storePair', type: 3 }, { name: 'reference', type: 4 }, { name: 'checkStack', type: 4 },
-  { name: 'multiplyHighUnsigned', type: 5 }, { name: 'multiplyHighSigned', type: 5 }, { name: 'crc32', type: 6 }, { name: 'go', type: HANDLER }, { name: 'flagsOf', type: 7 },
+  { name: 'multiplyHighUnsigned', type: 5 }, { name: 'multiplyHighSigned', type: 5 }, { name: 'crc32', type: 6 }, { name: 'go', type: HANDLER }, { name: 'land', type: HANDLER }, { name: 'flagsOf', type: 7 },
   { name: 'mayLoad', type: 8 }, { name: 'mayStore', type: 8 }, { name: 'multiplyAdd', type: 10 },
 ] as const satisfies readonly FunctionImport[];
 export type ImportName = (typeof IMPORTS)[number]['name'];
@@ -90,11 +91,20 @@ export function near(code: Code): void {
   dispatch(code);
 }
 
-/** On to the address that was written to PC. */
+/** On to the address that was written to PC, by `go`, or by `land` where a branch type is in force. */
 export function far(code: Code, goFunction: number): void {
   count(code, Ending.BRANCH);
   code.get(Local.CORE); code.get(Local.SCRATCH); code.get(Local.RECORD); code.get(Local.BUDGET);
   code.tailCall(goFunction);
+}
+
+/** Notes the branch type that is in force once the branch in hand is counted; `pushLeft` puts what is left of the budget then on the stack. */
+export function noteBranch(code: Code, type: BranchType, pushLeft: () => void): void {
+  code.get(Local.SCRATCH);
+  if (type === 'jump') { code.i32(3); code.i32(1); code.get(Local.SCRATCH); code.access(Access.i32_load, Scratch.PAGE_GUARDED); code.op(Op.select); }
+  else code.i32(type === 'call' ? 2 : 1);
+  code.access(Access.i32_store, Scratch.BRANCH_TYPE);
+  code.get(Local.SCRATCH); pushLeft(); code.access(Access.i32_store, Scratch.BRANCH_BUDGET);
 }
 
 /** Puts the address of the instruction in hand on the stack. */

@@ -1,11 +1,12 @@
 /** The interpreter: runs decoded records by handlers in WebAssembly, and does what they leave to it: decoding, slow memory accesses, everything that only the reference engine has. */
 
 import { PAGE_BYTES, RECORD_BYTES, type Memory } from '../../memory/memory.ts';
+import { landBranch } from '../branch-target.ts';
 import { decode, type Decoded } from '../decode.ts';
 import { checkStackAlignment, takeInterrupt, UNWIND } from '../exception.ts';
 import type { RunEnd, RunResult } from '../exit.ts';
-import { fetchOffset, fillFetch, loadMemory, othersMonitor, storeMemory, storePair } from '../memory-access.ts';
-import { Word, stackWord, type Core } from '../state.ts';
+import { fetchOffset, fillFetch, inGuardedPage, loadMemory, othersMonitor, storeMemory, storePair } from '../memory-access.ts';
+import { Pstate, Word, stackWord, type Core } from '../state.ts';
 import { MODE_OF, forgetFast, forgetWrites, type Translation } from '../tlb.ts';
 import { branchAddress, translationOf } from '../translate.ts';
 import type { Bytes } from '../memory-access.ts';
@@ -25,6 +26,8 @@ type Handler = (core: number, scratch: number, record: number, budget: number) =
 let runtimeModule: WebAssembly.Module | undefined;
 
 const PC_LOW = 2 * Word.PC;
+/** PSTATE.BTYPE. */
+const BTYPE = 3 << Pstate.BTYPE_SHIFT;
 /** Instructions that are decoded at once at most, where no branch ends them sooner. */
 const DECODED_MAX = 64;
 
@@ -57,11 +60,11 @@ export class Interpreter {
     const { exports } = new WebAssembly.Instance(runtimeModule, { env });
     this.table = exports['table'] as WebAssembly.Table;
     this.enter = exports['enter'] as unknown as Handler;
-    const { go, multiplyHighUnsigned, multiplyHighSigned, flagsOf, mayLoad, mayStore, multiplyAdd } = exports;
+    const { go, land, multiplyHighUnsigned, multiplyHighSigned, flagsOf, mayLoad, mayStore, multiplyAdd } = exports;
     this.settle = exports['settle'] as unknown as (core: number, scratch: number) => void;
     this.memory.view.setInt32(CODE_PAGES_POINTER, this.memory.codePages.byteOffset, true);
     this.imports = {
-      ...env, table: this.table, go: go!, multiplyHighUnsigned: multiplyHighUnsigned!, multiplyHighSigned: multiplyHighSigned!, flagsOf: flagsOf!, mayLoad: mayLoad!, mayStore: mayStore!, multiplyAdd: multiplyAdd!,
+      ...env, table: this.table, go: go!, land: land!, multiplyHighUnsigned: multiplyHighUnsigned!, multiplyHighSigned: multiplyHighSigned!, flagsOf: flagsOf!, mayLoad: mayLoad!, mayStore: mayStore!, multiplyAdd: multiplyAdd!,
       load: this.load, store: this.store, storePair: this.storePair, checkStack: this.checkStack, crc32: this.crc32,
     };
     if (board.engine === 'translator') this.translator = new Translator(this.memory, this.table, this.imports, (index) => this.pages[index], tuning);
@@ -98,6 +101,7 @@ export class Interpreter {
             this.pcOf(at);
             translator?.sample(at, scratch);
           } else if (ending === Ending.BRANCH) core.words[Word.PC] = branchAddress(core, core.words[Word.PC]!);
+          this.takeBranchType(left);
           this.account(left);
         } catch (error) {
           if (error !== UNWIND) throw error;
@@ -132,6 +136,7 @@ export class Interpreter {
   /** The record of the instruction at PC, which translates and is fetched; makes the scratch area agree with the core. Raises what its fetch raises. */
   private findRecord(core: Core): number {
     const offset = fetchOffset(core);
+    if ((core.ints[2 * Word.PSTATE]! & BTYPE) !== 0) landBranch(core, this.memory.view.getUint32(offset, true));
     if (this.memory.staleCode.length > 0) this.forgetStale();
     const page = offset >>> 12;
     let records = this.memory.codePages[page]!;
@@ -141,6 +146,8 @@ export class Interpreter {
     const { view } = this.memory;
     view.setBigUint64(scratch + Scratch.PAGE_VIRTUAL, core.words[Word.PC]! & ~0xfffn, true);
     view.setInt32(scratch + Scratch.PAGE_RECORDS, records, true);
+    view.setInt32(scratch + Scratch.PAGE_GUARDED, inGuardedPage(core) ? 1 : 0, true);
+    view.setInt32(scratch + Scratch.BRANCH_TYPE, 0, true);
     this.refresh(core);
     return records + ((offset & 0xffc) >> 2) * RECORD_BYTES;
   }
@@ -162,6 +169,15 @@ export class Interpreter {
     view.setInt32(scratch + Scratch.FETCH, modeArray(core, 2, mode), true);
     view.setInt32(scratch + Scratch.FLOATING_POINT, floatingPointTrap(core) === undefined ? 1 : 0, true);
     view.setInt32(scratch + Scratch.STACK, core.words.byteOffset + stackWord(core) * 8, true);
+  }
+
+  /** Puts the type of an indirect branch into PSTATE.BTYPE, where it is the instruction before the one that is next when `left` of the budget is left. */
+  private takeBranchType(left: number): void {
+    const { core } = this;
+    const { view } = this.memory;
+    const scratch = scratchOf(core);
+    const type = view.getInt32(scratch + Scratch.BRANCH_TYPE, true);
+    if (type !== 0 && view.getInt32(scratch + Scratch.BRANCH_BUDGET, true) === left) core.ints[2 * Word.PSTATE] = (core.ints[2 * Word.PSTATE]! & ~BTYPE) | (type << Pstate.BTYPE_SHIFT);
   }
 
   /** Drops the regions that were made of instructions which have changed. */
@@ -290,6 +306,8 @@ export class Interpreter {
     const decoded = decoding(view.getUint32(page * PAGE_BYTES + offset, true));
     const { generation } = translationOf(core);
     const pstate = core.ints[2 * Word.PSTATE]!;
+    // Only BRK sees the type of the branch before it.
+    if (decoded.row?.name === 'BRK') this.takeBranchType(budget);
     engine.jumped = false;
     decoded.semantics(engine, decoded.fields);
     if (!engine.jumped && budget > 1 && core.ints[2 * Word.PSTATE] === pstate && !this.mustLeave(generation)) {

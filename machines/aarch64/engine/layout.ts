@@ -26,6 +26,11 @@ export const Scratch = {
   FLAGS: 44,
   FLAGS_A: 48,
   FLAGS_B: 56,
+  /** Whether the page of code in hand is guarded (FEAT_BTI). */
+  PAGE_GUARDED: 64,
+  /** PSTATE.BTYPE of the indirect branch taken last, and the budget behind it: in force for as long as that is what is left. */
+  BRANCH_TYPE: 68,
+  BRANCH_BUDGET: 72,
 } as const;
 
 /** A VA shifted right by 8 and masked so is the offset of its entry in an array. */

@@ -2,14 +2,20 @@
 
 import { MASK32, MASK64 } from '../../bits.ts';
 import { msrImmediate, readSystemRegister, systemInstruction, writeSystemRegister } from '../access.ts';
-import type { AtomicOperation, Builder, Exception } from '../builder.ts';
+import { setBranchType } from '../branch-target.ts';
+import type { AtomicOperation, BranchType, Builder, Exception, PointerKey, PointerOperation } from '../builder.ts';
+import { errorBarrier } from '../error-barrier.ts';
+import { exceptionReturn } from '../exception-return.ts';
 import * as exception from '../exception.ts';
 import * as memory from '../memory-access.ts';
 import type { Access, Bytes } from '../memory-access.ts';
+import { authenticatePointer } from '../pointer-authentication.ts';
 import { Power, Word, elOf, stackWord, type Core } from '../state.ts';
 import { branchAddress } from '../translate.ts';
 import { CONDITIONS } from './conditions.ts';
 import { crc32Of } from './crc32.ts';
+
+type Timeout = exception.Timeout;
 
 const SIGN64 = 1n << 63n;
 const PC_LOW = 2 * Word.PC;
@@ -157,6 +163,9 @@ export class ScalarReference implements Builder<bigint, boolean> {
   }
   jumpWhen(condition: boolean, offset: number): void { if (condition) this.jumpBy(offset); }
 
+  branchType(type: BranchType): void { setBranchType(this.core, type); }
+  authenticatePointer(operation: PointerOperation, pointer: bigint, modifier: bigint): bigint { return authenticatePointer(this.core, operation, pointer, modifier); }
+
   readSystemRegister(encoding: number, rt: number): bigint { return readSystemRegister(this.core, encoding, rt); }
   writeSystemRegister(encoding: number, value: bigint, rt: number): void { writeSystemRegister(this.core, encoding, value, rt); }
   /** SYSL has no instruction with a result here: whatever it names that exists gives zero. */
@@ -166,9 +175,9 @@ export class ScalarReference implements Builder<bigint, boolean> {
   }
   setPstateField(op1: number, crm: number, op2: number): void { msrImmediate(this.core, op1, crm, op2); }
   /** Memory is sequentially consistent and system registers act at once, so that barriers have nothing to wait for. */
-  barrier(): void {}
-  waitForInterrupt(): void { exception.waitForInterrupt(this.core); }
-  waitForEvent(): void { exception.waitForEvent(this.core); }
+  barrier(kind: 'DMB' | 'DSB' | 'ISB' | 'SB' | 'ESB'): void { if (kind === 'ESB') errorBarrier(this.core); }
+  waitForInterrupt(until?: Timeout): void { exception.waitForInterrupt(this.core, until); }
+  waitForEvent(until?: Timeout): void { exception.waitForEvent(this.core, until); }
   sendEvent(local: boolean): void {
     if (local) exception.setEvent(this.core);
     else exception.sendEvent(this.core);
@@ -183,8 +192,8 @@ export class ScalarReference implements Builder<bigint, boolean> {
       case 'halt': return exception.undefinedInstruction(this.core);
     }
   }
-  exceptionReturn(): void {
-    exception.exceptionReturn(this.core);
+  exceptionReturn(key?: PointerKey): void {
+    exceptionReturn(this.core, key);
     this.jumped = true;
   }
   undefinedInstruction(): void { exception.undefinedInstruction(this.core); }

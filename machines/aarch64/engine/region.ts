@@ -7,7 +7,7 @@ import { LOADS, NZCV_OFFSET, STORES } from './emitter-scalar.ts';
 import { Word } from '../state.ts';
 import { Emitter } from './emitter.ts';
 import type { Block, Flow } from './flow.ts';
-import { dispatch, Flags, HANDLER, importIndex, Local, PC_OFFSET } from './handler.ts';
+import { dispatch, Flags, HANDLER, importIndex, Local, noteBranch, PC_OFFSET } from './handler.ts';
 import { INDEX_MASK, PLAIN, Scratch } from './layout.ts';
 import { Access as Memory, I32, I64, Op, Simd, V128 } from './wasm/code.ts';
 
@@ -149,6 +149,7 @@ class Region extends Emitter {
   }
 
   private instruction(decoded: Decoded, at: number, undone: number): void {
+    this.branch = undefined;
     this.at = at;
     this.undone = undone;
     decoded.semantics(this, decoded.fields);
@@ -185,19 +186,22 @@ class Region extends Emitter {
   private computed(): void {
     const { code } = this;
     this.settleFlags();
+    if (this.branch !== undefined) noteBranch(code, this.branch, () => code.get(Local.BUDGET));
     code.get(this.target); code.i64(~0xffcn); code.op(Op.i64_and); code.get(Local.SCRATCH); code.access(Memory.i64_load, Scratch.PAGE_VIRTUAL); code.op(Op.i64_eq);
+    // In a guarded page `land` looks where the branch lands.
+    if (this.branch !== undefined) { code.get(Local.SCRATCH); code.access(Memory.i32_load, Scratch.PAGE_GUARDED); code.op(Op.i32_eqz); code.op(Op.i32_and); }
     code.if();
     code.i32(this.records); code.get(this.target); code.op(Op.i32_wrap_i64); code.i32(0xffc); code.op(Op.i32_and); code.i32(3); code.op(Op.i32_shl); code.op(Op.i32_add); code.set(Local.RECORD);
     dispatch(code);
     code.end();
     code.get(Local.CORE); code.get(this.target); code.access(Memory.i64_store, PC_OFFSET);
-    this.go();
+    this.go(this.branch === undefined ? 'go' : 'land');
   }
 
-  private go(): void {
+  private go(by: 'go' | 'land' = 'go'): void {
     const { code } = this;
     code.get(Local.CORE); code.get(Local.SCRATCH); code.get(Local.RECORD); code.get(Local.BUDGET);
-    code.tailCall(importIndex('go'));
+    code.tailCall(importIndex(by));
   }
 
   /** Leaves the region to `target`, relative to its page: to whatever handler is there. */

@@ -12,7 +12,7 @@ import { moduleBytes } from './wasm/module.ts';
 /** Entries of the table to begin with; it grows. */
 export const TABLE_ENTRIES = 1024;
 
-/** Exports `table`, `flagsOf`, `settle`, `mayLoad`, `mayStore`, `multiplyAdd`, `enter` (a handler that goes to the record's handler), `go` (a handler that goes to PC), `multiplyHighUnsigned`, `multiplyHighSigned`. */
+/** Exports `table`, `flagsOf`, `settle`, `mayLoad`, `mayStore`, `multiplyAdd`, `land` (as `go`, behind an indirect branch), `enter` (a handler that goes to the record's handler), `go` (a handler that goes to PC), `multiplyHighUnsigned`, `multiplyHighSigned`. */
 export function runtimeBytes(): Uint8Array<ArrayBuffer> {
   const decode = 0, reference = 1;
   const imports = [{ name: 'decode', type: SIGNATURES.length }, { name: 'reference', type: 4 }];
@@ -22,7 +22,7 @@ export function runtimeBytes(): Uint8Array<ArrayBuffer> {
     { type: HANDLER, body: pageEnd(first + 4) },
     { type: HANDLER, body: byReference(reference) },
     { type: HANDLER, body: enter(), exportName: 'enter' },
-    { type: HANDLER, body: go(), exportName: 'go' },
+    { type: HANDLER, body: go(false), exportName: 'go' },
     { type: 5, body: multiplyHigh(false), exportName: 'multiplyHighUnsigned' },
     { type: 5, body: multiplyHigh(true), exportName: 'multiplyHighSigned' },
     { type: 7, body: flagsOf(first + 7), exportName: 'flagsOf' },
@@ -30,6 +30,7 @@ export function runtimeBytes(): Uint8Array<ArrayBuffer> {
     { type: 8, body: mayStore(), exportName: 'mayStore' },
     { type: 9, body: settle(first + 7), exportName: 'settle' },
     { type: 10, body: multiplyAdd(), exportName: 'multiplyAdd' },
+    { type: HANDLER, body: go(true), exportName: 'land' },
   ];
   const types = [...SIGNATURES, { parameters: [I32] as const, results: [] }];
   return moduleBytes({ types, tableType: HANDLER, tableEntries: TABLE_ENTRIES, imports, functions, elements: { start: 0, functions: [first, first + 1, first + 2, first] } });
@@ -71,12 +72,13 @@ function enter(): Uint8Array {
   return code.finish();
 }
 
-/** By the fetch array to the record of PC; back to the run loop where the page is not in it. */
-function go(): Uint8Array {
+/** By the fetch array to the record of PC; back to the run loop where the page is not in it, and with `land` where it is guarded and the instruction there is no plain landing pad. */
+function go(land: boolean): Uint8Array {
   const code = new Code(PARAMETERS);
   const pc = code.local(I64);
   const entry = code.local(I32);
   const records = code.local(I32);
+  const guarded = code.local(I32);
   code.get(Local.CORE); code.access(Access.i64_load, PC_OFFSET); code.tee(pc);
   code.op(Op.i32_wrap_i64); code.i32(8); code.op(Op.i32_shr_u); code.i32(INDEX_MASK); code.op(Op.i32_and);
   code.get(Local.SCRATCH); code.access(Access.i32_load, Scratch.FETCH); code.op(Op.i32_add); code.tee(entry);
@@ -84,16 +86,48 @@ function go(): Uint8Array {
   code.access(Access.i64_load, 0); code.get(pc); code.i64(~0xffcn); code.op(Op.i64_and); code.op(Op.i64_eq);
   code.if();
   code.get(entry); code.access(Access.i32_load, 12); code.tee(records);
+  code.i32(1); code.op(Op.i32_gt_u);
   code.if();
   code.get(Local.SCRATCH); code.get(pc); code.i64(~0xfffn); code.op(Op.i64_and); code.access(Access.i64_store, Scratch.PAGE_VIRTUAL);
+  code.get(records); code.i32(1); code.op(Op.i32_and); code.set(guarded);
+  code.get(records); code.i32(-2); code.op(Op.i32_and); code.set(records);
+  if (land) {
+    code.get(guarded);
+    code.if();
+    pushLands(code, entry, pc);
+    code.op(Op.i32_eqz);
+    code.if(); leave(code); code.end();
+    code.end();
+  }
+  code.get(Local.SCRATCH); code.get(guarded); code.access(Access.i32_store, Scratch.PAGE_GUARDED);
   code.get(Local.SCRATCH); code.get(records); code.access(Access.i32_store, Scratch.PAGE_RECORDS);
   code.get(records); code.get(pc); code.op(Op.i32_wrap_i64); code.i32(0xffc); code.op(Op.i32_and); code.i32(3); code.op(Op.i32_shl); code.op(Op.i32_add); code.set(Local.RECORD);
   dispatch(code);
   code.end();
   code.end();
-  code.get(Local.SCRATCH); code.get(Local.BUDGET); code.access(Access.i32_store, Scratch.BUDGET);
-  code.i32(Ending.BRANCH);
+  leave(code);
   return code.finish();
+}
+
+function leave(code: Code): void {
+  code.get(Local.SCRATCH); code.get(Local.BUDGET); code.access(Access.i32_store, Scratch.BUDGET);
+  code.i32(Ending.BRANCH); code.op(Op.return);
+}
+
+/** Whether the instruction at `pc`, in the page of `entry`, is one that a branch of the type in force may land on whatever SCTLR says (branch-target.ts has the rest). */
+function pushLands(code: Code, entry: number, pc: number): void {
+  const word = code.local(I32);
+  const type = code.local(I32);
+  code.get(entry); code.access(Access.i32_load, 8); code.get(pc); code.op(Op.i32_wrap_i64); code.op(Op.i32_add); code.access(Access.i32_load, 0); code.set(word);
+  code.get(Local.SCRATCH); code.access(Access.i32_load, Scratch.BRANCH_TYPE); code.set(type);
+  const isWord = (value: number): void => { code.get(word); code.i32(value | 0); code.op(Op.i32_eq); };
+  const isNot = (value: number): void => { code.get(type); code.i32(value); code.op(Op.i32_ne); code.op(Op.i32_and); code.op(Op.i32_or); };
+  // BTI jc; BTI c, PACIASP and PACIBSP for all but jumps; BTI j for all but calls.
+  isWord(0xd503_24df);
+  isWord(0xd503_245f); isNot(3);
+  isWord(0xd503_233f); isNot(3);
+  isWord(0xd503_237f); isNot(3);
+  isWord(0xd503_249f); isNot(2);
 }
 
 /** The high 64 bits of a product, of four products of halves. */

@@ -1,7 +1,7 @@
 /** The shape of an instruction: the sequence of builder operations that its semantics makes, with register numbers, constants and offsets taken out as operands. */
 
 import { PAGE_BYTES, RECORD_BYTES } from '../../memory/memory.ts';
-import type { AtomicOperation, Exception } from '../builder.ts';
+import type { AtomicOperation, BranchType, Exception } from '../builder.ts';
 import type { Access, Bytes } from '../memory-access.ts';
 import type { Fields, Semantics } from '../row.ts';
 import { Word } from '../state.ts';
@@ -197,6 +197,7 @@ class Recorder implements VectorBuilder<number, number, number> {
   compareAndSwap(): number { return this.reference(); }
   compareAndSwapPair(): readonly [number, number] { return [this.reference(), this.reference()]; }
 
+  branchType(type: BranchType): void { this.note('branch type', type); }
   jump(target: number): void {
     this.ends = true;
     this.branch = { type: 'computed' };
@@ -219,12 +220,16 @@ class Recorder implements VectorBuilder<number, number, number> {
     return near;
   }
 
+  authenticatePointer(): number { return this.reference(); }
   readSystemRegister(): number { return this.reference(); }
   writeSystemRegister(): void { this.reference(); }
   systemInstruction(): number { return this.reference(); }
   setPstateField(): void { this.reference(); }
   /** Memory is sequentially consistent and system registers act at once, so that barriers have nothing to wait for. */
-  barrier(): void { this.note('barrier'); }
+  barrier(kind: 'DMB' | 'DSB' | 'ISB' | 'SB' | 'ESB'): void {
+    if (kind === 'ESB') this.reference();
+    else this.note('barrier');
+  }
   waitForInterrupt(): void { this.reference(); }
   waitForEvent(): void { this.reference(); }
   sendEvent(): void { this.reference(); }

@@ -42,16 +42,37 @@ const PROVIDED = {
   FEAT_RDM: yes,
   FEAT_DotProd: yes,
   FEAT_I8MM: yes,
+  FEAT_PAuth: (hardware) => hardware.features.pauth !== 'none',
+  FEAT_BTI: yes,
+  FEAT_DPB: yes,
+  FEAT_DPB2: yes,
+  FEAT_LOR: yes,
+  FEAT_LSE2: yes,
+  FEAT_FlagM2: yes,
+  FEAT_SB: yes,
+  FEAT_SPECRES: yes,
+  FEAT_IDST: yes,
+  FEAT_RAS: yes,
+  FEAT_WFxT: yes,
+  FEAT_HPDS: yes,
+  FEAT_E0PD: yes,
+  FEAT_TTCNP: yes,
+  FEAT_HAFDBS: yes,
+  FEAT_XNX: el2,
+  FEAT_S2FWB: el2,
+  FEAT_TTL: yes,
+  FEAT_TLBIOS: yes,
+  FEAT_TLBIRANGE: yes,
   'EL1 as the highest level': (hardware) => !el2(hardware),
 } satisfies Record<string, Has>;
 
 /** Features that no machine of ours has: their registers are UNDEFINED, as on hardware whose ID registers say so. */
 const ABSENT = [
-  'FEAT_AA32EL1', 'FEAT_AMU', 'FEAT_BRBE', 'FEAT_CCIDX', 'FEAT_CSV2_2', 'FEAT_DPB', 'FEAT_DPB2', 'FEAT_DoubleFault2', 'FEAT_ETE', 'FEAT_FGT2',
-  'FEAT_FPMR', 'FEAT_GCS', 'FEAT_HACDBS', 'FEAT_ITE', 'FEAT_LOR', 'FEAT_LS64', 'FEAT_MEC', 'FEAT_MPAM', 'FEAT_MTE', 'FEAT_NMI', 'FEAT_PAuth',
-  'FEAT_PMUv3', 'FEAT_PMUv3p9', 'FEAT_RAS', 'FEAT_RME', 'FEAT_RNG', 'FEAT_S1PIE', 'FEAT_SCTLR2', 'FEAT_SEL2', 'FEAT_SME', 'FEAT_SPE', 'FEAT_SPMU', 'FEAT_SVE', 'FEAT_SYSREG128',
-  'FEAT_TCR2', 'FEAT_THE', 'FEAT_TLBIOS', 'FEAT_TLBIRANGE', 'FEAT_TRBE', 'FEAT_TRF', 'FEAT_Debugv8p9', 'FEAT_ECV_scaling', 'FEAT_CPP',
-  'EL3', 'PMSAv8-R', 'external debugger', 'breakpoints above 5', 'watchpoints above 3', 'more than 5 priority bits', 'OS-specific Apple register',
+  'FEAT_AA32EL1', 'FEAT_AMU', 'FEAT_BRBE', 'FEAT_CCIDX', 'FEAT_CSV2_2', 'FEAT_DoubleFault2', 'FEAT_ETE', 'FEAT_FGT2',
+  'FEAT_FPMR', 'FEAT_GCS', 'FEAT_HACDBS', 'FEAT_ITE', 'FEAT_LS64', 'FEAT_MEC', 'FEAT_MPAM', 'FEAT_MTE', 'FEAT_NMI',
+  'FEAT_PMUv3', 'FEAT_PMUv3p9', 'FEAT_RME', 'FEAT_RNG', 'FEAT_S1PIE', 'FEAT_SCTLR2', 'FEAT_SEL2', 'FEAT_SME', 'FEAT_SPE', 'FEAT_SPMU', 'FEAT_SVE', 'FEAT_SYSREG128',
+  'FEAT_TCR2', 'FEAT_THE', 'FEAT_TRBE', 'FEAT_TRF', 'FEAT_Debugv8p9', 'FEAT_ECV_scaling', 'FEAT_CPP',
+  'EL3', 'PMSAv8-R', 'external debugger', 'error records', 'breakpoints above 5', 'watchpoints above 3', 'more than 5 priority bits', 'OS-specific Apple register',
 ] as const;
 
 export type Feature = keyof typeof PROVIDED | (typeof ABSENT)[number] | `list register ${number}`;
