@@ -18,12 +18,13 @@ const PAGES = 4;
 type Draw = (limit: number) => number;
 
 /** Rows that leave the program to run: no waiting, no calls of firmware, no system registers. */
-const EXCLUDED = /^(SYSL?|MSR|MRS|SVC|HVC|SMC|BRK|HLT|DCPS\d|UDF|ERET|DRPS|WFE|WFI|SEVL?|BR|BLR|RET|B[LR]*A[AB]|RETA[AB]|ERETA)/;
+const EXCLUDED = /^(SYSL?|MSR|MRS|SVC|HVC|SMC|BRK|HLT|DCPS\d|UDF|ERET|DRPS|WFET?|WFIT?|SEVL?|BL?RA[AB]|RETA[AB]|ERETA)/;
 const USABLE: readonly Row[] = ROWS.filter((row) => row.hole === undefined && !EXCLUDED.test(row.name));
-const BRANCHES = USABLE.filter((row) => /^(B|BL|B\.cond|CBN?Z|TBN?Z)$/.test(row.name));
+const BRANCHES = USABLE.filter((row) => /^(B|BL|B\.cond|CBN?Z|TBN?Z|BR|BLR|RET)$/.test(row.name));
+const LANDING = [0xd503_241f, 0xd503_245f, 0xd503_249f, 0xd503_24df, 0xd503_233f, 0xd420_0000];
 const COMMON = USABLE.filter((row) => /^(ADD|SUB|AND|ORR|EOR|LDR|STR|LDP|STP|CSEL|CSINC|UBFM|SBFM|MADD|CCMP)/.test(row.name));
 
-/** A random word of some row. X0 to X15 are data; X16 to X18 are addresses of data and are never written; X19 is the handler's. */
+/** A random word of some row. X0 to X15 are data; X16 to X18 are addresses of data, X21 to X23 of code, and are never written; X19 and X20 are the handler's. */
 function randomWord(draw: Draw): number {
   for (;;) {
     const kind = draw(8);
@@ -35,6 +36,7 @@ function randomWord(draw: Draw): number {
     if (row.spans.some(({ letter }) => letter === 'n')) fields.n = /\[/.test(row.forms[0]?.text ?? '') ? 16 + draw(3) : draw(19);
     // Writing an address back would move it.
     if (/index\)/.test(row.name)) fields.n = draw(16);
+    if (/^(BR|BLR|RET)$/.test(row.name)) fields.n = 21 + draw(3);
     if (/^(B|BL)$/.test(row.name)) fields.i = draw(2) === 0 ? draw(64) : (2 ** 26 - draw(64)) % 2 ** 26;
     if (/^(B\.cond|CBN?Z)$/.test(row.name)) fields.i = draw(2) === 0 ? draw(64) : (2 ** 19 - draw(64)) % 2 ** 19;
     if (/^TBN?Z$/.test(row.name)) fields.i = draw(2) === 0 ? draw(64) : (2 ** 14 - draw(64)) % 2 ** 14;
@@ -51,11 +53,16 @@ export function randomMachine(draw: Draw): (engine: EngineName) => Bare {
   const stack = BigInt(CODE + 0xc000 + draw(2) * 8);
   const vectors = BigInt.asUintN(64, BigInt(draw(2 ** 30)) << 34n);
   const start = draw(512);
+  // Branches land on what is made for it, now and then, and pages are guarded in half of the programs.
+  const targets = [draw(1024), draw(1024), draw(PAGES * 1024)];
+  for (const target of targets) if (draw(2) === 0) words[target] = LANDING[draw(LANDING.length)]!;
+  const guarded = draw(2) === 0 ? 0n : 1n << 50n;
+  const misaligned = draw(8) === 0 ? 2 : 0;
   return (engine) => {
     const bare = bareCore({ el: 1, el2: 'none', ramBytes: 0x20_0000, engine });
     const { core, memory } = bare;
     const table = RAM;
-    writeWord(memory, table + 8, BigInt(RAM) | 0x701n);
+    writeWord(memory, table + 8, BigInt(RAM) | 0x701n | guarded);
     set(core, 'TTBR0_EL1', BigInt(table));
     set(core, 'TCR_EL1', 25n | (1n << 23n) | (1n << 8n) | (1n << 10n) | (3n << 12n) | (5n << 32n));
     set(core, 'MAIR_EL1', 0xffn);
@@ -71,6 +78,7 @@ export function randomMachine(draw: Draw): (engine: EngineName) => Bare {
     writeBytes(memory, CODE, new Uint8Array(Uint32Array.from(words).buffer));
     for (let register = 0; register < 16; register++) core.words[register] = data[register]!;
     for (const [index, base] of bases.entries()) core.words[16 + index] = BigInt(base);
+    for (const [index, target] of targets.entries()) core.words[21 + index] = BigInt(CODE + 4 * target + (index === 2 ? misaligned : 0));
     for (let word = 0; word < 64; word++) core.words[Word.VECTOR + word] = data[word % 32]! ^ (vectors >> BigInt(word % 7));
     set(core, 'SP_EL1', stack);
     core.words[Word.PC] = BigInt(CODE + 4 * start);
