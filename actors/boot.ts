@@ -144,7 +144,7 @@ function createBoard(memory: Memory, options: BootOptions): Board {
     const offset = blocks.offset + index * BLOCK_BYTES;
     const core: Core = {
       index, board, words: new BigUint64Array(memory.bytes.buffer, offset, BLOCK_BYTES / 8), ints: new Int32Array(memory.bytes.buffer, offset, BLOCK_BYTES / 4),
-      attention: true, end: undefined, translation: undefined, deviceReplies: [],
+      attention: true, checked: false, end: undefined, translation: undefined, deviceReplies: [],
     };
     board.cores.push(core);
   }

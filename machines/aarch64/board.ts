@@ -49,6 +49,8 @@ export interface Core {
   readonly ints: Int32Array;
   /** Set when something may have changed which interrupt is taken next: the run loop looks again before the next instruction. */
   attention: boolean;
+  /** Derived: instructions are attempted with the checks of self-hosted debug (debug-checks.ts), and data accesses go past the fast path. */
+  checked: boolean;
   /** Why the current run has to end after the instruction in hand; the run loop takes and clears it. */
   end: RunEnd | undefined;
   /** Derived translation state, owned by translate.ts and tlb.ts; undefined means to be rebuilt. */

@@ -2,6 +2,7 @@
 
 import { MASK64 } from '../bits.ts';
 import { Hcr, HcrHigh, Sctlr, SCTLR_HIGH_DSSBS, e2h, hcrHigh, hcrLow, inHost, pstateOf, sctlrIndex, tge } from './controls.ts';
+import { advanceStep, stepOfReturn, stepping } from './debug.ts';
 import type { Vector } from './exit.ts';
 import { interruptPending, maskedOrTaken } from './interrupts.ts';
 import { type Core, Power, Pstate, Word, elOf, setRegister, stackWord } from './state.ts';
@@ -89,6 +90,7 @@ function takeException(core: Core, target: 1 | 2, vector: Vector, syndrome: bigi
   if ((core.ints[sctlr]! & Sctlr.SPAN) === 0 && (target === 1 || inHost(core))) next |= Pstate.PAN;
   if ((core.ints[sctlr + 1]! & SCTLR_HIGH_DSSBS) !== 0) next |= Pstate.SSBS;
   ints[2 * Word.PSTATE] = next;
+  ints[2 * Word.STEPPED] = 0;
   core.attention = true;
 
   if (target === 2 && core.board.el2 === 'kvm') {
@@ -136,6 +138,7 @@ export function supervisorCall(core: Core, imm16: number): never {
   const el = elOf(core);
   const trap = el === 0 ? HfgitrHigh.SVC_EL0 : HfgitrHigh.SVC_EL1;
   if (el < 2 && fineGrainedTrap(core, trap)) raise(core, { ec: Ec.SVC, iss: imm16, target: 2 });
+  advanceStep(core);
   raise(core, { ec: Ec.SVC, iss: imm16, preferredReturn: nextInstruction(core) });
 }
 
@@ -144,6 +147,7 @@ export function hypervisorCall(core: Core, imm16: number): never {
   const el = elOf(core);
   if (el === 1 && core.board.el2 === 'none') firmwareCall(core);
   if (el === 0 || core.board.el2 === 'none' || (hcrLow(core) & Hcr.HCD) !== 0) undefinedInstruction(core);
+  advanceStep(core);
   raise(core, { ec: Ec.HVC, iss: imm16, target: 2, preferredReturn: nextInstruction(core) });
 }
 
@@ -166,6 +170,7 @@ function firmwareCall(core: Core): never {
   const [x0, x1, x2, x3] = core.words as unknown as [bigint, bigint, bigint, bigint];
   core.board.outbox.push({ to: 'psci', message: { type: 'call', from: `vcpu:${core.index}`, arguments: [x0, x1, x2, x3] } });
   core.words[Word.PC] = core.words[Word.PC]! + 4n;
+  advanceStep(core);
   core.end = { type: 'firmware' };
   throw UNWIND;
 }
@@ -194,10 +199,11 @@ export function checkStackAlignment(core: Core): void {
   if (enabled !== 0) raise(core, { ec: Ec.SP_ALIGNMENT, iss: 0 });
 }
 
-/** WFI: done at once when an interrupt pends; else trapped by SCTLR_ELx.nTWI or HCR_EL2.TWI; else the vCPU waits. */
+/** WFI: done at once when an interrupt pends; else trapped by SCTLR_ELx.nTWI or HCR_EL2.TWI; else the vCPU waits, unless it is stepped (the step that is then due is a debug event, which wakes it). */
 export function waitForInterrupt(core: Core): void {
   if (interruptPending(core)) return;
   trapWait(core, false);
+  if (stepping(core)) return;
   core.words[Word.POWER] = BigInt(Power.WFI);
   core.end = { type: 'wait' };
 }
@@ -209,6 +215,7 @@ export function waitForEvent(core: Core): void {
     return;
   }
   trapWait(core, true);
+  if (stepping(core)) return;
   core.words[Word.POWER] = BigInt(Power.WFE);
   core.end = { type: 'wait' };
 }
@@ -247,8 +254,10 @@ export function returnTo(core: Core, spsr: number, address: bigint): void {
   const { ints, words } = core;
   const pstate = pstateOf(core);
   const el = (pstate >> 2) & 3;
+  const illegal = isIllegalReturn(core, el, spsr);
+  const step = stepOfReturn(core, spsr, illegal ? el : (spsr >> 2) & 3);
   let next: number;
-  if (isIllegalReturn(core, el, spsr)) {
+  if (illegal) {
     // EL, SP and nRW stay and IL is set; DAIF, PAN and the flags come from SPSR all the same (SetPSTATEFromSPSR). SSBS, BTYPE,
     // UAO, DIT and TCO become UNKNOWN: we keep them.
     const reinstated = DAIF | Pstate.PAN;
@@ -257,8 +266,8 @@ export function returnTo(core: Core, spsr: number, address: bigint): void {
     const reinstated = 0xc0d | DAIF | Pstate.SSBS | Pstate.IL | Pstate.PAN | Pstate.UAO | Pstate.DIT | Pstate.TCO;
     next = spsr & reinstated;
   }
-  // PSTATE.SS is 0: software step is not modelled.
-  ints[2 * Word.PSTATE] = next & ~Pstate.SS;
+  ints[2 * Word.PSTATE] = (next & ~Pstate.SS) | step;
+  ints[2 * Word.STEPPED] = 0;
   ints[2 * Word.NZCV] = spsr >>> 28;
   // ClearExclusiveLocal, SendEventLocal.
   words[Word.MONITOR] = 0n;

@@ -1,12 +1,13 @@
 /** Running a core: attempts instructions up to an exact budget, takes interrupts and exceptions, and says why it stopped. */
 
 import { decode, type Decoded } from './decode.ts';
+import { beginStep, checkBreakpoint, checkSoftwareStep, finishStep, lookAtDebug } from './debug-checks.ts';
 import { ReferenceEngine } from './engine/reference.ts';
 import { stopBefore } from './engine/stops.ts';
 import { UNWIND, takeInterrupt } from './exception.ts';
 import type { RunEnd, RunResult, Stops } from './exit.ts';
 import { maskedOrTaken } from './interrupts.ts';
-import { fetchInstruction } from './memory-access.ts';
+import { fetchInstruction, fetchOffset } from './memory-access.ts';
 import { Power, Word, type Core } from './state.ts';
 
 /**
@@ -18,6 +19,7 @@ export function run(core: Core, budget: number, stops?: Stops): RunResult {
   const { words, ints, board } = core;
   const engine = new ReferenceEngine(core);
   let attempted = 0;
+  let checked = lookAtDebug(core);
   core.end = undefined;
   core.attention = true;
   board.footprint = stops === undefined ? undefined : { read: new Set(), written: new Set() };
@@ -32,19 +34,22 @@ export function run(core: Core, budget: number, stops?: Stops): RunResult {
           if (stops !== undefined && attempted > 0 && vectors(core)) return { attempted, end: BUDGET };
           while (core.attention && core.end === undefined) takeInterrupt(core);
           if (core.end !== undefined) return ended(core, attempted);
+          checked = lookAtDebug(core);
         }
-        const decoded = decoding(fetchInstruction(core));
+        const decoded = decoding(checked ? fetchChecked(core) : fetchInstruction(core));
         if (stops !== undefined && attempted > 0) {
           const stop = stopBefore(core, decoded, stops);
           if (stop !== undefined) return { attempted, end: stop };
         }
         engine.jumped = false;
+        if (checked) beginStep(core);
         decoded.semantics(engine, decoded.fields);
         if (!engine.jumped) {
           const low = ints[2 * Word.PC]! + 4;
           ints[2 * Word.PC] = low;
           if (low === 0) ints[2 * Word.PC + 1]! += 1;
         }
+        if (checked) finishStep(core, LOAD_EXCLUSIVE.test(decoded.row?.name ?? ''));
         attempted += 1;
         count(core);
         if (core.end !== undefined) return ended(core, attempted);
@@ -80,6 +85,17 @@ function ended(core: Core, attempted: number): RunResult {
   const end = endOf(core) ?? BUDGET;
   core.end = undefined;
   return { attempted, end };
+}
+
+/** LDXR, LDAXR, LDXP and LDAXP: Software Step exceptions report them. */
+const LOAD_EXCLUSIVE = /^LDA?X/;
+
+/** The instruction word at PC, where debug exceptions may come before it and between its checks. */
+function fetchChecked(core: Core): number {
+  checkSoftwareStep(core);
+  fetchOffset(core);
+  checkBreakpoint(core);
+  return fetchInstruction(core);
 }
 
 /** One attempt is one virtual nanosecond. */

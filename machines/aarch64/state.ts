@@ -38,8 +38,10 @@ export const Word = {
   FORWARDED: 43,
   /** Pending virtual SError, bit 0. Pending physical SError, bit 1. */
   SERROR: 44,
-  /** Words 45 to 63 are spare; the CPU interface keeps state without a register in 48 to 55 (cpu-interface.ts). */
+  /** Words 45 to 47 and 61 to 63 are spare; the CPU interface keeps state without a register in 48 to 55 (cpu-interface.ts). */
   CPU_INTERFACE: 48,
+  /** Software step: whether the instruction before was stepped (debug-checks.ts). */
+  STEPPED: 56,
   /** V0 to V31, two words each, low half first: the last 512 bytes of the block's first 7680. */
   VECTOR: 896,
 } as const;

@@ -66,7 +66,7 @@ export const IDENTIFICATION: readonly SystemRegister[] = [
   sysreg('ID_AA64FPFR0_EL1', [3, 0, 0, 4, 7], { access: 'R' }),
   // Breakpoints 6, watchpoints 4, context-aware 2; no PMU, trace, SPE; OS Double Lock not implemented (0xf).
   identification('ID_AA64DFR0_EL1', [3, 0, 0, 5, 0], 'HPMN0 ExtTrcBuff BRBE MTPMU TraceBuffer TraceFilt DoubleLock PMSVer CTX_CMPs SEBEP WRPs PMSS BRPs PMUVer TraceVer DebugVer', {
-    DoubleLock: 0xf, CTX_CMPs: 1, WRPs: 3, BRPs: 5, DebugVer: (hardware) => (hasFeature(hardware, 'FEAT_VHE') ? 7 : 6),
+    DoubleLock: 0xf, CTX_CMPs: 1, WRPs: 3, BRPs: 5, DebugVer: (hardware) => (hardware.features.fgt ? 9 : hasFeature(hardware, 'FEAT_VHE') ? 7 : 6),
   }),
   sysreg('ID_AA64DFR1_EL1', [3, 0, 0, 5, 1], { access: 'R' }),
   sysreg('ID_AA64DFR2_EL1', [3, 0, 0, 5, 2], { access: 'R' }),
