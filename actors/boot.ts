@@ -64,7 +64,7 @@ const FLASH_BYTES = 2 * VIRT_MAP.flash[1];
 const REDISTRIBUTOR_BYTES = 0x2_0000;
 
 /** What a core of ours has; L0's mechanisms take parts of it away. */
-const FULL: Features = { nv: 2, vhe: true, e2h: 'writable', fgt: true, ecv: true, hcx: true, listRegisters: 4, paBits: 44 };
+const FULL: Features = { nv: 2, vhe: true, e2h: 'writable', fgt: true, ecv: true, hcx: true, pmu: true, listRegisters: 4, paBits: 44 };
 
 /** The hardware: under L0 as the mechanism needs it; on a bare board all of it, or for a flavour what L0 shows a guest of that flavour, so that the two can be compared. */
 export function hardwareFeatures(options: Pick<BootOptions, 'el2' | 'nested' | 'l1'>): Features {
@@ -178,6 +178,7 @@ function loadImages(memory: Memory, options: BootOptions): Pick<Booted, 'rewritt
   }
   const dtb = options.dtb ?? deviceTree({
     memoryBytes: options.memoryBytes, cpus: options.vcpus, el2: startsAtEl2(options), vhe: startsAtEl2(options) && options.l1 !== 'nvhe', psci: startsAtEl2(options) ? 'smc' : 'hvc',
+    pmu: options.el2 !== 'kvm' && hardwareFeatures(options).pmu === true,
     chosen: {
       seed: BigInt(options.seed ?? 0),
       ...(options.append === undefined ? {} : { bootargs: options.append }),

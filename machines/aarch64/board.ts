@@ -14,6 +14,8 @@ export interface Features {
   readonly fgt: boolean;
   readonly ecv: boolean;
   readonly hcx: boolean;
+  /** FEAT_PMUv3p5. Absent: no PMU. */
+  readonly pmu?: boolean;
   /** List registers implemented, 1 to 16. */
   readonly listRegisters: number;
   /** Physical address bits: 40, 44 or 48. */

@@ -5,6 +5,7 @@ import { Hcr, e2h, hcrHigh, hcrLow, HcrHigh, inHost, sctlrIndex } from './contro
 import { CPU_INTERFACE, physicalInterruptPending, virtualInterruptPending } from './cpu-interface.ts';
 import { BREAKPOINTS, WATCHPOINTS } from './debug.ts';
 import { TIMER_REGISTERS, timersChanged } from './generic-timer.ts';
+import { PMU_REGISTERS } from './pmu.ts';
 import { type Core, Pstate, Word, elOf } from './state.ts';
 import { slot } from './sysregs.ts';
 import { invalidateContext } from './translate.ts';
@@ -60,7 +61,7 @@ function debugControl(name: string): Effect {
   const word = slot(name);
   return { write: (core, value) => { core.words[word] = value; core.attention = true; } };
 }
-const DEBUG_CONTROLS = [...Array.from({ length: BREAKPOINTS }, (_, n) => `DBGBCR${n}_EL1`), ...Array.from({ length: WATCHPOINTS }, (_, n) => `DBGWCR${n}_EL1`), 'MDCR_EL2'];
+const DEBUG_CONTROLS = [...Array.from({ length: BREAKPOINTS }, (_, n) => `DBGBCR${n}_EL1`), ...Array.from({ length: WATCHPOINTS }, (_, n) => `DBGWCR${n}_EL1`)];
 
 /** MDSCR_EL1 bits that can be written only while the OS Lock is locked. */
 const MDSCR_EXTERNAL = 0x6c68_4040n;
@@ -138,5 +139,6 @@ export const EFFECTS: Readonly<Record<string, Effect>> = {
   },
   CNTKCTL_EL1: { write: (core, value) => { core.words[CNTKCTL] = value; timersChanged(core); } },
   ...TIMER_REGISTERS,
+  ...PMU_REGISTERS,
   ...CPU_INTERFACE,
 };

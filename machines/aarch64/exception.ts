@@ -5,6 +5,7 @@ import { Hcr, HcrHigh, Sctlr, SCTLR_HIGH_DSSBS, e2h, hcrHigh, hcrLow, inHost, ps
 import { advanceStep, stepOfReturn, stepping } from './debug.ts';
 import type { Vector } from './exit.ts';
 import { interruptPending, maskedOrTaken } from './interrupts.ts';
+import { accountCounters, countersActive } from './pmu.ts';
 import { type Core, Power, Pstate, Word, elOf, setRegister, stackWord } from './state.ts';
 import { Ec, esr, hasSameLevelClass, wfxIss } from './syndrome.ts';
 import { slot } from './sysregs.ts';
@@ -31,6 +32,8 @@ export interface SyncException {
 export function raise(core: Core, exception: SyncException): never {
   const el = elOf(core);
   const target = exception.target ?? defaultTarget(core, el);
+  // What is returned to is attempted again: this attempt retires nothing.
+  if (exception.preferredReturn === undefined) core.words[Word.UNRETIRED] = core.words[Word.UNRETIRED]! + 1n;
   const ec = target === el && hasSameLevelClass(exception.ec) ? exception.ec + 1 : exception.ec;
   takeException(core, target, 'sync', esr(ec, exception.iss), exception.preferredReturn ?? core.words[Word.PC]!, exception.far, exception.hpfar);
   throw UNWIND;
@@ -74,6 +77,8 @@ export const spsrFromPstate = (core: Core): number => (pstateOf(core) | (core.in
  */
 function takeException(core: Core, target: 1 | 2, vector: Vector, syndrome: bigint | undefined, preferredReturn: bigint, far?: bigint, hpfar?: bigint): void {
   const { words, ints } = core;
+  // The instruction that takes an exception belongs to the level it leaves; an interrupt comes between two.
+  if (countersActive(core)) accountCounters(core, vector === 'sync' ? 1 : 0);
   const pstate = pstateOf(core);
   const el = (pstate >> 2) & 3;
   let spsr = spsrFromPstate(core);
@@ -245,6 +250,7 @@ export function exceptionReturn(core: Core): void {
   if (el === 0) undefinedInstruction(core);
   if (el === 1 && ((hcrHigh(core) & HcrHigh.NV) !== 0 || fineGrainedTrap(core, HfgitrHigh.ERET))) raise(core, { ec: Ec.ERET, iss: 0, target: 2 });
   const level = el as 1 | 2;
+  if (countersActive(core)) accountCounters(core, 1);
   core.board.observe?.(core, 'eret', 0, core.words[ELR[level]]!);
   returnTo(core, Number(core.words[SPSR[level]]! & 0xffff_ffffn), core.words[ELR[level]]!);
 }

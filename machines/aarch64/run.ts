@@ -8,6 +8,7 @@ import { UNWIND, takeInterrupt } from './exception.ts';
 import type { RunEnd, RunResult, Stops } from './exit.ts';
 import { maskedOrTaken } from './interrupts.ts';
 import { fetchInstruction, fetchOffset } from './memory-access.ts';
+import { attemptsToOverflow } from './pmu.ts';
 import { Power, Word, type Core } from './state.ts';
 
 /**
@@ -20,6 +21,7 @@ export function run(core: Core, budget: number, stops?: Stops): RunResult {
   const engine = new ReferenceEngine(core);
   let attempted = 0;
   let checked = lookAtDebug(core);
+  let limit = limitOf(core, budget, 0);
   core.end = undefined;
   core.attention = true;
   board.footprint = stops === undefined ? undefined : { read: new Set(), written: new Set() };
@@ -28,13 +30,14 @@ export function run(core: Core, budget: number, stops?: Stops): RunResult {
 
   for (;;) {
     try {
-      while (attempted < budget) {
+      while (attempted < limit) {
         // A load that has its answer is done with before an interrupt is looked at: what the device gave is not given twice.
         if (core.attention && (attempted > 0 || core.deviceReplies.length === 0)) {
           if (stops !== undefined && attempted > 0 && vectors(core)) return { attempted, end: BUDGET };
           while (core.attention && core.end === undefined) takeInterrupt(core);
           if (core.end !== undefined) return ended(core, attempted);
           checked = lookAtDebug(core);
+          limit = limitOf(core, budget, attempted);
         }
         const decoded = decoding(checked ? fetchChecked(core) : fetchInstruction(core));
         if (stops !== undefined && attempted > 0) {
@@ -54,7 +57,7 @@ export function run(core: Core, budget: number, stops?: Stops): RunResult {
         count(core);
         if (core.end !== undefined) return ended(core, attempted);
       }
-      return { attempted, end: BUDGET };
+      return { attempted, end: attempted < budget ? EFFECT : BUDGET };
     } catch (error) {
       if (error !== UNWIND) throw error;
       if (endOf(core)?.type !== 'device') {
@@ -76,6 +79,10 @@ function vectors(core: Core): boolean {
 }
 
 const BUDGET: RunEnd = { type: 'budget' };
+const EFFECT: RunEnd = { type: 'effect' };
+
+/** Where the run stops at the latest: at its budget, or where a counter overflows, whose interrupt is then due. */
+const limitOf = (core: Core, budget: number, attempted: number): number => Math.min(budget, attempted + Math.max(1, attemptsToOverflow(core)));
 
 /** Through a call, since TypeScript does not see that the calls above assign `core.end`. */
 const endOf = (core: Core): RunEnd | undefined => core.end;
