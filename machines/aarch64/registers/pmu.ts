@@ -11,27 +11,28 @@ const ALL = 0x8000_0000n | ((1n << BigInt(EVENT_COUNTERS)) - 1n);
 /** Common events that are counted: SW_INCR 0x00, INST_RETIRED 0x08, CPU_CYCLES 0x11, CHAIN 0x1e. */
 const EVENTS = (1n << 0x00n) | (1n << 0x08n) | (1n << 0x11n) | (1n << 0x1en);
 
+const needs = 'FEAT_PMUv3' as const;
+
 const PMCR: Fields = { IMP: [24, 8], IDCODE: [16, 8], N: [11, 5], LP: 7, LC: 6, DP: 5, X: 4, D: 3, C: 2, P: 1, E: 0 };
 const FILTER: Fields = { P: 31, U: 30, NSH: 27 };
 const USER: Fields = { ER: 3, CR: 2, SW: 1, EN: 0 };
 /** LC is RES1 and D RES0 where nothing is AArch32; X is RAZ/WI, since nothing listens. */
-const PMCR_FIXED = (BigInt(EVENT_COUNTERS) << 11n) | (1n << 6n);
+const pmcrFixed = (hardware: Hardware): bigint => (hasFeature(hardware, needs) ? (BigInt(EVENT_COUNTERS) << 11n) | (1n << 6n) : 0n);
 
 /** P and U; NSH with EL2. NSK, NSU, M and SH are EL3's and Secure EL2's, MT multithreading's. */
 const filterBits = (hardware: Hardware): bigint => (3n << 30n) | (hardware.el2 === 'none' ? 0n : 1n << 27n);
 
-const needs = 'FEAT_PMUv3' as const;
 const set = { needs, writable: ALL };
 
 export const PMU: readonly SystemRegister[] = [
   // P and C act and read as 0 (pmu.ts).
-  sysreg('PMCR_EL0', [3, 3, 9, 12, 0], { needs, fields: PMCR, writable: 0xa7n, res1: PMCR_FIXED, reset: PMCR_FIXED }),
+  sysreg('PMCR_EL0', [3, 3, 9, 12, 0], { needs, fields: PMCR, writable: 0xa7n, res1: pmcrFixed, reset: pmcrFixed }),
   sysreg('PMCNTENSET_EL0', [3, 3, 9, 12, 1], set),
   sysreg('PMCNTENCLR_EL0', [3, 3, 9, 12, 2], set),
   sysreg('PMOVSCLR_EL0', [3, 3, 9, 12, 3], set),
   sysreg('PMSWINC_EL0', [3, 3, 9, 12, 4], { needs, access: 'W', writable: ALL & 0x7fff_ffffn }),
   sysreg('PMSELR_EL0', [3, 3, 9, 12, 5], { needs, writable: 0x1fn, fields: { SEL: [0, 5] } }),
-  sysreg('PMCEID0_EL0', [3, 3, 9, 12, 6], { needs, access: 'R', reset: EVENTS }),
+  sysreg('PMCEID0_EL0', [3, 3, 9, 12, 6], { needs, access: 'R', reset: (hardware) => (hasFeature(hardware, needs) ? EVENTS : 0n) }),
   sysreg('PMCEID1_EL0', [3, 3, 9, 12, 7], { needs, access: 'R' }),
   sysreg('PMCCNTR_EL0', [3, 3, 9, 13, 0], { needs }),
   sysreg('PMXEVTYPER_EL0', [3, 3, 9, 13, 1], { needs, writable: (hardware) => filterBits(hardware) | 0xffffn }),

@@ -4,10 +4,9 @@ import { describe, expect, test } from 'vitest';
 import { PMU_INTID, attemptsToOverflow, pollCounters } from '../../../machines/aarch64/pmu.ts';
 import { run } from '../../../machines/aarch64/run.ts';
 import { type Core, Word } from '../../../machines/aarch64/state.ts';
-import { resetSystemRegisters } from '../../../machines/aarch64/sysregs.ts';
-import { readWord } from '../../../machines/memory/memory.ts';
+import { resetSystemRegisters, slot } from '../../../machines/aarch64/sysregs.ts';
 import { type BareOptions, RAM, bareCore, get, program, set, setPstate } from '../../support/core.ts';
-import { load, words } from '../../support/guest-program.ts';
+import { OFF, RESULTS, keep, load, runProgram, words } from '../../support/guest-program.ts';
 import { mrs, msr } from '../../support/system-access.ts';
 
 const E = 1n;
@@ -311,10 +310,27 @@ describe('who may access what', () => {
   });
 });
 
-test('the program finds what it counted in memory', () => {
-  const core = start({ el: 1, code: `${load('x28', RAM + 0x4000)}; msr PMCNTENSET_EL0, x0; msr PMCR_EL0, x1; nop; mrs x2, PMCCNTR_EL0; str x2, [x28]` });
-  core.words[0] = C;
-  core.words[1] = E;
-  for (let runs = 0; runs < 12; runs++) run(core, 1);
-  expect(readWord(core.board.memory, RAM + 0x4000)).toBe(1n);
+describe('on the board', () => {
+  /** Overflows the cycle counter 40 cycles from its enable, waits until the redistributor has the interrupt pending (GICR_ISPENDR0), and keeps the count and the overflow. */
+  const program = `${load('x28', RESULTS)}; ${load('x1', 0x080b_0200)}; ${load('x2', 1n << 31n)}; movz x4, #0x800, lsl #16; msr PMCCFILTR_EL0, x4
+    movn x3, #39; msr PMCCNTR_EL0, x3; msr PMCNTENSET_EL0, x2; msr PMINTENSET_EL1, x2; movz x3, #1; msr PMCR_EL0, x3
+    again: mrs x6, PMCCNTR_EL0; mrs x5, PMOVSSET_EL0; cbz x5, {again}
+    ldr w0, [x1]; ubfx x0, x0, #23, #1; ${keep('x0')}; ${keep('x6')}; mrs x5, PMOVSSET_EL0; ${keep('x5')}
+    msr PMOVSCLR_EL0, x2; ldr w0, [x1]; ubfx x0, x0, #23, #1; ${keep('x0')}; ${OFF}`;
+
+  test.each([1, 7, 1000])('an overflow is pending at the redistributor at the next instruction, and gone when it is cleared: quantum %i', (quantum) => {
+    const ran = runProgram(program, { el2: 'guest', l1: 'both', quantum });
+    // The last count before it was all ones.
+    expect(ran.results(4)).toEqual([1n, (1n << 64n) - 1n, C, 0n]);
+  });
+
+  test('a vCPU that starts again has no interrupt pending of its life before', () => {
+    const core = start({ el: 2 });
+    write(core, 'PMOVSSET_EL0', 1n);
+    write(core, 'PMINTENSET_EL1', 1n);
+    write(core, 'PMCR_EL0', E);
+    core.words[slot('PMCR_EL0')] = 0n;
+    pollCounters(core);
+    expect(core.board.outbox.map(({ message }) => message.level)).toEqual([true, false]);
+  });
 });
