@@ -85,8 +85,11 @@ export function accountCounters(core: Core, inHand: 0 | 1): void {
   const cycles = cyclesOf(core, inHand) - words[Word.PMU_CYCLES]!;
   const retired = retiredOf(core, inHand) - words[Word.PMU_RETIRED]!;
   if (cycles === 0n && retired === 0n) return;
+  // A counter that somebody else than the core switched on (a patch) has no total to count from.
+  const marked = words[Word.PMU_CYCLES] !== 0n;
   words[Word.PMU_CYCLES] = cyclesOf(core, inHand);
   words[Word.PMU_RETIRED] = retiredOf(core, inHand);
+  if (!marked) return;
   for (const counter of COUNTERS) if (isCounting(core, counter)) add(core, counter, countedOf(core, counter, cycles, retired));
   driveLine(core);
 }

@@ -98,6 +98,16 @@ describe('cycles and instructions', () => {
     expect(values).toEqual([[40n, 40n], [40n, 40n], [40n, 40n]]);
   });
 
+  test('what is switched on from outside, by a patch, counts from its first look on', () => {
+    const core = start({ el: 1 });
+    run(core, 20);
+    set(core, 'PMCNTENSET_EL0', C);
+    set(core, 'PMCR_EL0', E);
+    expect(read(core, 'PMCCNTR_EL0')).toBe(0n);
+    run(core, 5);
+    expect(read(core, 'PMCCNTR_EL0')).toBe(5n);
+  });
+
   test('SW_INCR counts writes of PMSWINC_EL0, to the counters that have it', () => {
     const core = start({ el: 1, registers: { PMCR_EL0: E, PMCNTENSET_EL0: 7n, PMEVTYPER1_EL0: CPU_CYCLES, PMEVTYPER2_EL0: Filter.P } });
     write(core, 'PMSWINC_EL0', 0b1111n);
