@@ -70,7 +70,7 @@ const FLASH_BYTES = 2 * VIRT_MAP.flash[1];
 const REDISTRIBUTOR_BYTES = 0x2_0000;
 
 /** What a core of ours has; L0's mechanisms take parts of it away. */
-const FULL: Features = { nv: 2, vhe: true, e2h: 'writable', fgt: true, ecv: true, hcx: true, pauth: 'fast', listRegisters: 4, paBits: 44 };
+const FULL: Features = { nv: 2, vhe: true, e2h: 'writable', fgt: true, ecv: true, hcx: true, pauth: 'fast', pmu: true, listRegisters: 4, paBits: 44 };
 
 /** The hardware: under L0 as the mechanism needs it; on a bare board all of it, or for a flavour what L0 shows a guest of that flavour, so that the two can be compared. */
 export function hardwareFeatures(options: Pick<BootOptions, 'el2' | 'nested' | 'l1' | 'pauth'>): Features {
@@ -163,7 +163,7 @@ function createBoard(memory: Memory, options: BootOptions): Board {
     const offset = blocks.offset + index * BLOCK_BYTES;
     const core: Core = {
       index, board, words: new BigUint64Array(memory.bytes.buffer, offset, BLOCK_BYTES / 8), ints: new Int32Array(memory.bytes.buffer, offset, BLOCK_BYTES / 4),
-      attention: true, end: undefined, translation: undefined, deviceReplies: [],
+      attention: true, checked: false, end: undefined, translation: undefined, deviceReplies: [],
     };
     board.cores.push(core);
   }
@@ -197,6 +197,7 @@ function loadImages(memory: Memory, options: BootOptions): Pick<Booted, 'rewritt
   }
   const dtb = options.dtb ?? deviceTree({
     memoryBytes: options.memoryBytes, cpus: options.vcpus, el2: startsAtEl2(options), vhe: startsAtEl2(options) && options.l1 !== 'nvhe', psci: startsAtEl2(options) ? 'smc' : 'hvc',
+    pmu: options.el2 !== 'kvm' && hardwareFeatures(options).pmu === true,
     chosen: {
       seed: BigInt(options.seed ?? 0),
       ...(options.append === undefined ? {} : { bootargs: options.append }),

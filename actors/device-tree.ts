@@ -14,6 +14,8 @@ export interface BoardDescription {
   readonly el2: boolean;
   /** Whether there is an EL2 virtual timer (FEAT_VHE). */
   readonly vhe: boolean;
+  /** Whether the vCPUs have a PMU that the guest can use. */
+  readonly pmu?: boolean;
   /** How PSCI is called. KVM gives nested guests `smc`, since HVC belongs to virtual EL2. */
   readonly psci: 'smc' | 'hvc';
   readonly chosen: Chosen;
@@ -89,6 +91,7 @@ export function boardTree(board: BoardDescription): DeviceTreeNode {
       cells('interrupts', ...[13, 14, 11, 10, ...(board.vhe ? [12] : [])].flatMap((ppi) => [PPI, ppi, LEVEL_HIGH])),
       flag('always-on'), text('compatible', 'arm,armv8-timer', 'arm,armv7-timer'),
     ]),
+    ...(board.pmu === true ? [node('pmu', [cells('interrupts', PPI, 7, LEVEL_HIGH), text('compatible', 'arm,armv8-pmuv3')])] : []),
     node('apb-pclk', [
       cells('phandle', CLOCK_PHANDLE), text('clock-output-names', 'clk24mhz'), cells('clock-frequency', 24_000_000), cells('#clock-cells', 0), text('compatible', 'fixed-clock'),
     ]),

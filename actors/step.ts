@@ -2,6 +2,7 @@
 
 import { produce } from 'immer';
 import { pollTimers } from '../machines/aarch64/generic-timer.ts';
+import { pollCounters } from '../machines/aarch64/pmu.ts';
 import { setEvent } from '../machines/aarch64/exception.ts';
 import { profiledRun } from '../machines/aarch64/profiled-run.ts';
 import { BLOCK_BYTES, Power, Word } from '../machines/aarch64/state.ts';
@@ -168,6 +169,7 @@ function poll(draft: Draft): void {
     if (core.ints[2 * Word.POWER] === Power.OFF) continue;
     const lines = core.words[Word.TIMER_LINES];
     pollTimers(core);
+    pollCounters(core);
     if (core.words[Word.TIMER_LINES] !== lines) markDirty(board.memory, core.words.byteOffset);
   }
   collect(draft);

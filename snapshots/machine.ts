@@ -84,7 +84,7 @@ function withoutTotals(kvm: KvmState): KvmState {
 }
 const bareStates = new WeakMap<KvmState, KvmState>();
 
-/** The memory without the vCPU blocks' totals: the tree without the first page of each block, and those pages with ATTEMPTED, and the time of a wait, left out. */
+/** The memory without the vCPU blocks' totals: the tree without the first page of each block, and those pages with ATTEMPTED, UNRETIRED and the time of a wait left out, and the PMU's marks relative to them. */
 function memoryKey(world: World, tree: PageTree): string {
   const { memory } = world.engine.board;
   const blocks = regionNamed(memory, 'vcpus');
@@ -93,10 +93,17 @@ function memoryKey(world: World, tree: PageTree): string {
   for (let offset = blocks.offset; offset < blocks.offset + blocks.bytes; offset += BLOCK_BYTES) {
     const page = offset / PAGE_BYTES;
     scratch.set(pageOf(tree, page));
-    for (const word of [Word.ATTEMPTED, Word.WAIT_UNTIL]) scratch.fill(0, 8 * word, 8 * word + 8);
+    if (scratchWords[Word.PMU_CYCLES] !== 0n) {
+      scratchWords[Word.PMU_RETIRED] = scratchWords[Word.ATTEMPTED]! - scratchWords[Word.UNRETIRED]! - scratchWords[Word.PMU_RETIRED]!;
+      scratchWords[Word.PMU_CYCLES] = 1n + scratchWords[Word.ATTEMPTED]! - scratchWords[Word.PMU_CYCLES]!;
+    }
+    scratchWords[Word.ATTEMPTED] = 0n;
+    scratchWords[Word.UNRETIRED] = 0n;
+    scratchWords[Word.WAIT_UNTIL] = 0n;
     masked.push(hashText(hash128(scratch, 10)));
     rest = clearPages(rest, page, 1);
   }
   return combine([...masked, hashTree(rest)]);
 }
 const scratch = new Uint8Array(PAGE_BYTES);
+const scratchWords = new BigUint64Array(scratch.buffer);

@@ -39,8 +39,6 @@ export function writeSystemRegister(core: Core, encoding: number, value: bigint,
   if (typeof entry === 'number') storeVncr(core, entry, value);
   else {
     const kept = sanitise(entry.row, core.board, e2h(core), value);
-    const unmodelled = entry.unmodelled?.(core, kept);
-    if (unmodelled !== undefined) endAtHole(core, encoding, rt, true, unmodelled);
     if (entry.write === undefined) core.words[entry.word] = kept;
     else entry.write(core, kept);
   }
@@ -56,7 +54,6 @@ interface Entry {
   readonly writeTraps: readonly TrapRow[];
   readonly read: ((core: Core) => bigint) | undefined;
   readonly write: ((core: Core, value: bigint) => void) | undefined;
-  readonly unmodelled: ((core: Core, value: bigint) => string | undefined) | undefined;
   alias: Entry | undefined;
   e2h: Entry | undefined;
   nv2: Entry | undefined;
@@ -67,7 +64,7 @@ for (const row of [...SYSTEM_REGISTERS, ...RESERVED_IDENTIFICATION]) {
   const effect = EFFECTS[row.name];
   ENTRIES[row.encoding] = {
     row, word: hasSlot(row.name) ? slot(row.name) : 0, readTraps: trapsOf(row.name, 'read'), writeTraps: trapsOf(row.name, 'write'),
-    read: effect?.read, write: effect?.write, unmodelled: effect?.unmodelled, alias: undefined, e2h: undefined, nv2: undefined,
+    read: effect?.read, write: effect?.write, alias: undefined, e2h: undefined, nv2: undefined,
   };
 }
 for (const entry of ENTRIES) {

@@ -17,6 +17,8 @@ export interface Features {
   readonly hcx: boolean;
   /** FEAT_PAuth: absent, by QARMA5, or by a fast function of our own (IMPLEMENTATION DEFINED). */
   readonly pauth: 'none' | 'qarma5' | 'fast';
+  /** FEAT_PMUv3p5. Absent: no PMU. */
+  readonly pmu?: boolean;
   /** List registers implemented, 1 to 16. */
   readonly listRegisters: number;
   /** Physical address bits: 40, 44 or 48. */
@@ -52,6 +54,8 @@ export interface Core {
   readonly ints: Int32Array;
   /** Set when something may have changed which interrupt is taken next: the run loop looks again before the next instruction. */
   attention: boolean;
+  /** Derived: instructions are attempted with the checks of self-hosted debug (debug-checks.ts), and data accesses go past the fast path. */
+  checked: boolean;
   /** Why the current run has to end after the instruction in hand; the run loop takes and clears it. */
   end: RunEnd | undefined;
   /** Derived translation state, owned by translate.ts and tlb.ts; undefined means to be rebuilt. */

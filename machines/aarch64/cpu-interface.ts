@@ -39,7 +39,7 @@ const LIST_REGISTERS: readonly number[] = Array.from({ length: 16 }, (_, index) 
 const OFFER_OF = [Word.CPU_INTERFACE, Word.CPU_INTERFACE + 1] as const;
 const MAINTENANCE_TOLD = Word.CPU_INTERFACE + 2;
 /** What the GIC and the core have told each other, which the core's reset does not change: the GIC is not reset with it. */
-export const WIRES: readonly number[] = [...OFFER_OF, MAINTENANCE_TOLD, Word.TIMER_LINES];
+export const WIRES: readonly number[] = [...OFFER_OF, MAINTENANCE_TOLD, Word.TIMER_LINES, Word.PMU_LINE];
 const HOST_MAINTENANCE = 1n << 1n;
 
 const low = (core: Core, word: number): number => core.ints[2 * word]! >>> 0;

@@ -6,7 +6,7 @@ import { fieldsOf } from './fields.ts';
 import { operationByEncoding } from './registers/operations.ts';
 import { type Core, Power, Pstate, Word, elOf, stackWord } from './state.ts';
 import { describeSyndrome } from './syndrome.ts';
-import { IMPLEMENTED_REGISTERS, encodingName, packEncoding, registerByName, slot } from './sysregs.ts';
+import { IMPLEMENTED_REGISTERS, encodingName, packEncoding, registerByName, resetValue, slot } from './sysregs.ts';
 
 /** What is shown of every core, by subject. Zero values are left out, except where zero says something. */
 const SHOWN: readonly (readonly [subject: string, names: readonly string[]])[] = [
@@ -14,6 +14,8 @@ const SHOWN: readonly (readonly [subject: string, names: readonly string[]])[] =
   ['EL2', ['HCR_EL2', 'SCTLR_EL2', 'TCR_EL2', 'TTBR0_EL2', 'TTBR1_EL2', 'VTCR_EL2', 'VTTBR_EL2', 'VNCR_EL2', 'VBAR_EL2', 'ESR_EL2', 'FAR_EL2', 'HPFAR_EL2', 'ELR_EL2', 'SPSR_EL2', 'CPTR_EL2', 'MDCR_EL2', 'TPIDR_EL2']],
   ['fine-grained traps', ['HFGRTR_EL2', 'HFGWTR_EL2', 'HFGITR_EL2', 'HDFGRTR_EL2', 'HDFGWTR_EL2']],
   ['timers', ['CNTHCTL_EL2', 'CNTKCTL_EL1', 'CNTVOFF_EL2', 'CNTPOFF_EL2', 'CNTP_CTL_EL0', 'CNTP_CVAL_EL0', 'CNTV_CTL_EL0', 'CNTV_CVAL_EL0', 'CNTHP_CTL_EL2', 'CNTHP_CVAL_EL2', 'CNTHV_CTL_EL2', 'CNTHV_CVAL_EL2']],
+  ['debug', ['MDSCR_EL1', ...[0, 1, 2, 3, 4, 5].flatMap((n) => [`DBGBVR${n}_EL1`, `DBGBCR${n}_EL1`]), ...[0, 1, 2, 3].flatMap((n) => [`DBGWVR${n}_EL1`, `DBGWCR${n}_EL1`])]],
+  ['PMU', ['PMCR_EL0', 'PMCNTENSET_EL0', 'PMINTENSET_EL1', 'PMOVSSET_EL0', 'PMUSERENR_EL0', 'PMCCNTR_EL0', 'PMCCFILTR_EL0', ...[0, 1, 2, 3, 4, 5].flatMap((n) => [`PMEVCNTR${n}_EL0`, `PMEVTYPER${n}_EL0`])]],
   ['GIC', ['ICC_PMR_EL1', 'ICC_IGRPEN0_EL1', 'ICC_IGRPEN1_EL1', 'ICC_CTLR_EL1', 'ICC_AP0R0_EL1', 'ICC_AP1R0_EL1', 'ICH_HCR_EL2', 'ICH_VMCR_EL2', 'ICH_AP0R0_EL2', 'ICH_AP1R0_EL2', ...Array.from({ length: 16 }, (_, n) => `ICH_LR${n}_EL2`)]],
 ];
 
@@ -32,8 +34,10 @@ export function describeCore(core: Core): string[] {
   }
   lines.push(`  SP_EL0 ${hex(words[slot('SP_EL0')]!, 16)}  SP_EL1 ${hex(words[slot('SP_EL1')]!, 16)}  SP_EL2 ${hex(words[slot('SP_EL2')]!, 16)}`);
   for (const [subject, names] of SHOWN) {
-    if (core.board.el2 === 'none' && subject !== 'EL1' && subject !== 'timers' && subject !== 'GIC') continue;
-    const shown = names.filter((name) => words[slot(name)] !== 0n);
+    if (core.board.el2 === 'none' && (subject === 'EL2' || subject === 'fine-grained traps')) continue;
+    // What a register holds out of reset says nothing about debug and the PMU.
+    const quiet = subject === 'debug' || subject === 'PMU';
+    const shown = names.filter((name) => words[slot(name)] !== (quiet ? resetValue(registerByName(name)!, core.board, core.index) : 0n));
     if (shown.length === 0) continue;
     lines.push(`  ${subject}`);
     for (const name of shown) lines.push(`    ${describeRegister(name, words[slot(name)]!, e2h(core))}`);

@@ -3,7 +3,9 @@
 import { bit, insert } from '../bits.ts';
 import { Hcr, e2h, hcrHigh, hcrLow, HcrHigh, inHost, sctlrIndex } from './controls.ts';
 import { CPU_INTERFACE, physicalInterruptPending, virtualInterruptPending } from './cpu-interface.ts';
+import { BREAKPOINTS, WATCHPOINTS } from './debug.ts';
 import { TIMER_REGISTERS, timersChanged } from './generic-timer.ts';
+import { PMU_REGISTERS } from './pmu.ts';
 import { type Core, Pstate, Word, elOf } from './state.ts';
 import { slot } from './sysregs.ts';
 import { invalidateContext } from './translate.ts';
@@ -12,8 +14,6 @@ import { invalidateContext } from './translate.ts';
 export interface Effect {
   readonly read?: (core: Core) => bigint;
   readonly write?: (core: Core, value: bigint) => void;
-  /** What a write of `value` would switch on that has no model: the run ends there by that name. */
-  readonly unmodelled?: (core: Core, value: bigint) => string | undefined;
 }
 
 const PSTATE = 2 * Word.PSTATE;
@@ -60,10 +60,12 @@ const CACHES: Readonly<Record<number, bigint>> = {
   0b000: (127n << 13n) | (3n << 3n) | 2n, 0b001: (127n << 13n) | (3n << 3n) | 2n, 0b010: (1023n << 13n) | (15n << 3n) | 2n,
 };
 
-const MDE = 1n << 15n;
-/** DBGBCR<n>_EL1 and DBGWCR<n>_EL1: enabled by bit 0. */
-const DEBUG_CONTROLS = [...[0, 1, 2, 3, 4, 5].map((n) => `DBGBCR${n}_EL1`), ...[0, 1, 2, 3].map((n) => `DBGWCR${n}_EL1`)];
-const NO_DEBUG_EVENTS = 'breakpoint and watchpoint exceptions (MDSCR_EL1.MDE)';
+/** Keeps the value and has the run loop look again: it may decide which debug exceptions there are (debug.ts). */
+function debugControl(name: string): Effect {
+  const word = slot(name);
+  return { write: (core, value) => { core.words[word] = value; core.attention = true; } };
+}
+const DEBUG_CONTROLS = [...Array.from({ length: BREAKPOINTS }, (_, n) => `DBGBCR${n}_EL1`), ...Array.from({ length: WATCHPOINTS }, (_, n) => `DBGWCR${n}_EL1`)];
 
 /** MDSCR_EL1 bits that can be written only while the OS Lock is locked. */
 const MDSCR_EXTERNAL = 0x6c68_4040n;
@@ -114,22 +116,17 @@ export const EFFECTS: Readonly<Record<string, Effect>> = {
     write: (core, value) => { core.words[deferredWord(core)] = value; },
   },
 
-  OSLAR_EL1: { write: (core, value) => { core.words[OSLSR] = insert(core.words[OSLSR]!, 1, 1, value); } },
+  OSLAR_EL1: { write: (core, value) => { core.words[OSLSR] = insert(core.words[OSLSR]!, 1, 1, value); core.attention = true; } },
   DBGCLAIMSET_EL1: { read: () => 0xffn, write: (core, value) => { core.words[CLAIM] = core.words[CLAIM]! | value; } },
   DBGCLAIMCLR_EL1: { write: (core, value) => { core.words[CLAIM] = core.words[CLAIM]! & ~value; } },
   MDSCR_EL1: {
     write: (core, value) => {
       const kept = bit(core.words[OSLSR]!, 1) ? 0n : MDSCR_EXTERNAL;
       core.words[MDSCR] = (value & ~kept) | (core.words[MDSCR]! & kept);
-    },
-    unmodelled: (core, value) => {
-      if ((value & 1n) !== 0n) return 'software step (MDSCR_EL1.SS)';
-      return (value & MDE) !== 0n && DEBUG_CONTROLS.some((name) => (core.words[slot(name)]! & 1n) !== 0n) ? NO_DEBUG_EVENTS : undefined;
+      core.attention = true;
     },
   },
-  ...Object.fromEntries(
-    DEBUG_CONTROLS.map((name): [string, Effect] => [name, { unmodelled: (core, value) => ((value & 1n) !== 0n && (core.words[MDSCR]! & MDE) !== 0n ? NO_DEBUG_EVENTS : undefined) }]),
-  ),
+  ...Object.fromEntries(DEBUG_CONTROLS.map((name) => [name, debugControl(name)])),
   // No debugger is there: nothing was sent, and what is sent goes nowhere.
   DBGDTR_EL0: { read: () => 0n, write: () => {} },
   DBGDTRRX_EL0: { read: () => 0n, write: () => {} },
@@ -152,5 +149,6 @@ export const EFFECTS: Readonly<Record<string, Effect>> = {
   },
   CNTKCTL_EL1: { write: (core, value) => { core.words[CNTKCTL] = value; timersChanged(core); } },
   ...TIMER_REGISTERS,
+  ...PMU_REGISTERS,
   ...CPU_INTERFACE,
 };

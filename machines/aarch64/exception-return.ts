@@ -4,6 +4,7 @@ import type { PointerKey } from './builder.ts';
 import { HcrHigh, hcrHigh } from './controls.ts';
 import { eretTrapped, raise, returnTo, undefinedInstruction } from './exception.ts';
 import { authenticatePointer } from './pointer-authentication.ts';
+import { accountCounters, countersActive } from './pmu.ts';
 import { type Core, elOf, stackWord } from './state.ts';
 import { Ec } from './syndrome.ts';
 import { slot } from './sysregs.ts';
@@ -22,6 +23,7 @@ export function exceptionReturn(core: Core, key?: PointerKey): void {
   const level = el as 1 | 2;
   const elr = core.words[ELR[level]]!;
   const address = key === undefined ? elr : authenticatePointer(core, { act: 'authenticate', key }, elr, core.words[stackWord(core)]!);
+  if (countersActive(core)) accountCounters(core, 1);
   core.board.observe?.(core, 'eret', 0, elr);
   returnTo(core, Number(core.words[SPSR[level]]! & 0xffff_ffffn), address);
 }

@@ -2,10 +2,12 @@
 
 import { MASK64 } from '../bits.ts';
 import { Hcr, HcrHigh, Sctlr, SCTLR_HIGH_DSSBS, e2h, hcrHigh, hcrLow, inHost, pstateOf, sctlrIndex, tge } from './controls.ts';
+import { advanceStep, stepOfReturn, stepping } from './debug.ts';
 import type { Vector } from './exit.ts';
 import { timeOfVirtualCount } from './generic-timer.ts';
 import { interruptPending, maskedOrTaken } from './interrupts.ts';
 import { setEvent } from './monitor.ts';
+import { accountCounters, countersActive } from './pmu.ts';
 import { type Core, Power, Pstate, Word, elOf, stackWord } from './state.ts';
 import { Ec, esr, hasSameLevelClass, wfxIss } from './syndrome.ts';
 import { slot } from './sysregs.ts';
@@ -34,6 +36,8 @@ export interface SyncException {
 export function raise(core: Core, exception: SyncException): never {
   const el = elOf(core);
   const target = exception.target ?? defaultTarget(core, el);
+  // What is returned to is attempted again: this attempt retires nothing.
+  if (exception.preferredReturn === undefined) core.words[Word.UNRETIRED] = core.words[Word.UNRETIRED]! + 1n;
   const ec = target === el && hasSameLevelClass(exception.ec) ? exception.ec + 1 : exception.ec;
   takeException(core, target, 'sync', esr(ec, exception.iss), exception.preferredReturn ?? core.words[Word.PC]!, exception.far, exception.hpfar);
   throw UNWIND;
@@ -77,6 +81,8 @@ export const spsrFromPstate = (core: Core): number => (pstateOf(core) | (core.in
  */
 function takeException(core: Core, target: 1 | 2, vector: Vector, syndrome: bigint | undefined, preferredReturn: bigint, far?: bigint, hpfar?: bigint): void {
   const { words, ints } = core;
+  // The instruction that takes an exception belongs to the level it leaves; an interrupt comes between two.
+  if (countersActive(core)) accountCounters(core, vector === 'sync' ? 1 : 0);
   const pstate = pstateOf(core);
   const el = (pstate >> 2) & 3;
   let spsr = spsrFromPstate(core);
@@ -93,6 +99,7 @@ function takeException(core: Core, target: 1 | 2, vector: Vector, syndrome: bigi
   if ((core.ints[sctlr]! & Sctlr.SPAN) === 0 && (target === 1 || inHost(core))) next |= Pstate.PAN;
   if ((core.ints[sctlr + 1]! & SCTLR_HIGH_DSSBS) !== 0) next |= Pstate.SSBS;
   ints[2 * Word.PSTATE] = next;
+  ints[2 * Word.STEPPED] = 0;
   core.attention = true;
 
   if (target === 2 && core.board.el2 === 'kvm') {
@@ -140,6 +147,7 @@ export function supervisorCall(core: Core, imm16: number): never {
   const el = elOf(core);
   const trap = el === 0 ? HfgitrHigh.SVC_EL0 : HfgitrHigh.SVC_EL1;
   if (el < 2 && fineGrainedTrap(core, trap)) raise(core, { ec: Ec.SVC, iss: imm16, target: 2 });
+  advanceStep(core);
   raise(core, { ec: Ec.SVC, iss: imm16, preferredReturn: nextInstruction(core) });
 }
 
@@ -148,6 +156,7 @@ export function hypervisorCall(core: Core, imm16: number): never {
   const el = elOf(core);
   if (el === 1 && core.board.el2 === 'none') firmwareCall(core);
   if (el === 0 || core.board.el2 === 'none' || (hcrLow(core) & Hcr.HCD) !== 0) undefinedInstruction(core);
+  advanceStep(core);
   raise(core, { ec: Ec.HVC, iss: imm16, target: 2, preferredReturn: nextInstruction(core) });
 }
 
@@ -170,6 +179,7 @@ function firmwareCall(core: Core): never {
   const [x0, x1, x2, x3] = core.words as unknown as [bigint, bigint, bigint, bigint];
   core.board.outbox.push({ to: 'psci', message: { type: 'call', from: `vcpu:${core.index}`, arguments: [x0, x1, x2, x3] } });
   core.words[Word.PC] = core.words[Word.PC]! + 4n;
+  advanceStep(core);
   core.end = { type: 'firmware' };
   throw UNWIND;
 }
@@ -212,6 +222,8 @@ function wait(core: Core, power: typeof Power.WFI | typeof Power.WFE, until: Tim
   const deadline = until === undefined ? undefined : timeOfVirtualCount(core, until.count);
   if (deadline !== undefined && deadline <= core.board.now) return;
   trapWait(core, power === Power.WFE, until);
+  // A step that is then due is a debug event, which wakes it.
+  if (stepping(core)) return;
   core.words[Word.POWER] = BigInt(power);
   core.words[Word.WAIT_UNTIL] = BigInt(deadline ?? 0);
   core.end = { type: 'wait' };
@@ -243,8 +255,10 @@ export function returnTo(core: Core, spsr: number, address: bigint): void {
   const { ints, words } = core;
   const pstate = pstateOf(core);
   const el = (pstate >> 2) & 3;
+  const illegal = isIllegalReturn(core, el, spsr);
+  const step = stepOfReturn(core, spsr, illegal ? el : (spsr >> 2) & 3);
   let next: number;
-  if (isIllegalReturn(core, el, spsr)) {
+  if (illegal) {
     // EL, SP and nRW stay and IL is set; DAIF, PAN and the flags come from SPSR all the same (SetPSTATEFromSPSR). SSBS, BTYPE,
     // UAO, DIT and TCO become UNKNOWN: we keep them.
     const reinstated = DAIF | Pstate.PAN;
@@ -253,8 +267,8 @@ export function returnTo(core: Core, spsr: number, address: bigint): void {
     const reinstated = 0xc0d | DAIF | Pstate.SSBS | Pstate.IL | Pstate.PAN | Pstate.UAO | Pstate.DIT | Pstate.TCO;
     next = spsr & reinstated;
   }
-  // PSTATE.SS is 0: software step is not modelled.
-  ints[2 * Word.PSTATE] = next & ~Pstate.SS;
+  ints[2 * Word.PSTATE] = (next & ~Pstate.SS) | step;
+  ints[2 * Word.STEPPED] = 0;
   ints[2 * Word.NZCV] = spsr >>> 28;
   // ClearExclusiveLocal, SendEventLocal.
   words[Word.MONITOR] = 0n;

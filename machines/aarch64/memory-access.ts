@@ -2,6 +2,7 @@
 
 import { PAGE_BYTES, forgetCode, locate, markDirty } from '../memory/memory.ts';
 import { HcrHigh, Sctlr, hcrHigh, inHost, pstateOf, sctlrIndex } from './controls.ts';
+import { checkWatchpoints } from './debug-checks.ts';
 import { illegalExecutionState, pcAlignmentFault, raise, UNWIND } from './exception.ts';
 import { GRANULE_BYTES, breakMonitor } from './monitor.ts';
 import { type Core, Pstate, Word } from './state.ts';
@@ -29,6 +30,8 @@ export type Bytes = 1 | 2 | 4 | 8;
 
 /** Bytes that DC ZVA zeroes (DCZID_EL0.BS = 4). */
 export const ZERO_BYTES = 64;
+/** Bytes of a cache line (CTR_EL0.DminLine = 4). */
+const LINE_BYTES = 64;
 
 // Scratch words: addresses and values in 32-bit halves, so that the fast path makes no bigint but its result.
 const address64 = new BigUint64Array(1);
@@ -66,7 +69,7 @@ function remember(fast: Fast, core: Core, low: number, high: number, linear: num
 /** Whether an access that is not aligned to its size may look in the fast arrays: within its page, without ordering. */
 const looseAccess = (low: number, bytes: number, access: Access): boolean => (low & 0xfff) + bytes <= PAGE_BYTES && access.acquire !== true && access.release !== true && access.exclusive !== true && access.atomic !== true;
 
-/** The offset in linear memory of the instruction at PC. Raises PC alignment faults, Instruction Aborts and, these passed, the Illegal Execution state exception (Arm ARM D1.3.5.3). */
+/** Where the instruction at PC lies in linear memory. Raises PC alignment faults and Instruction Aborts. */
 export function fetchOffset(core: Core): number {
   const low = core.ints[PC_LOW]!;
   const high = core.ints[PC_HIGH]!;
@@ -81,14 +84,20 @@ export function fetchOffset(core: Core): number {
     offset = entry.linear + (low & 0xfff);
     remember(translationOf(core).fetch, core, low, high, entry.linear, 0, entry.guarded ? 1 : 0);
   }
+  return offset;
+}
+
+/** The same of an instruction that is then executed: raises the Illegal Execution state exception too, which comes after those (Arm ARM D1.3.5.3). */
+export function instructionOffset(core: Core): number {
+  const offset = fetchOffset(core);
   if ((core.ints[PSTATE]! & Pstate.IL) !== 0) illegalExecutionState(core);
   return offset;
 }
 
-/** The instruction word at PC, little-endian always. Raises what `fetchOffset` does. */
-export const fetchInstruction = (core: Core): number => core.board.memory.view.getUint32(fetchOffset(core), true);
+/** The instruction word at PC, little-endian always. Raises what `instructionOffset` does. */
+export const fetchInstruction = (core: Core): number => core.board.memory.view.getUint32(instructionOffset(core), true);
 
-/** Notes in the fetch array where the records of PC's page are. Call it behind `fetchOffset`. */
+/** Notes in the fetch array where the records of PC's page are. Call it behind `instructionOffset`. */
 export function fillFetch(core: Core, records: number): void {
   const { fetch } = translationOf(core);
   const more = place(core, core.ints[PC_LOW]!) + 3;
@@ -210,9 +219,7 @@ function resolve(core: Core, va: bigint, kind: Kind, aligned: boolean, access: A
   const pstate = pstateOf(core);
   const el = (pstate >> 2) & 3;
   const nv1 = el === 1 && nv1InForce(core);
-  let privileged = el !== 0;
-  // LDTR and STTR act as EL0 at EL1, and at EL2 for {E2H, TGE} = {1, 1}; not under UAO, which {NV, NV1} = {1, 1} forces.
-  if (access.unprivileged === true && (pstate & Pstate.UAO) === 0 && ((el === 1 && !nv1) || (el === 2 && inHost(core)))) privileged = false;
+  const privileged = el !== 0 && !actsAtEl0(core, access);
   const regime = regimeAt(core, el);
   const pan = (pstate & Pstate.PAN) !== 0 && privileged && !nv1 && regime !== Regime.EL2;
   const { footprint, profile } = core.board;
@@ -228,6 +235,20 @@ function resolve(core: Core, va: bigint, kind: Kind, aligned: boolean, access: A
     for (const descriptor of entry.descriptors) footprint.read.add(Math.floor(descriptor / PAGE_BYTES));
   }
   return entry;
+}
+
+/** LDTR and STTR act as EL0 at EL1, and at EL2 for {E2H, TGE} = {1, 1}; not under UAO, which {NV, NV1} = {1, 1} forces. */
+function actsAtEl0(core: Core, access: Access): boolean {
+  const pstate = pstateOf(core);
+  const el = (pstate >> 2) & 3;
+  return access.unprivileged === true && (pstate & Pstate.UAO) === 0 && ((el === 1 && !nv1InForce(core)) || (el === 2 && inHost(core)));
+}
+
+/** Watchpoints, once an access has been translated and before it is made. A read-modify-write counts as both when it reads. */
+function watch(core: Core, va: bigint, bytes: number, kind: Kind, access: Access, iss = 0): void {
+  if (!core.checked) return;
+  const el = actsAtEl0(core, access) ? 0 : (pstateOf(core) >> 2) & 3;
+  checkWatchpoints(core, { va, bytes, read: kind === READ, write: kind === WRITE || access.atomic === true, el }, iss);
 }
 
 /** Raises the abort that `fault` describes, or the External abort `code` says. */
@@ -251,7 +272,7 @@ function abort(core: Core, va: bigint, kind: Kind, access: Access, bytes: number
 /** Fills a fast array where every later access by it needs no look: memory, little-endian. Unprivileged accesses have other permissions than their mode. */
 function cache(core: Core, va: bigint, kind: Kind, entry: Entry, access: Access): void {
   const { board } = core;
-  if (board.footprint !== undefined || access.unprivileged === true || bigEndian(core)) return;
+  if (board.footprint !== undefined || core.checked || access.unprivileged === true || bigEndian(core)) return;
   address64[0] = va;
   const translation = translationOf(core);
   const strict = entry.device || entry.device2 || (core.ints[sctlrIndex(core, (pstateOf(core) >> 2) & 3)]! & Sctlr.A) !== 0;
@@ -273,6 +294,7 @@ function loadSlowly(core: Core, va: bigint, bytes: Bytes, access: Access): bigin
   const entry = resolve(core, va, READ, aligned, access, bytes);
   // A read-modify-write faults for its write too, with WnR = 1 where the read alone would not have.
   if (access.atomic === true) resolve(core, va, WRITE, aligned, access, bytes);
+  watch(core, va, bytes, READ, access);
   if (entry.linear < 0) return loadDevice(core, va, entry.pa + at, bytes, access);
   cache(core, va, READ, entry, access);
   return ordered(core, readLinear(core, entry.linear + at, bytes), bytes, access);
@@ -282,6 +304,7 @@ function loadSlowly(core: Core, va: bigint, bytes: Bytes, access: Access): bigin
 function loadAcrossPages(core: Core, va: bigint, bytes: number, access: Access, aligned: boolean): bigint {
   const second = nextPage(va);
   const entries = [resolve(core, va, READ, aligned, access, bytes), resolve(core, second, READ, aligned, access, bytes)] as const;
+  watch(core, va, bytes, READ, access);
   let value = 0n;
   for (let index = 0; index < bytes; index++) {
     const at = inPage(va) + index;
@@ -302,6 +325,7 @@ function storeSlowly(core: Core, va: bigint, bytes: Bytes, value: bigint, access
     return;
   }
   const entry = resolve(core, va, WRITE, aligned, access, bytes);
+  watch(core, va, bytes, WRITE, access);
   if (entry.linear < 0) {
     storeDevice(core, va, entry.pa + at, bytes, value, access);
     return;
@@ -354,6 +378,7 @@ export function loadVector(core: Core, va: bigint, access: Access): bigint {
   const at = inPage(va);
   if (at + VECTOR_BYTES > PAGE_BYTES) return loadAcrossPages(core, va, VECTOR_BYTES, access, aligned);
   const entry = resolve(core, va, READ, aligned, access, VECTOR_BYTES);
+  watch(core, va, VECTOR_BYTES, READ, access);
   if (entry.linear < 0) abort(core, va, READ, access, VECTOR_BYTES, Fsc.EXTERNAL);
   cache(core, va, READ, entry, access);
   return ordered(core, readVector(core, entry.linear + at), VECTOR_BYTES, access);
@@ -379,6 +404,7 @@ export function storeVector(core: Core, va: bigint, value: bigint, access: Acces
     return;
   }
   const entry = resolve(core, va, WRITE, aligned, access, VECTOR_BYTES);
+  watch(core, va, VECTOR_BYTES, WRITE, access);
   if (entry.linear < 0) abort(core, va, WRITE, access, VECTOR_BYTES, Fsc.EXTERNAL);
   cache(core, va, WRITE, entry, access);
   const inOrder = ordered(core, value, VECTOR_BYTES, access);
@@ -431,7 +457,9 @@ const asExclusive = (access: Access): Access => (access.exclusive === true ? acc
 /** A load-exclusive of one register: loads, and marks the granule. */
 export function loadExclusive(core: Core, va: bigint, bytes: Bytes, access: Access): bigint {
   const aligned = checkAlignment(core, va, READ, bytes, asExclusive(access));
-  mark(core, va, bytes, access, resolve(core, va, READ, aligned, access, bytes));
+  const entry = resolve(core, va, READ, aligned, access, bytes);
+  watch(core, va, bytes, READ, access);
+  mark(core, va, bytes, access, entry);
   return loadMemory(core, va, bytes, access);
 }
 
@@ -446,7 +474,9 @@ export function storeExclusive(core: Core, va: bigint, bytes: Bytes, value: bigi
 export function loadExclusivePair(core: Core, va: bigint, bytes: 4 | 8, access: Access): [bigint, bigint] {
   const whole = 2 * bytes;
   const aligned = checkAlignment(core, va, READ, whole, asExclusive(access));
-  mark(core, va, whole, access, resolve(core, va, READ, aligned, access, whole));
+  const entry = resolve(core, va, READ, aligned, access, whole);
+  watch(core, va, whole, READ, access);
+  mark(core, va, whole, access, entry);
   return [loadMemory(core, va, bytes, PLAIN), loadMemory(core, va + BigInt(bytes), bytes, PLAIN)];
 }
 
@@ -469,6 +499,7 @@ function monitorPasses(core: Core, va: bigint, bytes: number, access: Access): b
   const marked = Number(core.words[Word.MONITOR]!) - 1;
   if (marked < 0) return false;
   const entry = resolve(core, va, WRITE, aligned, access, bytes);
+  watch(core, va, bytes, WRITE, access);
   const pa = entry.pa + inPage(va);
   const passes = pa - (pa % GRANULE_BYTES) === marked && core.ints[2 * Word.MONITOR_BYTES] === bytes;
   core.words[Word.MONITOR] = 0n;
@@ -483,10 +514,11 @@ export function clearExclusive(core: Core): void {
 /** STP and 16-byte stores: both halves are translated before either is written, so a faulting pair writes nothing. */
 export function storePair(core: Core, va: bigint, bytes: 4 | 8, first: bigint, second: bigint, access: Access): void {
   const next = BigInt.asUintN(64, va + BigInt(bytes));
-  if (inPage(va) + 2 * bytes > PAGE_BYTES) {
+  if (core.checked || inPage(va) + 2 * bytes > PAGE_BYTES) {
     const aligned = checkAlignment(core, va, WRITE, bytes, access);
     resolve(core, va, WRITE, aligned, access, bytes);
     resolve(core, inPage(next) < bytes ? next - BigInt(inPage(next)) : nextPage(next), WRITE, aligned, access, bytes);
+    watch(core, va, 2 * bytes, WRITE, access);
   }
   storeMemory(core, va, bytes, first, access);
   // The whole was aligned and permitted, so that its second half needs no check of its own.
@@ -498,6 +530,7 @@ export function storePair(core: Core, va: bigint, bytes: 4 | 8, first: bigint, s
 /** DC ZVA: zeroes the 64-byte block that holds `va`. Device memory is an Alignment fault. */
 export function zeroBlock(core: Core, va: bigint): void {
   const entry = resolve(core, va, WRITE, false, PLAIN, 1);
+  watch(core, va & ~BigInt(ZERO_BYTES - 1), ZERO_BYTES, WRITE, PLAIN);
   if (entry.linear < 0) abort(core, va, WRITE, PLAIN, 1, Fsc.EXTERNAL);
   if (entry.rom) return;
   const at = inPage(va) - (inPage(va) % ZERO_BYTES);
@@ -513,6 +546,8 @@ export function maintainCache(core: Core, va: bigint, write: boolean): void {
   const el = (pstateOf(core) >> 2) & 3;
   const entry = translate(core, va, write ? WRITE : READ, regimeAt(core, el), el !== 0, false, true, false, false);
   if (entry === undefined) abort(core, va, WRITE, PLAIN, 1, undefined, Iss.CM);
+  // Of cache maintenance only DC IVAC, which may lose data, is watched: over its line (AArch64.CheckWatchpoint).
+  if (write) watch(core, va & ~BigInt(LINE_BYTES - 1), LINE_BYTES, WRITE, PLAIN, Iss.CM);
 }
 
 /** AT: PAR_EL1's value, or the Data Abort that the instruction takes itself (CM = 1, WnR = 1). `operation` as in `addressTranslateOrFault`. */
@@ -563,6 +598,7 @@ function vncrAddress(core: Core, offset: number, kind: Kind): number {
     if (entry !== undefined && linear < 0) setFault(Fsc.EXTERNAL);
   }
   if (linear < 0) raise(core, { ec: Ec.DATA_ABORT_SAME, iss: Iss.VNCR | fault.fsc | (kind === WRITE ? Iss.WNR : 0), target: 2, far: va });
+  if (core.checked) checkWatchpoints(core, { va, bytes: 8, read: kind === READ, write: kind === WRITE, el: 2, vncr: true });
   const { footprint } = board;
   if (footprint !== undefined) (kind === WRITE ? footprint.written : footprint.read).add(Math.floor(vncrPa / PAGE_BYTES));
   return linear;

@@ -40,8 +40,17 @@ export const Word = {
   SERROR: 44,
   /** The virtual nanosecond at which WFIT or WFET ends its wait; 0: none. */
   WAIT_UNTIL: 45,
-  /** Words 46 to 63 are spare; the CPU interface keeps state without a register in 48 to 55 (cpu-interface.ts). */
+  /** Words 46, 47, 61 and 62 are spare, word 63 is the engines'; the CPU interface keeps state without a register in 48 to 55 (cpu-interface.ts). */
   CPU_INTERFACE: 48,
+  /** Software step: whether the instruction before was stepped (debug-checks.ts). */
+  STEPPED: 56,
+  /** Attempts that ended in an exception to be returned from to the same instruction: with ATTEMPTED, the instructions retired (pmu.ts). */
+  UNRETIRED: 57,
+  /** Cycles and instructions retired as of which the PMU's counters hold their values; 0 while none counts (pmu.ts). */
+  PMU_CYCLES: 58,
+  PMU_RETIRED: 59,
+  /** The level of the PMU's overflow interrupt, 0 or 1. */
+  PMU_LINE: 60,
   /** V0 to V31, two words each, low half first: the last 512 bytes of the block's first 7680. */
   VECTOR: 896,
 } as const;

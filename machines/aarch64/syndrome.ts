@@ -24,6 +24,10 @@ export const Ec = {
   SERROR: 0x2f,
   /** Lower. */
   BREAKPOINT: 0x30,
+  /** Lower. */
+  SOFTWARE_STEP: 0x32,
+  /** Lower. */
+  WATCHPOINT: 0x34,
   BRK: 0x3c,
 } as const;
 

@@ -7,6 +7,7 @@ import type { Hardware } from './registers/features.ts';
 import { FINE_GRAINED } from './registers/fine-grained.ts';
 import { GIC } from './registers/gic.ts';
 import { IDENTIFICATION } from './registers/identification.ts';
+import { PMU } from './registers/pmu.ts';
 import { packEncoding, sysreg, unpackEncoding } from './registers/row.ts';
 import type { SystemRegister } from './registers/row.ts';
 import { TIMER } from './registers/timer.ts';
@@ -15,7 +16,7 @@ export { packEncoding, unpackEncoding };
 export type { Hardware, SystemRegister };
 
 /** Registers that some machine of ours has, or that have storage; aliases included. */
-export const IMPLEMENTED_REGISTERS: readonly SystemRegister[] = [...DEBUG, ...IDENTIFICATION, ...CONTROL, ...FINE_GRAINED, ...GIC, ...TIMER];
+export const IMPLEMENTED_REGISTERS: readonly SystemRegister[] = [...DEBUG, ...IDENTIFICATION, ...CONTROL, ...FINE_GRAINED, ...GIC, ...TIMER, ...PMU];
 
 /** Every register that has a name: IMPLEMENTED_REGISTERS, and those of features that we lack, which are UNDEFINED. */
 export const SYSTEM_REGISTERS: readonly SystemRegister[] = [...IMPLEMENTED_REGISTERS, ...ABSENT_REGISTERS];

@@ -2,7 +2,9 @@
 
 import { Hcr, HcrHigh, e2h, hcrHigh, hcrLow, inHost, sctlrIndex } from './controls.ts';
 import { bitOf, bitTest } from './fields.ts';
+import { reachesReserved } from './pmu.ts';
 import { OPERATIONS } from './registers/operations.ts';
+import { EVENT_COUNTERS } from './registers/pmu.ts';
 import { type Core, elOf } from './state.ts';
 import { RESERVED_IDENTIFICATION, SYSTEM_REGISTERS, slot } from './sysregs.ts';
 
@@ -42,6 +44,10 @@ const CPTR = 2 * slot('CPTR_EL2');
 const CNTHCTL = 2 * slot('CNTHCTL_EL2');
 /** EL0's timer enables: CNTKCTL_EL1, or CNTHCTL_EL2 for the host's applications, which has them in the same bits. All of `bits` clear traps. */
 const timerClear = (bits: number) => (core: Core): boolean => (core.ints[inHost(core) ? CNTHCTL : CNTKCTL]! & bits) === 0;
+
+const PMUSERENR = 2 * slot('PMUSERENR_EL0');
+/** EL0's enables of the PMU: all of `bits` clear traps. */
+const userClear = (bits: number) => (core: Core): boolean => (core.ints[PMUSERENR]! & bits) === 0;
 
 /** CNTHCTL_EL2.{EL1PCEN or EL1PTEN, EL1PCTEN}: bits 1 and 0, and bits 11 and 10 with E2H. 0 traps. */
 const el1TimerClear = (place: 0 | 1) => (core: Core): boolean => ((core.ints[CNTHCTL]! >>> (e2h(core) ? 10 + place : place)) & 1) === 0;
@@ -95,6 +101,12 @@ const EL0_CONTROLS: readonly TrapRow[] = [
   // SCTLR_EL2 has no UMA: the host's applications always trap.
   trapEl0('SCTLR_EL1.UMA', any, ['DAIF'], (core) => inHost(core) || sctlrClear(9)(core)),
   trapEl0('MDSCR_EL1.TDCC', any, ['MDCCSR_EL0', 'DBGDTR_EL0', 'DBGDTRRX_EL0'], bitTest('MDSCR_EL1.TDCC')),
+  trapEl0('PMUSERENR_EL0.EN', any, [...namesOf('PMCR_EL0 PMCNTENSET_EL0 PMCNTENCLR_EL0 PMOVSSET_EL0 PMOVSCLR_EL0 PMCEID0_EL0 PMCEID1_EL0 PMXEVTYPER_EL0 PMCCFILTR_EL0'), ...numbered(EVENT_COUNTERS, 'PMEVTYPER#_EL0')], userClear(1)),
+  trapEl0('PMUSERENR_EL0.{SW,EN}', write, ['PMSWINC_EL0'], userClear(3)),
+  trapEl0('PMUSERENR_EL0.{CR,EN}', read, ['PMCCNTR_EL0'], userClear(5)),
+  trapEl0('PMUSERENR_EL0.{ER,EN}', any, ['PMSELR_EL0'], userClear(9)),
+  trapEl0('PMUSERENR_EL0.{ER,EN}', read, ['PMXEVCNTR_EL0', ...numbered(EVENT_COUNTERS, 'PMEVCNTR#_EL0')], userClear(9)),
+  trapEl0('PMUSERENR_EL0.EN', write, ['PMCCNTR_EL0', 'PMXEVCNTR_EL0', ...numbered(EVENT_COUNTERS, 'PMEVCNTR#_EL0')], userClear(1)),
   trapEl0('CNTKCTL_EL1.EL0PCTEN', read, ['CNTPCT_EL0', 'CNTPCTSS_EL0'], timerClear(1)),
   trapEl0('CNTKCTL_EL1.EL0VCTEN', read, ['CNTVCT_EL0', 'CNTVCTSS_EL0'], timerClear(2)),
   trapEl0('CNTKCTL_EL1.{EL0PCTEN,EL0VCTEN}', read, ['CNTFRQ_EL0'], timerClear(3)),
@@ -141,6 +153,9 @@ const COARSE: readonly TrapRow[] = [
   trap('MDCR_EL2.TDRA', any, ['MDRAR_EL1'], either(bitTest('MDCR_EL2.TDRA'), TDE)),
   trap('MDCR_EL2.TPM', any, PMU),
   trap('MDCR_EL2.TPMCR', any, ['PMCR_EL0']),
+  // Counters that EL2 keeps to itself, where FEAT_FGT makes it a trap.
+  ...Array.from({ length: EVENT_COUNTERS }, (_, n) => trap('MDCR_EL2.HPMN', any, [`PMEVCNTR${n}_EL0`, `PMEVTYPER${n}_EL0`], (core) => reachesReserved(core, n))),
+  trap('MDCR_EL2.HPMN', any, ['PMXEVCNTR_EL0', 'PMXEVTYPER_EL0'], (core) => reachesReserved(core)),
   trap('CNTHCTL_EL2.EL1PCTEN', read, ['CNTPCT_EL0', 'CNTPCTSS_EL0'], el1TimerClear(0)),
   trap('CNTHCTL_EL2.EL1PTEN', any, ['CNTP_TVAL_EL0', 'CNTP_CTL_EL0', 'CNTP_CVAL_EL0'], el1TimerClear(1)),
   trap('CNTHCTL_EL2.EL1TVT', any, ['CNTV_TVAL_EL0', 'CNTV_CTL_EL0', 'CNTV_CVAL_EL0'], ecvBit('CNTHCTL_EL2.EL1TVT')),
@@ -164,9 +179,12 @@ const HDFGRTR: FineGrained = {
   ...Object.fromEntries(numbered(16, 'DBGBCR#_EL1').map((name) => [name, 0])), ...Object.fromEntries(numbered(16, 'DBGBVR#_EL1').map((name) => [name, 1])),
   ...Object.fromEntries(numbered(16, 'DBGWCR#_EL1').map((name) => [name, 2])), ...Object.fromEntries(numbered(16, 'DBGWVR#_EL1').map((name) => [name, 3])),
   MDSCR_EL1: 4, DBGCLAIMSET_EL1: 5, DBGCLAIMCLR_EL1: 5, DBGAUTHSTATUS_EL1: 6, DBGPRCR_EL1: 7, OSLSR_EL1: 9, OSECCR_EL1: 10, OSDLR_EL1: 11,
+  ...Object.fromEntries(['PMXEVCNTR_EL0', ...numbered(31, 'PMEVCNTR#_EL0')].map((name) => [name, 12])), ...Object.fromEntries(['PMXEVTYPER_EL0', ...numbered(31, 'PMEVTYPER#_EL0')].map((name) => [name, 13])),
+  PMCCFILTR_EL0: 14, PMCCNTR_EL0: 15, PMCNTENSET_EL0: 16, PMCNTENCLR_EL0: 16, PMINTENSET_EL1: 17, PMINTENCLR_EL1: 17, PMOVSSET_EL0: 18, PMOVSCLR_EL0: 18, PMSELR_EL0: 19,
+  PMMIR_EL1: 22, PMUSERENR_EL0: 57, PMCEID0_EL0: 58, PMCEID1_EL0: 58,
 };
 /** Bits that only HDFGWTR_EL2 has. */
-const HDFGWTR: FineGrained = { OSLAR_EL1: 8 };
+const HDFGWTR: FineGrained = { OSLAR_EL1: 8, PMSWINC_EL0: 20, PMCR_EL0: 21 };
 const HFGITR: FineGrained = {
   'IC IALLUIS': 0, 'IC IALLU': 1, 'IC IVAU': 2, 'DC IVAC': 3, 'DC ISW': 4, 'DC CSW': 5, 'DC CISW': 6, 'DC CVAU': 7, 'DC CVAP': 8, 'DC CVADP': 9, 'DC CIVAC': 10, 'DC ZVA': 11,
   'AT S1E1R': 12, 'AT S1E1W': 13, 'AT S1E0R': 14, 'AT S1E0W': 15, 'AT S1E1RP': 16, 'AT S1E1WP': 17,

@@ -9,6 +9,7 @@ import type { Board } from '../aarch64/board.ts';
 import { setRegister, type Core } from '../aarch64/state.ts';
 import { slot } from '../aarch64/sysregs.ts';
 import type { KvmState } from './state.ts';
+import { debugIsOwn, Mdscr } from './debug.ts';
 import { readPage, vncrOffset, writeVncr } from './vncr.ts';
 
 /** One hardware EL1 register: the virtual EL2 register that it stands for in virtual EL2, and how nVHE formats convert. */
@@ -169,7 +170,8 @@ function readLive(state: KvmState, core: Core, row: ContextRow): bigint {
 function loadRow(state: KvmState, board: Board, core: Core, row: ContextRow): void {
   const { el1, el2 } = row;
   let value = 0n;
-  if (el2 === undefined) value = 0n;
+  if (el1 === 'MDSCR_EL1') value = ownMdscr(state, board);
+  else if (el2 === undefined) value = 0n;
   else if (row.vheOnly && state.flavour === 'nvhe') value = 0n;
   else {
     value = readStored(state, board, el2);
@@ -177,6 +179,17 @@ function loadRow(state: KvmState, board: Board, core: Core, row: ContextRow): vo
     if (el1 === 'SPSR_EL1' && needsMarker(state)) value = (value & ~0x1fn) | SPSR_MARKER;
   }
   setRegister(core, slot(el1), value);
+}
+
+/**
+ * MDSCR_EL1 for virtual EL2 under FEAT_NV2: what L1 keeps in its page is for its own debug exceptions too. Those from virtual EL2 itself
+ * there are only where real EL2 would be the debug target; the hardware's target for virtual EL2 is always EL1.
+ */
+const ownMdscr = (state: KvmState, board: Board): bigint => readPage(state, board, 'MDSCR_EL1') & (debugIsOwn(state, board) ? -1n : ~Mdscr.KDE);
+
+/** L1 writes to its page without an exit: L0 looks at it before each entry to virtual EL2. */
+export function refreshMdscr(state: KvmState, board: Board): void {
+  if (state.hyp && state.mechanism === 'nv2') setRegister(board.cores[state.index]!, slot('MDSCR_EL1'), ownMdscr(state, board));
 }
 
 function readStored(state: KvmState, board: Board, name: string): bigint {

@@ -54,6 +54,8 @@ export function activateTraps(state: KvmState, board: Board): void {
   set('MDCR_EL2', state.hyp || state.mechanism === 'none' ? GUEST_MDCR : GUEST_MDCR | (readVirtual(state, board, 'MDCR_EL2') & L1_MDCR));
   set('CNTHCTL_EL2', hardwareCnthctl(state, board));
   set('HSTR_EL2', 0n);
+  // EL0's accesses to the PMU have to come here too, not to the guest's EL1.
+  if (hasFeature(board, 'FEAT_PMUv3')) set('PMUSERENR_EL0', 0xfn);
   // L0 has no fine-grained traps of its own; L1's hold for what it runs.
   const below = !state.hyp && state.mechanism !== 'none';
   for (const name of FINE_GRAINED) set(name, below && hasFeature(board, registerByName(name)!.needs!) ? readPage(state, board, name) : 0n);

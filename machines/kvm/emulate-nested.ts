@@ -7,6 +7,7 @@
 
 import type { Board } from '../aarch64/board.ts';
 import { addressTranslate } from '../aarch64/memory-access.ts';
+import { hasFeature } from '../aarch64/registers/features.ts';
 import { type Core, Word } from '../aarch64/state.ts';
 import { registerByName, slot } from '../aarch64/sysregs.ts';
 import { trapTarget, trapsOf } from '../aarch64/traps.ts';
@@ -24,6 +25,9 @@ const LIVE = ['SCTLR_EL1', 'CNTKCTL_EL1', 'MDSCR_EL1', 'CPACR_EL1'];
 
 /** Whether L1 traps the access `name` ('SCTLR_EL1', 'TLBI VAE1IS') of the code below virtual EL2 that has just exited. */
 export function trappedByL1(state: KvmState, board: Board, name: string, direction: 'read' | 'write'): boolean {
+  // What L1's hardware lacks is UNDEFINED there, which comes before its traps.
+  const needs = registerByName(name)?.needs;
+  if (needs !== undefined && !hasFeature(virtualHardware(state, board), needs)) return false;
   return trapTarget(asSeenByL1(state, board), trapsOf(name, direction)) === 2;
 }
 

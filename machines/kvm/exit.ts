@@ -9,7 +9,7 @@ import type { KvmState, Step } from './state.ts';
 import { readPage } from './vncr.ts';
 
 /** Exception classes that reach L0 (ESR_EL2.EC). Arm ARM: ESR_EL2. */
-export const Ec = { UNKNOWN: 0x00, WFX: 0x01, FP: 0x07, ILLEGAL: 0x0e, HVC: 0x16, SMC: 0x17, SYSREG: 0x18, ERET: 0x1a, IABT_LOWER: 0x20, IABT_SAME: 0x21, DABT_LOWER: 0x24, DABT_SAME: 0x25 } as const;
+export const Ec = { UNKNOWN: 0x00, WFX: 0x01, FP: 0x07, ILLEGAL: 0x0e, HVC: 0x16, SMC: 0x17, SYSREG: 0x18, ERET: 0x1a, IABT_LOWER: 0x20, IABT_SAME: 0x21, DABT_LOWER: 0x24, DABT_SAME: 0x25, WATCHPOINT_LOWER: 0x34 } as const;
 
 export const esrOf = (core: Core): bigint => core.words[slot('ESR_EL2')]!;
 export const ecOf = (core: Core): number => Number((esrOf(core) >> 26n) & 0x3fn);

@@ -3,6 +3,7 @@
 import type { Board } from '../aarch64/board.ts';
 import { timeOfCount } from '../aarch64/generic-timer.ts';
 import { Word, type Core } from '../aarch64/state.ts';
+import { slot } from '../aarch64/sysregs.ts';
 import { hex } from '../bits.ts';
 import type { Out } from '../messages.ts';
 import { Hcr } from './controls.ts';
@@ -28,6 +29,8 @@ export function handleExit(state: KvmState, board: Board, out: Out): Step[] {
     case Ec.SYSREG: return handleSystemTrap(state, board, out);
     case Ec.ERET: return state.hyp ? handleEret(state, board, out, keyOfEret(esrOf(core))) : injectSync(state, board, out, esrOf(core));
     case Ec.IABT_LOWER: case Ec.DABT_LOWER: return handleAbort(state, board, out);
+    // L1 has MDCR_EL2.TDE: debug exceptions of what it runs are its own. Of these a watchpoint's reports an address.
+    case Ec.WATCHPOINT_LOWER: return injectSync(state, board, out, esrOf(core), core.words[slot('FAR_EL2')]!);
     default:
       if (!state.hyp && state.mechanism !== 'none') return injectSync(state, board, out, esrOf(core));
       throw new Error(`L0 has no handler for exception class ${hex(ec, 2)} (ESR_EL2 ${hex(esrOf(core))}) at ${hex(guestPc(core))}`);

@@ -1,14 +1,13 @@
 /** L0 for one vCPU: an exit becomes a queue of named steps, and each `step` message does one. Linux: arm.c (kvm_arch_vcpu_ioctl_run), handle_exit.c. */
 
 import type { Board } from '../aarch64/board.ts';
-import { EFFECTS } from '../aarch64/effects.ts';
 import { returnTo } from '../aarch64/exception.ts';
 import { Power, setRegister, Word } from '../aarch64/state.ts';
 import { IMPLEMENTED_REGISTERS, resetValue, slot } from '../aarch64/sysregs.ts';
 import { MASK64, signExtend64 } from '../bits.ts';
 import type { KvmMessage, Out } from '../messages.ts';
 import type { Behaviour } from './behaviour.ts';
-import { loadContext, putContext } from './context.ts';
+import { loadContext, putContext, refreshMdscr } from './context.ts';
 import { activateTraps, Hcr, routesInterrupts, stage2Enabled, virtualInterrupts } from './controls.ts';
 import { setX } from './exit.ts';
 import { handleExit } from './handle-exit.ts';
@@ -16,7 +15,6 @@ import { guestPc, guestPstate, setGuestPc, takeToVirtualEl2 } from './inject.ts'
 import { finishNestedEret } from './nested-eret.ts';
 import { finishFault, exitFields } from './fault.ts';
 import { checkKvm, type KvmState, type Step } from './state.ts';
-import { halt } from './sys-regs.ts';
 import { virtualHardware } from './virtual-hardware.ts';
 import { readPage, writeVncr } from './vncr.ts';
 
@@ -109,9 +107,6 @@ function doStep(state: KvmState, board: Board, out: Out): void {
     case 'load': {
       loadContext(state, board);
       activateTraps(state, board);
-      // Under FEAT_NV2 L1 writes its guest's MDSCR_EL1 to memory, where nothing looks at it before it is switched on here.
-      const unmodelled = EFFECTS.MDSCR_EL1!.unmodelled!(core, core.words[slot('MDSCR_EL1')]!);
-      if (unmodelled !== undefined) state.work.unshift(...halt(state, board, out, unmodelled, guestPc(core)));
       load(state, board, out);
       return;
     }
@@ -200,6 +195,7 @@ function enter(state: KvmState, board: Board, out: Out): void {
     state.work.push({ step: 'flush' }, { step: 'enter' });
     return;
   }
+  refreshMdscr(state, board);
   // L0's own ERET: it reinstates of SPSR_EL2 what PSTATE has, opens the monitor and sets the event register.
   returnTo(core, Number(core.words[slot('SPSR_EL2')]! & 0xffff_ffffn), core.words[slot('ELR_EL2')]!);
   setRegister(core, Word.POWER, BigInt(Power.ON));

@@ -7,21 +7,23 @@ import { slot } from '../aarch64/sysregs.ts';
 import type { Out } from '../messages.ts';
 import { readVirtual, toHardwareMode } from './context.ts';
 import { Hcr } from './controls.ts';
+import { stepOfReturn } from './debug.ts';
 import { guestPc, setGuestPc } from './inject.ts';
 import type { KvmState, Step } from './state.ts';
 import { readPage } from './vncr.ts';
 
 const IL = 1n << 20n;
-/** N, Z, C, V, PAN and DAIF: an illegal return reinstates them all the same (Arm ARM: SetPSTATEFromSPSR). KVM keeps them. */
-const REINSTATED = 0xf000_0000n | (1n << 22n) | 0x3c0n;
+/** N, Z, C, V, PAN, SS and DAIF: an illegal return reinstates them all the same (Arm ARM: SetPSTATEFromSPSR). KVM keeps them. */
+const REINSTATED = 0xf000_0000n | (1n << 22n) | (1n << 21n) | 0x3c0n;
 
 /** What follows an ERET trapped from virtual EL2. A return that stays in virtual EL2, or goes to a VHE host's EL0, needs no world switch. */
 export function handleEret(state: KvmState, board: Board, out: Out, key?: 'IA' | 'IB'): Step[] {
   const core = board.cores[state.index]!;
-  const spsr = readVirtual(state, board, 'SPSR_EL2');
+  const written = readVirtual(state, board, 'SPSR_EL2');
+  const spsr = stepOfReturn(state, board, written);
   const elr = returnAddress(state, board, key);
   const hcr = readPage(state, board, 'HCR_EL2');
-  out.event('kvm_nested_eret', { vcpu: state.index, elr, spsr, hcr, from: guestPc(core) });
+  out.event('kvm_nested_eret', { vcpu: state.index, elr, spsr: written, hcr, from: guestPc(core) });
   if (isIllegal(spsr, hcr)) {
     // PSTATE keeps M and gains IL; PC moves on all the same.
     setGuestPc(core, elr);
@@ -55,7 +57,7 @@ function returnAddress(state: KvmState, board: Board, key: 'IA' | 'IB' | undefin
 export function finishNestedEret(state: KvmState, board: Board, step: Extract<Step, { step: 'nested-eret' }>): void {
   const core = board.cores[state.index]!;
   setGuestPc(core, step.address);
-  const spsr = readVirtual(state, board, 'SPSR_EL2');
+  const spsr = stepOfReturn(state, board, readVirtual(state, board, 'SPSR_EL2'));
   state.hyp = false;
   setRegister(core, slot('SPSR_EL2'), spsr);
 }

@@ -140,6 +140,8 @@ function writeEmulated(state: KvmState, board: Board, row: SystemRegister, value
     case 'OSLAR_EL1':
       // OSLSR_EL1.OSLK.
       state.registers.OSLSR_EL1 = insert(state.registers.OSLSR_EL1!, 1, 1, value & 1n);
+      // The guest's lock is the hardware's: L0 has no debug exceptions of its own.
+      setRegister(board.cores[state.index]!, slot('OSLSR_EL1'), state.registers.OSLSR_EL1);
       return true;
     case 'OSDLR_EL1': case 'DBGPRCR_EL1': return true;
     default: break;

@@ -13,8 +13,8 @@ export function virtualHardware(state: Pick<KvmState, 'mechanism' | 'flavour'>, 
   return state.mechanism === 'none' ? { el2: 'none', counterHz, features: shownFeatures(features, 'nvhe') } : { el2: 'guest', counterHz, features: shownFeatures(features, state.flavour) };
 }
 
-/** What is left of the hardware's features for a guest of L0. FEAT_ECV stays with L0, which uses it; recursion (FEAT_NV for L1) is not given. A bare board of the same flavour has these too. */
+/** What is left of the hardware's features for a guest of L0. FEAT_ECV stays with L0, which uses it, and the PMU too, as in KVM without a vPMU; recursion (FEAT_NV for L1) is not given. A bare board of the same flavour has these too. */
 export const shownFeatures = (features: Features, flavour: Flavour): Features => {
   const vhe = flavour === 'vhe';
-  return { ...features, nv: 0, vhe, e2h: vhe ? 'res1' : 'res0', ecv: false };
+  return { ...features, nv: 0, pmu: false, vhe, e2h: vhe ? 'res1' : 'res0', ecv: false };
 };

@@ -11,7 +11,7 @@ import { cellsOf, flatten, nodeAt, parseDeviceTree, property, stringsOf, type De
 import { InputError } from '../../actors/input-error.ts';
 
 const board = (change: Partial<BoardDescription> = {}): BoardDescription => ({
-  memoryBytes: 0x2000_0000, cpus: 2, el2: true, vhe: true, psci: 'smc', chosen: { bootargs: 'console=ttyAMA0', initrd: { from: 0x4800_0000, to: 0x4800_1000 }, seed: 7n }, ...change,
+  memoryBytes: 0x2000_0000, cpus: 2, el2: true, vhe: true, pmu: true, psci: 'smc', chosen: { bootargs: 'console=ttyAMA0', initrd: { from: 0x4800_0000, to: 0x4800_1000 }, seed: 7n }, ...change,
 });
 const boards: [string, BoardDescription][] = [
   ['two vCPUs with EL2', board()], ['one vCPU without EL2', board({ cpus: 1, el2: false, vhe: false, psci: 'hvc' })], ['sixteen vCPUs', board({ cpus: 16 })], ['no boot arguments', board({ chosen: { seed: 0n } })],
@@ -53,6 +53,11 @@ describe('the board', () => {
     } finally {
       rmSync(directory, { recursive: true });
     }
+  });
+
+  test('has a PMU at PPI 7, where there is one', () => {
+    expect(cellsOf(at(board(), '/pmu', 'interrupts')!)).toEqual([1, 7, 4]);
+    expect(nodeAt(boardTree(board({ pmu: false })), '/pmu')).toBeUndefined();
   });
 
   test('gives PSCI by the conduit that was asked for, the maintenance interrupt only with EL2, and flash as the ROM that it is', () => {

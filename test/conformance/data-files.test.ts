@@ -240,11 +240,12 @@ withFile('fgt-and-coarse-traps.json', 'every fine-grained trap bit traps what Li
     expect(`${name} ${ours.get(`${name} write`)}`).toBe(`${name} ${fact.fgt.includes('HFGITR') ? fact.fgt : twin}[${fact.bit}]`);
   }
   console.log(`fine-grained traps: ${compared} rows agree, ${absent} belong to registers that are UNDEFINED here or have no name`);
-  expect([...ours.keys()].filter((key) => !seen.has(key))).toEqual([]);
+  // Linux has the event counters by a macro that the file does not resolve: HDFGRTR_EL2.PMEVCNTRn_EL0 and PMEVTYPERn_EL0.
+  expect([...ours.keys()].filter((key) => !seen.has(key) && !/^PMX?EV(CNTR|TYPER)/.test(key))).toEqual([]);
 });
 
-/** Traps that Linux's rows express otherwise: ranges (TID3, TTA), groups by TDE, and the debug channel. */
-const BEYOND_LINUX = /^(HCR_EL2.TID3|CPTR_EL2.TTA|MDCR_EL2.TDCC) /;
+/** Traps that Linux's rows express otherwise: ranges (TID3, TTA), groups by TDE, the debug channel, and counters by number (HPMN). */
+const BEYOND_LINUX = /^(HCR_EL2.TID3|CPTR_EL2.TTA|MDCR_EL2.TDCC|MDCR_EL2.HPMN) /;
 
 /** Linux's group as our control. */
 const controlOf = (group: string): string => {

@@ -19,8 +19,6 @@ const L2 = { name: 'L2', physical: 0x4400_0000, pc: 0x4000_0000 } as const;
 const IRG = 0x9adf_1000;
 const SVE = 0x0420_0000;
 const FADD = 0x1e60_2800;
-/** MOV X0, #1; MSR MDSCR_EL1, X0: software step on. */
-const STEP = [0xd280_0020, 0xd510_0240];
 
 interface Stopped { readonly world: World; readonly last: ZenoFrame; readonly frames: number; readonly outcome: string; readonly reason: string }
 
@@ -34,16 +32,6 @@ function runWith(words: readonly number[], at: typeof L1 | typeof L2, nested: Me
   return { world: worldOf(history), last: last!, frames: framesOf(history), ...judge(scenario, worldOf(history)) };
 }
 
-/** The World where nothing can happen any more, or after 50 frames. */
-function runOn(world: World): World {
-  for (let frames = 0; frames < 50; frames++) {
-    const choice = system.next(world);
-    if (choice === undefined) break;
-    ({ world } = system.step(world, choice));
-  }
-  return world;
-}
-
 const everywhere = MECHANISMS.flatMap((nested) => FLAVOURS.map((l1) => [nested, l1] as const));
 
 describe.each(everywhere)('with %s and a %s hypervisor', (nested, l1) => {
@@ -51,10 +39,7 @@ describe.each(everywhere)('with %s and a %s hypervisor', (nested, l1) => {
   const levelOfL2 = nested === 'none' ? 'L1' : 'L2';
 
   test.each([
-    ['Memory tagging', [IRG], 0, IRG],
-    // Under FEAT_NV2 MDSCR_EL1 is a word in L1's page: nothing is switched on by writing it.
-    ...(nested === 'nv2' ? [] : [['software step (MDSCR_EL1.SS)', STEP, 4, STEP[1]!] as const]),
-    ['Scalable Vector Extension', [SVE], 0, SVE],
+    ['Memory tagging', [IRG], 0, IRG], ['Scalable Vector Extension', [SVE], 0, SVE],
   ] as const)('%s in L1 stops it by name, word, address and level, in the frame that reached it', (what, words, offset, word) => {
     const stopped = runWith(words, L1, nested, l1);
     const text = `vcpu0 reached ${what}, word 0x${word.toString(16).padStart(8, '0')}, at 0x${(L1.pc + offset).toString(16)} (EL2 of L1), which has no row`;
@@ -66,20 +51,13 @@ describe.each(everywhere)('with %s and a %s hypervisor', (nested, l1) => {
   });
 
   test.each([
-    ['Memory tagging', [IRG], 0, IRG], ['software step (MDSCR_EL1.SS)', STEP, 4, STEP[1]!],
+    ['Memory tagging', [IRG], 0, IRG],
   ] as const)('%s in L2 stops it likewise', (what, words, offset, word) => {
     const stopped = runWith(words, L2, nested, l1);
     const text = `vcpu0 reached ${what}, word 0x${word.toString(16)}, at 0x${(L2.pc + offset).toString(16)} (EL1 of ${levelOfL2}), which has no row`;
     expect(stopped).toMatchObject({ outcome: 'stopped', reason: text });
     expect(stopped.last.events.at(-1)).toMatchObject({ event: 'hole', vcpu: 0, pc: BigInt(L2.pc + offset), el: 1, level: levelOfL2 });
     expect(system.next(stopped.world)).toBeUndefined();
-  });
-
-  test.runIf(nested === 'nv2')('software step that L1 puts in its page for L2 stops the vCPU on the way into L2', () => {
-    const text = `${load('x27', CODE + 0x8000)}; msr VBAR_EL2, x27; movz x0, #1; msr MDSCR_EL1, x0; adr x1, {below}; msr ELR_EL2, x1; movz x1, #0x3c5; msr SPSR_EL2, x1; eret
-below: b {below}\nirq: b {irq}\nlower: b {lower}\n${VECTORS}`;
-    const last = runOn(machine(text, { nested, l1 }));
-    expect(last.state.ended).toMatchObject({ by: 'hole', reason: expect.stringMatching(/^vcpu0 reached software step \(MDSCR_EL1\.SS\) at 0x[0-9a-f]+ \(EL1 of L1\), which has no row$/) as string });
   });
 
   test('FP in L2 is not reached: L1 traps it, and L2 has no vector for what it then gets', () => {

@@ -53,7 +53,7 @@ export function bareCore(options: BareOptions = {}): Bare {
   for (let index = 0; index < count; index++) {
     const offset = blocks.offset + index * BLOCK_BYTES;
     const core: Core = {
-      index, board, attention: true, end: undefined, translation: undefined, deviceReplies: [],
+      index, board, attention: true, checked: false, end: undefined, translation: undefined, deviceReplies: [],
       words: new BigUint64Array(memory.bytes.buffer, offset, BLOCK_BYTES / 8),
       ints: new Int32Array(memory.bytes.buffer, offset, BLOCK_BYTES / 4),
     };

@@ -22,7 +22,8 @@ export const UNDEFINED = 0xbadn;
 export interface ProgramOptions {
   readonly el2?: BootOptions['el2'];
   readonly nested?: Mechanism;
-  readonly l1?: Flavour;
+  /** `both` on a bare board only. */
+  readonly l1?: Flavour | 'both';
   readonly vcpus?: number;
   /** Code at BELOW. */
   readonly below?: string;

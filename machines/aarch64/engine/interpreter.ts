@@ -2,10 +2,12 @@
 
 import { PAGE_BYTES, RECORD_BYTES, type Memory } from '../../memory/memory.ts';
 import { landBranch } from '../branch-target.ts';
+import { lookAtDebug } from '../debug-checks.ts';
 import { decode, type Decoded } from '../decode.ts';
 import { checkStackAlignment, takeInterrupt, UNWIND } from '../exception.ts';
 import type { RunEnd, RunResult } from '../exit.ts';
-import { fetchOffset, fillFetch, inGuardedPage, loadMemory, othersMonitor, storeMemory, storePair } from '../memory-access.ts';
+import { fillFetch, inGuardedPage, instructionOffset, loadMemory, othersMonitor, storeMemory, storePair } from '../memory-access.ts';
+import { limitOf } from '../pmu.ts';
 import { Pstate, Word, stackWord, type Core } from '../state.ts';
 import { MODE_OF, forgetFast, forgetWrites, type Translation } from '../tlb.ts';
 import { branchAddress, translationOf } from '../translate.ts';
@@ -70,8 +72,8 @@ export class Interpreter {
     if (board.engine === 'translator') this.translator = new Translator(this.memory, this.table, this.imports, (index) => this.pages[index], tuning);
   }
 
-  /** Attempts at most `budget` instructions of `core`, as run.ts says of `run` without stops. */
-  run(core: Core, budget: number): RunResult {
+  /** Attempts at most `budget` instructions of `core`, as run.ts says of `run` without stops. Without an end, debug exceptions have to be looked for from now on, which the reference engine does. */
+  run(core: Core, budget: number): { readonly attempted: number; readonly end: RunEnd | undefined } {
     if (this.core !== core) {
       this.core = core;
       this.engine = new ReferenceEngine(core);
@@ -80,15 +82,19 @@ export class Interpreter {
     const { translator } = this;
     const { view } = this.memory;
     let left = budget;
+    /** What is left where the run has to end. */
+    let least = budget - limitOf(core, budget, 0);
     try {
-      while (left > 0) {
+      while (left > least) {
         // A load that has its answer is done with before an interrupt is looked at: what the device gave is not given twice.
         if (core.attention && (left < budget || core.deviceReplies.length === 0)) {
           while (core.attention && core.end === undefined) takeInterrupt(core);
           if (core.end !== undefined) return ended(core, budget - left);
+          if (lookAtDebug(core)) return { attempted: budget - left, end: undefined };
+          least = budget - limitOf(core, budget, budget - left);
         }
         // The translator looks now and then where the time goes.
-        const given = translator === undefined ? left : Math.min(left, translator.slice);
+        const given = Math.min(left - least, translator?.slice ?? left);
         this.accounted = given;
         this.withheld = left - given;
         try {
@@ -114,7 +120,7 @@ export class Interpreter {
         left += this.withheld;
         if (core.end !== undefined) return ended(core, budget - left);
       }
-      return { attempted: budget, end: BUDGET };
+      return { attempted: budget - left, end: left > 0 ? EFFECT : BUDGET };
     } finally {
       core.words[SINK_WORD] = 0n;
       }
@@ -135,7 +141,7 @@ export class Interpreter {
 
   /** The record of the instruction at PC, which translates and is fetched; makes the scratch area agree with the core. Raises what its fetch raises. */
   private findRecord(core: Core): number {
-    const offset = fetchOffset(core);
+    const offset = instructionOffset(core);
     if ((core.ints[2 * Word.PSTATE]! & BTYPE) !== 0) landBranch(core, this.memory.view.getUint32(offset, true));
     if (this.memory.staleCode.length > 0) this.forgetStale();
     const page = offset >>> 12;
@@ -321,6 +327,7 @@ export class Interpreter {
 }
 
 const BUDGET: RunEnd = { type: 'budget' };
+const EFFECT: RunEnd = { type: 'effect' };
 
 /** Takes the reason out of the core. */
 function ended(core: Core, attempted: number): RunResult {

@@ -2,6 +2,7 @@
 
 import { hasFeature, type Hardware } from './features.ts';
 import { MIDR, mpidr } from './identification.ts';
+import { hpmnReset } from './pmu.ts';
 import { fieldBits, sysreg } from './row.ts';
 import type { Fields, SystemRegister } from './row.ts';
 
@@ -78,7 +79,7 @@ const FPCR: Fields = { AHP: 26, DN: 25, FZ: 24, RMode: [22, 2], Stride: [20, 2],
 const FPSR: Fields = { QC: 27, IDC: 7, IXC: 4, UFC: 3, OFC: 2, DZC: 1, IOC: 0 };
 
 /** The hypervisor keeps HPMN, TPM and TPMCR, which do nothing without a PMU. */
-const MDCR: Fields = { TDCC: 27, TTRF: 19, HPMD: 17, TPMS: 14, E2PB: [12, 2], TDRA: 11, TDOSA: 10, TDA: 9, TDE: 8, HPME: 7, TPM: 6, TPMCR: 5, HPMN: [0, 5] };
+const MDCR: Fields = { TDCC: 27, HLP: 26, HCCD: 23, TTRF: 19, HPMD: 17, TPMS: 14, E2PB: [12, 2], TDRA: 11, TDOSA: 10, TDA: 9, TDE: 8, HPME: 7, TPM: 6, TPMCR: 5, HPMN: [0, 5] };
 
 const VTCR: Fields = {
   NSA: 30, NSW: 29, HD: 22, HA: 21, VS: 19, PS: [16, 3], TG0: [14, 2], SH0: [12, 2], ORGN0: [10, 2], IRGN0: [8, 2], SL0: [6, 2], T0SZ: [0, 6],
@@ -154,8 +155,8 @@ export const CONTROL: readonly SystemRegister[] = [
   sysreg('ACTLR_EL2', [3, 4, 1, 0, 1], { writable: 0n }),
   sysreg('HCR_EL2', [3, 4, 1, 1, 0], { vncr: 0x78, fields: HCR, writable: hcrWritable, res1: hcrRes1, reset: hcrRes1 }),
   sysreg('MDCR_EL2', [3, 4, 1, 1, 1], {
-    fields: MDCR,
-    writable: (hardware) => fieldBits(MDCR, ['TDRA', 'TDOSA', 'TDA', 'TDE', 'TPM', 'TPMCR', 'HPMN', ...(hasFeature(hardware, 'FEAT_FGT') ? ['TDCC'] : [])]),
+    fields: MDCR, reset: hpmnReset,
+    writable: (hardware) => fieldBits(MDCR, ['TDRA', 'TDOSA', 'TDA', 'TDE', 'TPM', 'TPMCR', 'HPMN', ...(hasFeature(hardware, 'FEAT_PMUv3') ? ['HPMD', 'HPME', 'HCCD', 'HLP'] : []), ...(hasFeature(hardware, 'FEAT_FGT') ? ['TDCC'] : [])]),
   }),
   sysreg('CPTR_EL2', [3, 4, 1, 1, 2], {
     fields: CPTR, fieldsE2h: CPTR_E2H, reset: (hardware) => (hardware.features.e2h === 'res1' ? 0n : 0x33ffn),

@@ -1,4 +1,4 @@
-/** Self-hosted debug registers. They keep their values; switching on breakpoints, watchpoints or software step ends the run at a hole (effects.ts), and no external debugger is there. */
+/** Self-hosted debug registers. What they switch on is in debug.ts; no external debugger is there. */
 
 import { sysreg } from './row.ts';
 import type { Fields, SystemRegister } from './row.ts';
@@ -9,6 +9,9 @@ const MDSCR: Fields = {
 const DBGBCR: Fields = { BT: [20, 4], LBN: [16, 4], SSC: [14, 2], HMC: 13, BAS: [5, 4], PMC: [1, 2], E: 0 };
 const DBGWCR: Fields = { MASK: [24, 5], WT: 20, LBN: [16, 4], SSC: [14, 2], HMC: 13, BAS: [5, 8], LSC: [3, 2], PAC: [1, 2], E: 0 };
 
+/** DBGBCR<n>_EL1.BAS is RES1 where nothing is AArch32. */
+const BAS = 0x1e0n;
+
 export const DEBUG: readonly SystemRegister[] = [
   sysreg('OSDTRRX_EL1', [2, 0, 0, 0, 2], { writable: 0xffff_ffffn }),
   sysreg('OSDTRTX_EL1', [2, 0, 0, 3, 2], { writable: 0xffff_ffffn }),
@@ -18,7 +21,7 @@ export const DEBUG: readonly SystemRegister[] = [
   sysreg('OSECCR_EL1', [2, 0, 0, 6, 2], { writable: 0xffff_ffffn }),
   ...Array.from({ length: 16 }, (_, n) => [
     sysreg(`DBGBVR${n}_EL1`, [2, 0, 0, n, 4], n > 5 ? { needs: 'breakpoints above 5' } : {}),
-    sysreg(`DBGBCR${n}_EL1`, [2, 0, 0, n, 5], n > 5 ? { needs: 'breakpoints above 5' } : { fields: DBGBCR, writable: 0xff_e1e7n }),
+    sysreg(`DBGBCR${n}_EL1`, [2, 0, 0, n, 5], n > 5 ? { needs: 'breakpoints above 5' } : { fields: DBGBCR, writable: 0xff_e007n, res1: BAS, reset: BAS }),
     sysreg(`DBGWVR${n}_EL1`, [2, 0, 0, n, 6], n > 3 ? { needs: 'watchpoints above 3' } : { writable: 0xffff_ffff_ffff_fffcn }),
     sysreg(`DBGWCR${n}_EL1`, [2, 0, 0, n, 7], n > 3 ? { needs: 'watchpoints above 3' } : { fields: DBGWCR, writable: 0x1f1f_ffffn }),
   ]).flat(),

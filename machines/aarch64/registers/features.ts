@@ -63,6 +63,7 @@ const PROVIDED = {
   FEAT_TTL: yes,
   FEAT_TLBIOS: yes,
   FEAT_TLBIRANGE: yes,
+  FEAT_PMUv3: (hardware) => hardware.features.pmu === true,
   'EL1 as the highest level': (hardware) => !el2(hardware),
 } satisfies Record<string, Has>;
 
@@ -70,9 +71,9 @@ const PROVIDED = {
 const ABSENT = [
   'FEAT_AA32EL1', 'FEAT_AMU', 'FEAT_BRBE', 'FEAT_CCIDX', 'FEAT_CSV2_2', 'FEAT_DoubleFault2', 'FEAT_ETE', 'FEAT_FGT2',
   'FEAT_FPMR', 'FEAT_GCS', 'FEAT_HACDBS', 'FEAT_ITE', 'FEAT_LS64', 'FEAT_MEC', 'FEAT_MPAM', 'FEAT_MTE', 'FEAT_NMI',
-  'FEAT_PMUv3', 'FEAT_PMUv3p9', 'FEAT_RME', 'FEAT_RNG', 'FEAT_S1PIE', 'FEAT_SCTLR2', 'FEAT_SEL2', 'FEAT_SME', 'FEAT_SPE', 'FEAT_SPMU', 'FEAT_SVE', 'FEAT_SYSREG128',
+  'FEAT_PMUv3_SS', 'FEAT_PMUv3p9', 'FEAT_RME', 'FEAT_RNG', 'FEAT_S1PIE', 'FEAT_SCTLR2', 'FEAT_SEL2', 'FEAT_SME', 'FEAT_SPE', 'FEAT_SPMU', 'FEAT_SVE', 'FEAT_SYSREG128',
   'FEAT_TCR2', 'FEAT_THE', 'FEAT_TRBE', 'FEAT_TRF', 'FEAT_Debugv8p9', 'FEAT_ECV_scaling', 'FEAT_CPP',
-  'EL3', 'PMSAv8-R', 'external debugger', 'error records', 'breakpoints above 5', 'watchpoints above 3', 'more than 5 priority bits', 'OS-specific Apple register',
+  'EL3', 'PMSAv8-R', 'external debugger', 'error records', 'more than 6 event counters', 'breakpoints above 5', 'watchpoints above 3', 'more than 5 priority bits', 'OS-specific Apple register',
 ] as const;
 
 export type Feature = keyof typeof PROVIDED | (typeof ABSENT)[number] | `list register ${number}`;

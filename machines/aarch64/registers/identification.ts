@@ -64,9 +64,9 @@ export const IDENTIFICATION: readonly SystemRegister[] = [
   sysreg('ID_AA64ZFR0_EL1', [3, 0, 0, 4, 4], { access: 'R' }),
   sysreg('ID_AA64SMFR0_EL1', [3, 0, 0, 4, 5], { access: 'R' }),
   sysreg('ID_AA64FPFR0_EL1', [3, 0, 0, 4, 7], { access: 'R' }),
-  // Breakpoints 6, watchpoints 4, context-aware 2; no PMU, trace, SPE; OS Double Lock not implemented (0xf).
+  // Breakpoints 6, watchpoints 4, context-aware 2; PMUv3p5 where there is a PMU; no trace, SPE; OS Double Lock not implemented (0xf).
   identification('ID_AA64DFR0_EL1', [3, 0, 0, 5, 0], 'HPMN0 ExtTrcBuff BRBE MTPMU TraceBuffer TraceFilt DoubleLock PMSVer CTX_CMPs SEBEP WRPs PMSS BRPs PMUVer TraceVer DebugVer', {
-    DoubleLock: 0xf, CTX_CMPs: 1, WRPs: 3, BRPs: 5, DebugVer: 9,
+    DoubleLock: 0xf, CTX_CMPs: 1, WRPs: 3, BRPs: 5, PMUVer: (hardware) => (hasFeature(hardware, 'FEAT_PMUv3') ? 6 : 0), DebugVer: (hardware) => (hardware.features.fgt ? 9 : hasFeature(hardware, 'FEAT_VHE') ? 7 : 6),
   }),
   sysreg('ID_AA64DFR1_EL1', [3, 0, 0, 5, 1], { access: 'R' }),
   sysreg('ID_AA64DFR2_EL1', [3, 0, 0, 5, 2], { access: 'R' }),

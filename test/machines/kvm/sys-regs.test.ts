@@ -13,7 +13,7 @@ const END = `${OFF}\nlower: irq: b {irq}\n${VECTORS}`;
 const MOVES = /^CNT(PCT|VCT)(SS)?_EL0$|_TVAL_|^(E?SR|ELR|SPSR|ESR)_EL/;
 /** FEAT_NV2 turns these into memory whether L1 is shown their features or not; on the core of `pv` FEAT_FGT, HCX and ECV are not there. */
 const shownOtherwise = (name: string, nested: Mechanism): boolean =>
-  (nested === 'nv2' && /^(VNCR_EL2|CNTPOFF_EL2)$/.test(name)) || (nested === 'pv' && /^(HF|HDF|HCRX_|ID_AA64MMFR[01]_)/.test(name));
+  (nested === 'nv2' && /^(VNCR_EL2|CNTPOFF_EL2)$/.test(name)) || (nested === 'pv' && /^(HF|HDF|HCRX_|ID_AA64MMFR[01]_|ID_AA64DFR0_)/.test(name));
 
 const read = (options: ProgramOptions): Record<string, bigint> => {
   const text = `${BEGIN}\n${rows.map(({ name }) => `movz x0, #0xdead; mrs x0, ${name}\n${keep('x0')}`).join('\n')}\n${END}`;
