@@ -16,7 +16,7 @@ function worker(): void {
   const wanted = new RegExp(rows);
   parentPort!.on('message', (number: number) => {
     void runBatch(engine, seed, number, undefined, USER_ROWS.filter(({ name }) => wanted.test(name)))
-      .then((result) => parentPort!.postMessage({ number, result, thrown: [...thrown] } satisfies Report));
+      .then((result) => parentPort!.postMessage({ number, result, thrown: [...thrown] } satisfies Report, []));
   });
 }
 
@@ -45,7 +45,7 @@ async function main(): Promise<void> {
     const go = (): void => {
       const number = more();
       if (number === undefined) void one.terminate().then(() => resolve());
-      else one.postMessage(number);
+      else one.postMessage(number, []);
     };
     one.on('error', reject);
     one.on('message', ({ number, result, thrown: said }: Report) => {

@@ -1,6 +1,7 @@
 /** The core against qemu-aarch64, which shares no line of code with it: random user-level instructions on random state. The long form is oracle.ts. */
 
 import { expect, test } from 'vitest';
+import type { Row } from '../../machines/aarch64/row.ts';
 import { QEMU, USER_ROWS, runBatch, type Difference } from './user-oracle.ts';
 
 const SEED = Number(process.env['ZENO_SEED'] ?? 20_260_101);
@@ -24,3 +25,17 @@ test.skipIf(QEMU === undefined)(`random user-level instructions of every row lea
   expect(differences.slice(0, 3), `${differences.length + unexplained} differ`).toEqual([]);
   expect(USER_ROWS.filter(({ name }) => (executed.get(name) ?? 0) < 50).map(({ name }) => name)).toEqual([]);
 }, 300_000);
+
+test.skipIf(QEMU === undefined)('an instruction with a wrong semantics is found, by name, among the others of its block (needs qemu-aarch64)', async () => {
+  const rows = USER_ROWS.filter(({ name }) => /^(ADD|SUBS|UDIV|EXTR|LDR|STP|CSEL|MOVK|BLR|CBZ)\b/.test(name));
+  const wrong = rows.find(({ name }) => name === 'UDIV')!;
+  const { semantics } = wrong;
+  Object.assign(wrong, { semantics: ((b, f) => b.setX(f.d, b.add(b.x(f.n), b.x(f.m)))) satisfies Row['semantics'] });
+  try {
+    const { differences, unexplained } = await runBatch('reference', SEED, 0, { blocks: 20, units: 12, states: 3, runs: 2 }, rows);
+    expect(differences.length + unexplained).toBeGreaterThan(5);
+    expect(new Set(differences.map(({ row, alone }) => `${row}${alone ? ' alone' : ''}`))).toEqual(new Set(['UDIV alone']));
+  } finally {
+    Object.assign(wrong, { semantics });
+  }
+});
