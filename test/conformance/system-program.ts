@@ -24,6 +24,8 @@ export interface SystemProgram {
 
 /** Physical addresses: code of each Exception level in a 64 KiB page of its own, data, tables. */
 const CODE: readonly [number, number, number] = [0x4020_0000, 0x4021_0000, 0x4022_0000];
+/** Whether an address is one of the code's, in either half. */
+export const isCode = (address: bigint): boolean => CODE.some((base) => Math.floor(Number(address & 0xffff_ffffn) / 0x10000) === base / 0x10000);
 const POOL = 0x8000;
 const DATA = 0x4040_0000;
 const DATA_BYTES = 0x10_0000;
@@ -40,11 +42,13 @@ const WINDOW = 0x6000_0000;
 const WINDOW_SLOTS = 48;
 const BLOCK_WINDOW = 0x6800_0000;
 
+const FRAGMENTS = 20;
 type Level = 0 | 1 | 2;
+const fragmentAddress = (level: Level, fragment: number): number => CODE[level]! + 0x2000 + fragment * 0x140;
 type Random = () => number;
 
-/** What the machine has that the generator asks for. */
-export interface Target { readonly hardware: Hardware }
+/** What the machine is; `translated`: EL1 and EL2 always have their MMU on, since without it the width of physical addresses shows. */
+export interface Target { readonly hardware: Hardware; readonly translated: boolean }
 
 /** X26 chooses where to go on, X27 and X28 are the handlers': acts leave them alone. */
 const RESERVED = [26, 27, 28];
@@ -63,7 +67,7 @@ const IN_CONTEXTS = /^(TTBR[01]|TCR|SCTLR|VBAR|MAIR|HCR|VTCR|VTTBR|VNCR|SP)_EL/;
 /** Read alike only where ID registers are alike: what is read is taken from QEMU. */
 export const IDENTIFICATION = /^(ID_|MIDR|MPIDR|REVIDR|CTR_EL0|CLIDR|CCSIDR|AIDR|DCZID|MVFR|S3_0_C0_|VPIDR|VMPIDR|GMID)/;
 
-export function randomSystemProgram(random: Random, { hardware }: Target): SystemProgram {
+export function randomSystemProgram(random: Random, { hardware, translated }: Target): SystemProgram {
   const draw = (limit: number): number => random() % limit;
   const pick = <T>(...choices: readonly T[]): T => choices[draw(choices.length)]!;
   const chance = (of: number): boolean => draw(of) === 0;
@@ -84,8 +88,8 @@ export function randomSystemProgram(random: Random, { hardware }: Target): Syste
   let labels = 0;
   const label = (): string => `l${labels++}`;
 
-  const contexts = Array.from({ length: 4 }, () => context(tables, random, hardware));
-  const hosts = Array.from({ length: 2 }, () => context(tables, random, hardware));
+  const contexts = Array.from({ length: 4 }, () => context(tables, random, hardware, translated));
+  const hosts = Array.from({ length: 2 }, () => context(tables, random, hardware, translated));
   const stage2s = Array.from({ length: 2 }, () => stage2(tables, random));
 
   /** HCR_EL2 with what both have; RW always. */
@@ -98,6 +102,10 @@ export function randomSystemProgram(random: Random, { hardware }: Target): Syste
     for (const bit of [26, 30, 28, 25, 24, 23, 22, 21, 20, 18, 17, 16, 15, 12, 9, 2, 1, 33, 32]) if (chance(6)) value |= 1n << BigInt(bit);
     // TTLBIS, TTLBOS, TOCU, TICAB, TID4.
     for (const bit of [54, 55, 52, 50, 49]) if (chance(8)) value |= 1n << BigInt(bit);
+    // Under DC stage 1 is off, and vectors in the high half are nowhere.
+    if (contexts.some(({ vbar }) => vbar >> 63n === 1n)) value &= ~(1n << 12n);
+    // With stage 2 off QEMU protects tables from AT.
+    if ((value & 0x1001n) === 0n) value &= ~4n;
     if (waits) value |= 3n << 13n;
     return sanitise(registerByName('HCR_EL2')!, hardware, e2h, value);
   };
@@ -116,7 +124,7 @@ export function randomSystemProgram(random: Random, { hardware }: Target): Syste
     )();
   };
 
-  const accessRows = ROWS.filter((row) => row.hole === undefined && (row.value & 0x0a00_0000) === 0x0800_0000 && (row.mask & 0x0800_0000) !== 0 && !/\(literal|^LDRA[AB]/.test(row.name));
+  const accessRows = ROWS.filter((row) => row.hole === undefined && (row.value & 0x0a00_0000) === 0x0800_0000 && (row.mask & 0x0800_0000) !== 0 && !/\(literal|^LDRA[AB]/.test(row.name) && (has('FEAT_LSE2') || !STRICT.test(row.name)));
   const plainRows = ROWS.filter((row) => row.hole === undefined && ((row.value & row.mask & 0x1c00_0000) === 0x1000_0000 || (row.value & 0x0e00_0000) === 0x0a00_0000 || (row.value & 0x0e00_0000) === 0x0e00_0000));
   const registersOf = (row: Row, word: number): number[] => {
     const { d, t, u, e, n } = decode(word).fields;
@@ -141,7 +149,7 @@ export function randomSystemProgram(random: Random, { hardware }: Target): Syste
       if (f.m === f.n) f.m = 31;
     });
     const { row, fields } = decode(word);
-    const strict = /^(LD|ST)[AL]?X|^CAS|^SWP|^LD(ADD|CLR|EOR|SET|SMAX|SMIN|UMAX|UMIN)|^LD(AR|LAR|APR|APUR)|^ST(LR|LLR|LUR)/.test(row!.name);
+    const strict = STRICT.test(row!.name);
     let value = address();
     if (strict) value &= ~15n;
     // An unscaled offset that would leave it unaligned.
@@ -160,6 +168,8 @@ export function randomSystemProgram(random: Random, { hardware }: Target): Syste
   };
   const systemAccess = (level: Level): string => {
     const row = pick(...registers);
+    // Without FEAT_IDST identification registers are UNDEFINED at EL0; QEMU has it.
+    if (level === 0 && IDENTIFICATION.test(row.name) && !has('FEAT_IDST')) return 'nop';
     const target = x();
     const code = (read: boolean): string => inst((read ? 0xd520_0000 : 0xd500_0000) + (row.encoding << 5) + target);
     if (row.access !== 'W' && (row.access === 'R' || chance(2) || IN_CONTEXTS.test(row.name) || /_EL12$/.test(row.name) && IN_CONTEXTS.test(row.alias!))) return code(true);
@@ -170,7 +180,10 @@ export function randomSystemProgram(random: Random, { hardware }: Target): Syste
     const { name, encoding, kind, needs } = pick(...OPERATIONS);
     if (needs !== undefined && !hasFeature(hardware, needs)) return 'nop';
     const target = takesRegister(name) ? x() : 31;
-    const value = kind === 'TLBI' ? (address() & 0xf_ffff_ffffn) >> 12n : address();
+    const maintains = (kind === 'DC' && !name.endsWith('ZVA')) || kind === 'IC';
+    if (maintains && level === 0) return 'nop';
+    // QEMU does not translate for cache maintenance: where it does not fault.
+    const value = kind === 'TLBI' ? (address() & 0xf_ffff_ffffn) >> 12n : maintains ? BigInt(DATA + draw(0x1000)) : address();
     const run = inst(0xd500_0000 + (encoding << 5) + target);
     return `${target === 31 ? '' : `ldr x${target}, ${constant(level, value)}; `}${run}${kind === 'AT' ? `; isb; ${inst(0xd538_7400 + x())}` : ''}`;
   };
@@ -190,15 +203,13 @@ export function randomSystemProgram(random: Random, { hardware }: Target): Syste
   }
 
   const fragments: string[][] = [[], [], []];
-  const FRAGMENTS = 20;
   /** An address of a fragment at a level, or one that is none, and a mode for it. The address of a label is known when all is laid out. */
   const destinations: { level: Level; fragment: number; high: boolean; spsr: bigint; wild: bigint | undefined }[] = [];
   for (let index = 0; index < 64; index += 1) {
     const level = pick<Level>(0, 0, 1, 1, 1, 2);
     const mode = level === 0 ? 0n : level === 1 ? BigInt(pick(4, 5, 5)) : BigInt(pick(8, 9, 9));
-    destinations.push({ level, fragment: draw(FRAGMENTS), high: chance(4), spsr: chance(12) ? spsr(2) : (spsr(2) & ~0xfn) | mode, wild: chance(10) ? pick(address(), address() & ~3n) : undefined });
+    destinations.push({ level, fragment: draw(FRAGMENTS), high: chance(4), spsr: chance(12) ? spsr(2) : (spsr(2) & ~0xfn) | mode, wild: chance(10) ? pick(address() & ~3n, address() & ~3n, address(), BigInt(fragmentAddress(level, draw(FRAGMENTS)) + 2)) : undefined });
   }
-  const fragmentAddress = (level: Level, fragment: number): number => CODE[level]! + 0x2000 + fragment * 0x140;
   function destination(): [bigint, bigint] {
     const { level, fragment, high, spsr: mode, wild } = pick(...destinations);
     return [wild ?? BigInt(fragmentAddress(level, fragment)) + (high ? 0xffff_ffff_0000_0000n : 0n), mode];
@@ -208,7 +219,7 @@ export function randomSystemProgram(random: Random, { hardware }: Target): Syste
     () => inst(wordOf(plainRows)), () => inst(wordOf(plainRows)), () => access(level), () => access(level), () => access(level), () => access(level), () => access(level),
     () => systemAccess(level), () => systemAccess(level), () => operation(level), pstate,
     () => `svc #${draw(65536)}`, () => (level === 0 ? 'nop' : `hvc #${draw(65536)}`), () => pick(`brk #${draw(65536)}`, `hlt #${draw(65536)}`, `udf #${draw(65536)}`, 'dcps1 #5', 'drps', 'hvc #7', 'eret'),
-    () => pick('isb', 'dsb sy', 'dmb ish', 'clrex', 'yield', ...(waits && level < 2 ? ['wfi'] : []), 'sb', 'csdb'),
+    () => pick('isb', 'dsb sy', 'dmb ish', 'clrex', ...(waits && level < 2 ? ['wfi'] : []), 'csdb'),
     () => {
       const to = label();
       return `${pick(`cbz x${x()},`, `tbz x${x()}, #${draw(64)},`, `b.${pick('eq', 'ne', 'cs', 'mi', 'vs', 'hi', 'ge', 'gt')}`)} {${to}}; ${inst(wordOf(plainRows))}; ${to}: nop`;
@@ -262,7 +273,7 @@ export function randomSystemProgram(random: Random, { hardware }: Target): Syste
   /** What is read of the exception, what is changed, and where it goes on: behind the instruction, or anywhere. */
   function handler(level: 1 | 2, way: number): string {
     const read = pick(['ESR', 'FAR'], ['ELR', 'SPSR', 'ESR'], ['FAR', 'ESR'], ['ESR']).map((name) => `mrs x${x()}, ${name}_EL${level}`).join('; ');
-    const more = level === 2 ? [`mrs x${x()}, HPFAR_EL2`, ...Array.from({ length: 2 }, () => (chance(2) ? writeContext(contextOf(pick(...contexts))) : writeContext(trapsOf())))].join('; ') : '';
+    const more = level === 2 ? [`mrs x${x()}, HPFAR_EL2`, ...Array.from({ length: 2 }, () => (chance(2) ? writeContext(contextOf(pick(...contexts))) : writeContext(trapsOf()))), 'tlbi alle1', 'dsb sy', 'isb'].join('; ') : '';
     const target = CODE[level]! + 0x7000;
     return `way${level}_${way}: ${read}
 ldr x27, ${constant(level, 6364136223846793005n)}; mul x26, x26, x27; ldr x27, ${constant(level, 1442695040888963407n)}; add x26, x26, x27
@@ -270,7 +281,6 @@ mrs x28, ESR_EL${level}; lsr x28, x28, #26
 sub x27, x28, #0xe; cbz x27, {on${level}_${way}}; sub x27, x28, #0x22; cbz x27, {on${level}_${way}}
 and x27, x28, #0x3e; sub x27, x27, #0x20; cbz x27, {on${level}_${way}}
 tbnz x26, #60, {change${level}_${way}}
-${pick('', `mrs x27, ELR_EL${level}; add x27, x27, #4; msr ELR_EL${level}, x27`, `mrs x27, ELR_EL${level}; add x27, x27, #4; msr ELR_EL${level}, x27`)}
 mrs x27, ELR_EL${level}; add x27, x27, #4; msr ELR_EL${level}, x27; eret
 change${level}_${way}: ${more}
 on${level}_${way}: lsr x28, x26, #58; ldr x27, ${constant(level, BigInt(target))}; add x27, x27, x28, lsl #4; ldr x28, [x27, #8]; ldr x27, [x27]
@@ -312,7 +322,9 @@ ldr x28, ${constant(2, BigInt(DATA + 0xa000))}; mov sp, x28; ldr x28, ${constant
   }
   const data = new Uint8Array(DATA_BYTES);
   const dataView = new DataView(data.buffer);
-  for (let at = 0; at < DATA_BYTES; at += 4) dataView.setUint32(at, random(), true);
+  // Now and then it is executed: as instructions that both have, or as such that neither has.
+  for (let at = 0; at < DATA_BYTES; at += 4) dataView.setUint32(at, at < 0x800 ? wordOf(plainRows) : ((random() & ~0x1a00_0000) | 0x0200_0000) >>> 0, true);
+  for (let at = 0x1000; at < DATA_BYTES; at += 0x1000) data.copyWithin(at + (random() % 0xe00 & ~7), 0, 0x100);
   parts.push({ address: DATA, bytes: data });
   for (const [at, view] of tables.bytes) parts.push({ address: at, bytes: new Uint8Array(view.buffer) });
 
@@ -320,13 +332,16 @@ ldr x28, ${constant(2, BigInt(DATA + 0xa000))}; mov sp, x28; ldr x28, ${constant
   return { entry: CODE[2]! + startOffset, parts, watched: [{ address: DATA, bytes: DATA_BYTES }], title };
 }
 
+/** Exclusive, atomic and ordered accesses. */
+const STRICT = /^(LD|ST)[AL]?X|^CAS|^SWP|^LD(ADD|CLR|EOR|SET|SMAX|SMIN|UMAX|UMIN)|^LD(AR|LAR|APR|APUR)|^ST(LR|LLR|LUR)/;
+
 const size = (list: readonly string[]): number => list.join(';').split(/[;\n]/).filter((line) => line.trim() !== '' && !/^\s*\w+:\s*$/.test(line)).length;
 
 interface Context { readonly ttbr0: bigint; readonly ttbr1: bigint; readonly tcr: bigint; readonly sctlr: bigint; readonly vbar: bigint; readonly granule: Granule; readonly bits: number }
 const describe = ({ granule, bits, sctlr }: Context): string => ((sctlr & 1n) === 0n ? 'off' : `${2 ** (granule - 10)}K/${bits}`);
 
 /** Stage 1 of a translation regime with two halves, in which the code of all levels can run. */
-function context(tables: Tables, random: Random, hardware: Hardware): Context {
+function context(tables: Tables, random: Random, hardware: Hardware, translated: boolean): Context {
   const draw = (limit: number): number => random() % limit;
   const chance = (of: number): boolean => draw(of) === 0;
   const granules: readonly Granule[] = [12, 14, 16];
@@ -343,9 +358,9 @@ function context(tables: Tables, random: Random, hardware: Hardware): Context {
   if (chance(8)) tcr |= 1n << 23n;
   if (chance(2)) tcr |= 1n << 22n;
   if (chance(6)) tcr = (tcr & ~(7n << 32n)) | (BigInt(draw(3)) << 32n);
-  // M mostly; A, SA, SA0, UMA, DZE, UCT, nTWI, nTWE, WXN, SPAN, UCI, C, I.
-  let sctlr = chance(6) ? 0n : 1n;
-  for (const bit of [1, 3, 4, 9, 14, 15, 16, 18, 19, 23, 26, 2, 12]) if (chance(bit === 1 || bit === 19 ? 6 : 2)) sctlr |= 1n << BigInt(bit);
+  // M mostly; A, UMA, DZE, UCT, nTWI, nTWE, WXN, SPAN, UCI, C, I. Not SA and SA0, which QEMU does not look at.
+  let sctlr = !translated && chance(6) ? 0n : 1n;
+  for (const bit of [1, 9, 14, 15, 16, 18, 19, 23, 26, 2, 12]) if (chance(bit === 1 || bit === 19 ? 6 : 2)) sctlr |= 1n << BigInt(bit);
   const asid = BigInt(1 + draw(200)) << 48n;
   const alias = (sctlr & 1n) === 1n && (tcr & (1n << 23n)) === 0n && chance(3) ? 0xffff_ffff_0000_0000n : 0n;
   return {
@@ -372,7 +387,7 @@ function fill(tables: Tables, space: Space, high: boolean, random: Random): void
   range(DATA, 0x2_0000, normal | ap(chance(2) ? 0 : 1) | Bit.UXN);
 
   const anyAttributes = (): bigint => {
-    let attributes = ap(draw(4)) | attribute(chance(2) ? 0 : draw(8)) | shareability([0, 2, 3][draw(3)]!);
+    let attributes = ap(draw(4)) | attribute(chance(2) ? 0 : chance(4) ? draw(8) : [0, 1, 6, 7][draw(4)]!) | shareability([0, 2, 3][draw(3)]!);
     if (!chance(10)) attributes |= Bit.AF;
     for (const bit of [Bit.NG, Bit.PXN, Bit.UXN]) if (chance(2)) attributes |= bit;
     return attributes;
@@ -418,7 +433,7 @@ function stage2(tables: Tables, random: Random): { vttbr: bigint; vtcr: bigint }
     const kind = draw(5);
     for (let at = 0; at < 65536; at += 2 ** granule) {
       const va = IPA_WINDOW + slot * 65536 + at;
-      let attributes = ap(chance(3) ? draw(4) : 3) | (BigInt([15, 15, 5, 0, 1, 7][draw(6)]!) << 2n) | shareability([0, 2, 3][draw(3)]!);
+      let attributes = ap(chance(3) ? draw(4) : 3) | (BigInt([15, 15, 15, 15, 5, 5, 7, 10, 0, 1][draw(10)]!) << 2n) | shareability([0, 2, 3][draw(3)]!);
       if (!chance(8)) attributes |= Bit.AF;
       if (chance(4)) attributes |= Bit.UXN;
       if (kind === 0 || chance(8)) map(tables, space, { va, pa: 0, level: 3, attributes: 0n, raw: BigInt(draw(3)) });
