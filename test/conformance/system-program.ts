@@ -96,7 +96,8 @@ export function randomSystemProgram(random: Random, { hardware, translated }: Ta
   const hcr = (): bigint => {
     let value = 1n << 31n;
     if (e2h) value |= 1n << 34n;
-    if (chance(e2h ? 3 : 8)) value |= 1n << 27n;
+    // With E2H 0 QEMU translates at EL0 whatever TGE says of SCTLR_EL1.M.
+    if (e2h && chance(3)) value |= 1n << 27n;
     if (!chance(3)) value |= 1n;
     // TVM, TRVM, TDZ, TTLB, TPU, TPCP, TSW, TACR, TIDCP, TID3 to TID0, DC, FB, PTW, SWIO, CD, ID.
     for (const bit of [26, 30, 28, 25, 24, 23, 22, 21, 20, 18, 17, 16, 15, 12, 9, 2, 1, 33, 32]) if (chance(6)) value |= 1n << BigInt(bit);
@@ -387,7 +388,7 @@ function fill(tables: Tables, space: Space, high: boolean, random: Random): void
   range(DATA, 0x2_0000, normal | ap(chance(2) ? 0 : 1) | Bit.UXN);
 
   const anyAttributes = (): bigint => {
-    let attributes = ap(draw(4)) | attribute(chance(2) ? 0 : chance(4) ? draw(8) : [0, 1, 6, 7][draw(4)]!) | shareability([0, 2, 3][draw(3)]!);
+    let attributes = ap(draw(4)) | attribute(chance(2) ? 0 : chance(16) ? draw(8) : [0, 1, 6, 7][draw(4)]!) | shareability([0, 2, 3][draw(3)]!);
     if (!chance(10)) attributes |= Bit.AF;
     for (const bit of [Bit.NG, Bit.PXN, Bit.UXN]) if (chance(2)) attributes |= bit;
     return attributes;
@@ -433,7 +434,7 @@ function stage2(tables: Tables, random: Random): { vttbr: bigint; vtcr: bigint }
     const kind = draw(5);
     for (let at = 0; at < 65536; at += 2 ** granule) {
       const va = IPA_WINDOW + slot * 65536 + at;
-      let attributes = ap(chance(3) ? draw(4) : 3) | (BigInt([15, 15, 15, 15, 5, 5, 7, 10, 0, 1][draw(10)]!) << 2n) | shareability([0, 2, 3][draw(3)]!);
+      let attributes = ap(chance(3) ? draw(4) : 3) | (BigInt([15, 15, 15, 15, 5, 5, 7, 10, chance(4) ? 0 : 15, chance(4) ? 1 : 15][draw(10)]!) << 2n) | shareability([0, 2, 3][draw(3)]!);
       if (!chance(8)) attributes |= Bit.AF;
       if (chance(4)) attributes |= Bit.UXN;
       if (kind === 0 || chance(8)) map(tables, space, { va, pa: 0, level: 3, attributes: 0n, raw: BigInt(draw(3)) });

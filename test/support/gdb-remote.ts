@@ -1,7 +1,7 @@
 /** A client of the gdb remote protocol, and a QEMU system emulator that serves it: stopped, stepped, and asked for its registers. */
 
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, constants, existsSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, constants, existsSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -15,18 +15,23 @@ export interface Gdb {
 
 /**
  * Starts QEMU, stopped, with `args`, and connects. Packets go through two named pipes and are waited for: half the time of a socket, and
- * no other part of the program runs between a step and its answer. Throws when QEMU does not come up.
+ * no other part of the program runs between a step and its answer. After `secondsMax` QEMU is ended, since one that waits for an interrupt never answers. Throws when
+ * QEMU does not come up.
  */
-export function startQemu(args: readonly string[]): Gdb {
+export function startQemu(args: readonly string[], secondsMax: number): Gdb {
   const folder = mkdtempSync(join(tmpdir(), 'zeno-gdb-'));
   const path = join(folder, 'gdb');
   execFileSync('mkfifo', [`${path}.in`, `${path}.out`]);
-  const child = spawn(QEMU_SYSTEM!, ['-S', '-chardev', `pipe,id=gdb,path=${path}`, '-gdb', 'chardev:gdb', ...args], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const errors = openSync(join(folder, 'errors'), 'w');
+  const child = spawn('timeout', ['--signal=KILL', String(secondsMax), QEMU_SYSTEM!, '-S', '-chardev', `pipe,id=gdb,path=${path}`, '-gdb', 'chardev:gdb', ...args], { stdio: ['ignore', 'ignore', errors] });
+  closeSync(errors);
   child.on('error', () => {});
-  const input = openWhenServed(`${path}.out`, child);
+  const said = (): string => readFileSync(join(folder, 'errors'), 'utf8');
+  const input = openWhenServed(`${path}.out`, child, said);
   const output = openSync(`${path}.in`, constants.O_WRONLY);
-  const gdb = client(input, output, () => {
-    child.kill('SIGKILL');
+  const gdb = client(input, output, said, () => {
+    // `timeout` passes it on.
+    child.kill('SIGTERM');
     rmSync(folder, { recursive: true, force: true });
   });
   gdb.ask('qSupported');
@@ -37,7 +42,7 @@ export function startQemu(args: readonly string[]): Gdb {
 }
 
 /** The reading end, opened once QEMU has the writing one: an end of file then says that QEMU is gone. */
-function openWhenServed(path: string, child: ChildProcess): number {
+function openWhenServed(path: string, child: ChildProcess, said: () => string): number {
   const probe = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   const byte = Buffer.alloc(1);
   for (let attempt = 0; attempt < 1000; attempt += 1) {
@@ -52,11 +57,11 @@ function openWhenServed(path: string, child: ChildProcess): number {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
   }
   closeSync(probe);
-  child.kill('SIGKILL');
-  throw new Error('QEMU did not open its gdb port');
+  child.kill('SIGTERM');
+  throw new Error(`QEMU did not open its gdb port: ${said()}`);
 }
 
-function client(input: number, output: number, end: () => void): Gdb & { acknowledge: boolean } {
+function client(input: number, output: number, said: () => string, end: () => void): Gdb & { acknowledge: boolean } {
   const buffer = Buffer.alloc(1 << 20);
   let from = 0, to = 0;
   const gdb = {
@@ -75,7 +80,7 @@ function client(input: number, output: number, end: () => void): Gdb & { acknowl
         }
         if (to === buffer.length) throw new Error('an answer is longer than the buffer');
         const count = readSync(input, buffer, to, buffer.length - to, null);
-        if (count === 0) throw new Error('QEMU is gone');
+        if (count === 0) throw new Error(`QEMU is gone: ${said()}`);
         to += count;
       }
     },
