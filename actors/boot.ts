@@ -1,7 +1,7 @@
 /** Builds a World from images and options: the one way in which tests, scenarios, the command line and the page get theirs. */
 
 import { produce } from 'immer';
-import { blockAddress, vncrPage, type Board, type Features } from '../machines/aarch64/board.ts';
+import { blockAddress, vncrPage, type Board, type EngineName, type Features } from '../machines/aarch64/board.ts';
 import { BLOCK_BYTES, type Core } from '../machines/aarch64/state.ts';
 import { initialDistributor, initialRedistributor } from '../machines/gic/state.ts';
 import { behaviourOf, type Behaviour } from '../machines/kvm/behaviour.ts';
@@ -10,7 +10,7 @@ import { rewrite, type RefusedWord, type RewrittenWord } from '../machines/kvm/p
 import { initialKvm, type Flavour, type KvmState, type Mechanism } from '../machines/kvm/state.ts';
 import { shownFeatures } from '../machines/kvm/virtual-hardware.ts';
 import { VARIANTS } from '../machines/kvm/variants/variants.ts';
-import { createMemory, locate, markDirty, regionNamed, writeBytes, type Memory, type RegionSpec } from '../machines/memory/memory.ts';
+import { createMemory, forgetCode, locate, markDirty, regionNamed, writeBytes, type Memory, type RegionSpec } from '../machines/memory/memory.ts';
 import { capture, emptyTree } from '../machines/memory/page-tree.ts';
 import { lookupStage2 } from '../machines/mmu/stage2.ts';
 import { initialMmu, type MmuState } from '../machines/mmu/state.ts';
@@ -29,17 +29,21 @@ import type { Engine, World, WorldState } from './world.ts';
 export interface BootOptions {
   /** 1 to 16. */
   readonly vcpus: number;
-  /** Bytes of RAM from 0x4000_0000, a multiple of 4096. */
+  /** Bytes of RAM from 0x4000_0000, a multiple of 4096, at most 3 GiB. What the guest does not touch costs nothing. */
   readonly memoryBytes: number;
   readonly el2: 'kvm' | 'guest' | 'none';
   /** How virtual EL2 is made, under `el2: 'kvm'`. */
   readonly nested: Mechanism;
   /** Which EL2 the guest sees. Under L0 `both` is not to be had. */
   readonly l1: Flavour | 'both';
+  /** Which function signs pointers: QARMA5 as in the architecture, or one of our own that costs less (the default). */
+  readonly pauth?: Features['pauth'];
   /** Known bugs of L0 to have, by name. */
   readonly variants?: readonly string[];
   readonly seed?: number;
   readonly quantum?: number;
+  /** What executes instructions; default `interpreter`. */
+  readonly engine?: EngineName;
   readonly kernel?: Image;
   readonly firmware?: Image;
   /** Bytes placed at 0x4400_0000 and named in /chosen. */
@@ -59,21 +63,24 @@ export interface Booted {
 export const RAM_BASE = VIRT_MAP.ram[0];
 export const INITRD_BASE = 0x4400_0000;
 const QUANTUM_INSNS = 10_000;
+/** With flash and L0's pages it fits the 4 GiB that a linear memory can have. */
+export const RAM_BYTES_MAX = 3 * 2 ** 30;
 const SPIS = 256;
 const FLASH_BYTES = 2 * VIRT_MAP.flash[1];
 const REDISTRIBUTOR_BYTES = 0x2_0000;
 
 /** What a core of ours has; L0's mechanisms take parts of it away. */
-const FULL: Features = { nv: 2, vhe: true, e2h: 'writable', fgt: true, ecv: true, hcx: true, listRegisters: 4, paBits: 44 };
+const FULL: Features = { nv: 2, vhe: true, e2h: 'writable', fgt: true, ecv: true, hcx: true, pauth: 'fast', listRegisters: 4, paBits: 44 };
 
 /** The hardware: under L0 as the mechanism needs it; on a bare board all of it, or for a flavour what L0 shows a guest of that flavour, so that the two can be compared. */
-export function hardwareFeatures(options: Pick<BootOptions, 'el2' | 'nested' | 'l1'>): Features {
+export function hardwareFeatures(options: Pick<BootOptions, 'el2' | 'nested' | 'l1' | 'pauth'>): Features {
+  const full = { ...FULL, pauth: options.pauth ?? FULL.pauth };
   if (options.el2 === 'kvm') {
     // `pv` is an Armv8.0 core. `nv` is today's core without FEAT_NV2, so that only the mechanism differs.
-    if (options.nested === 'pv') return { ...FULL, nv: 0, vhe: false, e2h: 'res0', fgt: false, ecv: false, hcx: false };
-    return options.nested === 'nv' ? { ...FULL, nv: 1 } : FULL;
+    if (options.nested === 'pv') return { ...full, nv: 0, vhe: false, e2h: 'res0', fgt: false, ecv: false, hcx: false };
+    return options.nested === 'nv' ? { ...full, nv: 1 } : full;
   }
-  return options.l1 === 'both' ? FULL : shownFeatures(FULL, options.l1);
+  return options.l1 === 'both' ? full : shownFeatures(full, options.l1);
 }
 
 /** A new machine, its images loaded and vCPU 0 about to start. Throws InputError for options or images that do not fit each other. */
@@ -87,7 +94,7 @@ export function boot(options: BootOptions): Booted {
     { name: 'ram', base: RAM_BASE, bytes: options.memoryBytes, kind: 'ram' },
   ];
   for (const image of [options.kernel, options.firmware]) if (image) checkFits(image, specs);
-  const memory = createMemory(specs);
+  const memory = roomFor(specs, options);
   const board = createBoard(memory, options);
   const variants = options.variants ?? [];
   const behaviour = behaviourOf(variants.map((name) => VARIANTS[name]!));
@@ -113,6 +120,16 @@ export function boot(options: BootOptions): Booted {
   return { world, ...changes };
 }
 
+/** The linear memory. A host may limit address space (ulimit -v), though nothing is taken of its memory yet. */
+function roomFor(specs: readonly RegionSpec[], { memoryBytes }: BootOptions): Memory {
+  try {
+    return createMemory(specs);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new InputError(`--mem ${memoryBytes}: the host has no room for so much: ${error.message}`);
+  }
+}
+
 /** Every actor's handler, of the L0 that the World's variants make; each set of variants is put together once. */
 function receiveBy(board: Board, variants: readonly string[], behaviour: Behaviour): Engine['receive'] {
   const byVariants = new Map([[variants.join(), receivers(behaviour)]]);
@@ -126,6 +143,8 @@ function receiveBy(board: Board, variants: readonly string[], behaviour: Behavio
 
 function checkOptions(options: BootOptions): void {
   if (!Number.isInteger(options.vcpus) || options.vcpus < 1 || options.vcpus > 16) throw new InputError(`--smp ${options.vcpus}: this board has 1 to 16 vCPUs`);
+  const { memoryBytes } = options;
+  if (!(memoryBytes >= 4096 && memoryBytes <= RAM_BYTES_MAX && memoryBytes % 4096 === 0)) throw new InputError(`--mem ${memoryBytes}: this board has from 4096 bytes to 3 GiB of RAM, in pages of 4096`);
   if (options.el2 === 'kvm' && options.nested !== 'none' && options.l1 === 'both') throw new InputError('--l1 both: under L0 (--el2 kvm) virtual EL2 is vhe or nvhe, as KVM has it');
   if (options.el2 !== 'kvm' && options.nested !== 'none') throw new InputError(`--nested ${options.nested}: virtual EL2 is made by L0, which needs --el2 kvm`);
   if (options.kernel === undefined && options.firmware === undefined) throw new InputError('nothing to boot: give --kernel FILE or --firmware FILE');
@@ -135,7 +154,7 @@ function checkOptions(options: BootOptions): void {
 
 function createBoard(memory: Memory, options: BootOptions): Board {
   const board: Board = {
-    memory, cores: [], features: hardwareFeatures(options), el2: options.el2, now: 0, counterHz: 62_500_000, outbox: [], events: [], footprint: undefined,
+    memory, cores: [], features: hardwareFeatures(options), el2: options.el2, now: 0, counterHz: 62_500_000, outbox: [], events: [], footprint: undefined, engine: options.engine ?? 'interpreter', execution: undefined,
     deviceAt: (pa) => deviceAt(pa, options.vcpus),
     stage2: () => { throw new Error('stage 2 is wired when the machine has its actors'); },
   };
@@ -192,6 +211,7 @@ function loadImages(memory: Memory, options: BootOptions): Pick<Booted, 'rewritt
     write: (address: number, word: number) => {
       const offset = locate(memory, address);
       markDirty(memory, offset);
+      forgetCode(memory, offset, 4);
       memory.view.setUint32(offset, word, true);
     },
   };

@@ -79,6 +79,8 @@ export function earliest(world: World): number | undefined {
   for (const core of engine.board.cores) {
     if (!hardwareTimersCount(engine, state, core)) continue;
     at = sooner(at, nextDeadline(core));
+    // A time that has come makes the vCPU runnable.
+    if (core.words[Word.WAIT_UNTIL]! > BigInt(state.clock)) at = sooner(at, Number(core.words[Word.WAIT_UNTIL]));
     if (core.ints[2 * Word.POWER] === Power.WFE) at = sooner(at, nextEventStreamEdge(core));
   }
   return at;
@@ -99,7 +101,8 @@ export function runnable(engine: Engine, state: WorldState, index: number): bool
   if (engine.options.el2 === 'kvm' && actorOf<KvmState>(state, `kvm:${index}`).mode !== 'guest') return false;
   if (actorOf<VcpuState>(state, `vcpu:${index}`).waiting !== 'nothing') return false;
   if (power === Power.ON) return true;
-  return interruptPending(core) || (power === Power.WFE && core.ints[2 * Word.EVENT] !== 0);
+  const until = core.words[Word.WAIT_UNTIL]!;
+  return interruptPending(core) || (until !== 0n && state.clock >= Number(until)) || (power === Power.WFE && core.ints[2 * Word.EVENT] !== 0);
 }
 
 const inEvent = (engine: Engine, state: WorldState, index: number): boolean =>

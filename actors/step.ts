@@ -3,7 +3,7 @@
 import { produce } from 'immer';
 import { pollTimers } from '../machines/aarch64/generic-timer.ts';
 import { setEvent } from '../machines/aarch64/exception.ts';
-import { run } from '../machines/aarch64/run.ts';
+import { profiledRun } from '../machines/aarch64/profiled-run.ts';
 import { BLOCK_BYTES, Power, Word } from '../machines/aarch64/state.ts';
 import { STEP_COST_NS } from '../machines/kvm/costs.ts';
 import type { KvmState } from '../machines/kvm/state.ts';
@@ -91,8 +91,7 @@ function runVcpu(draft: Draft, index: number, insns: number, explore: boolean): 
   core.deviceReplies.length = 0;
   core.deviceReplies.push(...vcpu.replies);
   for (let at = 0; at < BLOCK_BYTES; at += 4096) markDirty(board.memory, core.words.byteOffset + at);
-  const result = run(core, insns, explore ? engine.stops : undefined);
-  const { attempted, end } = result;
+  const { attempted, end } = profiledRun(core, insns, explore ? engine.stops : undefined);
   draft.clock += attempted;
   board.now = draft.clock;
   const quantumLeft = (index === draft.turn.vcpu && draft.turn.left > 0 ? draft.turn.left : engine.options.quantum) - attempted;
@@ -189,7 +188,14 @@ function post(draft: Draft, to: Address, message: Message): void {
 
 /** Delivers messages, oldest first, until none is left. */
 function drain(draft: Draft): void {
-  while (draft.mailbox.length > 0) deliverOne(draft);
+  const { profile } = draft.engine.board;
+  if (profile === undefined || draft.mailbox.length === 0) {
+    while (draft.mailbox.length > 0) deliverOne(draft);
+    return;
+  }
+  const began = profile.clock();
+  for (; draft.mailbox.length > 0; profile.counts.messages++) deliverOne(draft);
+  profile.ms.messages += profile.clock() - began;
 }
 
 function deliverOne(draft: Draft): void {

@@ -2,6 +2,7 @@
 
 import type { Board } from '../machines/aarch64/board.ts';
 import type { Stops } from '../machines/aarch64/exit.ts';
+import { forgetDescriptors } from '../machines/memory/memory.ts';
 import { capture, restore, type PageTree } from '../machines/memory/page-tree.ts';
 import type { Address, Message, Out } from '../machines/messages.ts';
 import type { Behaviour } from '../machines/kvm/behaviour.ts';
@@ -103,7 +104,7 @@ export function enter(world: World): void {
     core.deviceReplies.length = 0;
     core.attention = true;
   }
-  engine.board.memory.holdsDescriptors.fill(0);
+  forgetDescriptors(engine.board.memory);
   engine.board.outbox.length = 0;
   engine.board.events.length = 0;
   engine.board.now = world.state.clock;

@@ -7,20 +7,9 @@ import { systemOf } from '../snapshots/machine.ts';
 import { next } from '../actors/choices.ts';
 import { step } from '../actors/step.ts';
 import { enter, keep, type World } from '../actors/world.ts';
+import { median, printRows, type Row } from './rows.ts';
 
 const RUNS = 5;
-
-interface Row {
-  readonly bench: string;
-  readonly workload: string;
-  readonly ours: number;
-  readonly peer: number | null;
-  readonly peerName: string;
-  readonly ratio: number | null;
-  readonly unit: string;
-  readonly runs: number;
-  readonly skipped?: string;
-}
 
 const scenario = SCENARIOS.find(({ name }) => name === 'stage2-fault')!;
 const start = (): World => prepare(scenario, { nested: 'nv2', l1: 'vhe' }, builtGuests, sha256).world;
@@ -43,20 +32,20 @@ function run(each: (world: World) => World = (world) => world): { insns: number;
 }
 
 /** The middle one of several runs, the first of which only warms up. */
-function median(measure: () => number): number {
+function middle(measure: () => number): number {
   measure();
-  return Array.from({ length: RUNS }, measure).sort((a, b) => a - b)[RUNS >> 1]!;
+  return median(Array.from({ length: RUNS }, measure));
 }
 
 const system = systemOf();
 const workload = `${scenario.name} nv2 vhe`;
 const alone = { peer: null, peerName: 'none', ratio: null, runs: RUNS, skipped: 'nothing else does this' };
 const rows: Row[] = [
-  { bench: 'step', workload, ours: median(() => { const { insns, ms } = run(); return insns / ms / 1000; }), unit: 'million instructions/s', ...alone },
-  { bench: 'frame', workload, ours: median(() => { const { frames, ms } = run(); return (ms / frames) * 1000; }), unit: 'µs/frame', ...alone },
-  { bench: 'keep', workload, ours: median(() => { const { frames, eachMs } = run(keep); return (eachMs / frames) * 1000; }), unit: 'µs/keep', ...alone },
-  { bench: 'fingerprint', workload, ours: median(() => { const { frames, eachMs } = run((world) => { system.fingerprint(world); return world; }); return (eachMs / frames) * 1000; }), unit: 'µs/fingerprint', ...alone },
-  { bench: 'restore', workload, ours: median(() => {
+  { bench: 'step', workload, ours: middle(() => { const { insns, ms } = run(); return insns / ms / 1000; }), unit: 'million instructions/s', ...alone },
+  { bench: 'frame', workload, ours: middle(() => { const { frames, ms } = run(); return (ms / frames) * 1000; }), unit: 'µs/frame', ...alone },
+  { bench: 'keep', workload, ours: middle(() => { const { frames, eachMs } = run(keep); return (eachMs / frames) * 1000; }), unit: 'µs/keep', ...alone },
+  { bench: 'fingerprint', workload, ours: middle(() => { const { frames, eachMs } = run((world) => { system.fingerprint(world); return world; }); return (eachMs / frames) * 1000; }), unit: 'µs/fingerprint', ...alone },
+  { bench: 'restore', workload, ours: middle(() => {
     const kept: World[] = [];
     const first = keep(start());
     let world = first;
@@ -71,5 +60,4 @@ const rows: Row[] = [
   }), unit: 'µs/restore', ...alone },
 ];
 
-if (process.argv.includes('--json')) for (const row of rows) console.log(JSON.stringify(row));
-else for (const row of rows) console.log(`${row.bench.padEnd(12)} ${row.workload.padEnd(24)} ${row.ours.toPrecision(3).padStart(8)} ${row.unit}`);
+printRows(rows, process.argv.includes('--json'));

@@ -3,7 +3,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { resolve as resolvePath } from 'node:path';
 import { Option, type Command } from 'commander';
-import { boot as bootMachine, INITRD_BASE, RAM_BASE, type BootOptions } from '../actors/boot.ts';
+import { boot as bootMachine, INITRD_BASE, RAM_BASE, RAM_BYTES_MAX, type BootOptions } from '../actors/boot.ts';
 import { hasRead, nextInput } from '../actors/console.ts';
 import { withChosen, type Chosen } from '../actors/device-tree.ts';
 import { flatten, parseDeviceTree } from '../actors/flattened-tree.ts';
@@ -29,8 +29,10 @@ interface BootRecord {
   readonly vcpus: number;
   readonly memoryBytes: number;
   readonly append: string | null;
+  readonly pauth: Pauth;
   readonly files: Readonly<Partial<Record<ImageKind, string>>>;
 }
+type Pauth = 'none' | 'qarma5' | 'fast';
 const IMAGE_KINDS = ['kernel', 'firmware', 'initrd', 'dtb'] as const;
 type ImageKind = (typeof IMAGE_KINDS)[number];
 
@@ -42,6 +44,7 @@ interface BootFlags extends Partial<Record<ImageKind, string>> {
   readonly el2: 'kvm' | 'guest' | 'none';
   readonly nested?: Mechanism;
   readonly l1?: Flavour | 'both';
+  readonly pauth: Pauth;
   readonly input?: string;
   readonly expect?: string;
   readonly maxInsns?: number;
@@ -68,6 +71,7 @@ export function addBoot(program: Command): void {
     .addOption(new Option('--el2 <owner>', 'L0, the guest, or no EL2').choices(['kvm', 'guest', 'none']).default('kvm'))
     .addOption(new Option('--nested <mechanism>', 'under --el2 kvm: start the guest at virtual EL2').choices(['pv', 'nv', 'nv2', 'none']))
     .addOption(new Option('--l1 <flavour>', 'the EL2 that the guest sees').choices(['vhe', 'nvhe', 'both']))
+    .addOption(new Option('--pauth <function>', 'what signs pointers: QARMA5, a function that costs less, or nothing').choices(['qarma5', 'fast', 'none']).default('fast'))
     .option('--input <file>', 'typed at the console, as fast as the guest reads it')
     .option('--expect <text>', 'passed when the console shows TEXT after all input was read')
     .addOption(new Option('--max-insns <n>', 'stop after so many instructions').argParser(wholeNumber('--max-insns', 1)))
@@ -82,7 +86,7 @@ async function boot(flags: BootFlags): Promise<number> {
   const input = flags.input === undefined ? undefined : readInput('--input', flags.input);
   const nested = flags.nested ?? 'none';
   const record: BootRecord = {
-    el2: flags.el2, nested, l1: flags.l1 ?? (flags.el2 === 'kvm' ? 'vhe' : 'both'), vcpus: flags.smp, memoryBytes: flags.mem, append: flags.append ?? null,
+    el2: flags.el2, nested, l1: flags.l1 ?? (flags.el2 === 'kvm' ? 'vhe' : 'both'), vcpus: flags.smp, memoryBytes: flags.mem, append: flags.append ?? null, pauth: flags.pauth,
     files: Object.fromEntries(IMAGE_KINDS.flatMap((kind) => (flags[kind] === undefined ? [] : [[kind, resolvePath(flags[kind])]]))),
   };
   const session = startSession(openBoot(record, flags.seed), flags.record);
@@ -200,7 +204,7 @@ function openBoot(record: BootRecord, seed: number): Opened {
   const tree = dtbBytes && parseDeviceTree(dtbBytes, record.files.dtb!);
   const dtb = tree && flatten(withChosen(tree.root, chosen), tree.reservations, tree.bootCpu);
   const options: BootOptions = {
-    vcpus: record.vcpus, memoryBytes: record.memoryBytes, el2: record.el2, nested: record.nested, l1: record.l1, seed,
+    vcpus: record.vcpus, memoryBytes: record.memoryBytes, el2: record.el2, nested: record.nested, l1: record.l1, pauth: record.pauth, seed,
     ...(kernel && { kernel }), ...(firmware && { firmware }), ...(initrd && { initrd }), ...(dtb && { dtb }), ...(record.append === null ? {} : { append: record.append }),
   };
   const { world } = bootMachine(options);
@@ -224,6 +228,6 @@ function readInput(option: string, path: string): Uint8Array {
 function memorySize(text: string): number {
   const [, digits, unit] = /^(\d+)([KMG]?)$/i.exec(text) ?? [];
   const bytes = digits === undefined ? NaN : Number(digits) * { '': 1, K: 1 << 10, M: 1 << 20, G: 1 << 30 }[unit!.toUpperCase() as '' | 'K' | 'M' | 'G'];
-  if (!Number.isSafeInteger(bytes) || bytes < 1 << 20 || bytes % 4096 !== 0 || bytes > 3 * 2 ** 30) throw new InputError(`--mem ${text}: it must be from 1M to 3G, a multiple of 4096 bytes, such as 512M`);
+  if (!Number.isSafeInteger(bytes) || bytes < 1 << 20 || bytes % 4096 !== 0 || bytes > RAM_BYTES_MAX) throw new InputError(`--mem ${text}: it must be from 1M to 3G, a multiple of 4096 bytes, such as 512M`);
   return bytes;
 }

@@ -116,7 +116,8 @@ export type VgicMessage =
 export type TimerMessage =
   | Alarm
   | { readonly type: 'load'; readonly nested: boolean }
-  | { readonly type: 'put'; readonly nested: boolean; readonly blocking: boolean }
+  /** `untilNs`: a wait that blocks ends then at the latest. */
+  | { readonly type: 'put'; readonly nested: boolean; readonly blocking: boolean; readonly untilNs?: number }
   | { readonly type: 'sync'; readonly nested: boolean }
   | { readonly type: 'flush'; readonly nested: boolean }
   /** A hardware timer line that L0 owns rose while the vCPU ran. */
@@ -128,7 +129,8 @@ export type TimerMessage =
 export type MmuMessage =
   | { readonly type: 'load'; readonly vcpu: number; readonly nested: boolean; readonly vttbr: bigint; readonly vtcr: bigint; readonly stage2Enabled: boolean }
   | { readonly type: 'put'; readonly vcpu: number }
-  | { readonly type: 'fault'; readonly vcpu: number; readonly ipa: number; readonly access: 'read' | 'write' | 'fetch'; readonly fsc: number; readonly vttbr: bigint; readonly vtcr: bigint; readonly nested: boolean }
+  /** `update`: the walk of the guest's own tables, which reads a descriptor and writes its flags (FEAT_HAFDBS). `user`: by code at EL0. */
+  | { readonly type: 'fault'; readonly vcpu: number; readonly ipa: number; readonly access: 'read' | 'write' | 'fetch' | 'update'; readonly user: boolean; readonly fsc: number; readonly vttbr: bigint; readonly vtcr: bigint; readonly nested: boolean }
   | { readonly type: 'tlbi'; readonly vcpu: number; readonly operation: string; readonly value: bigint; readonly vmid: number };
 
 /** The board's firmware and power controller. Under L0, KVM answers PSCI itself and only power requests come here. */

@@ -2,6 +2,7 @@
 
 import { createTimeline, noteFrame, type Timeline } from './timeline-index.ts';
 import { frameSum, memoryLines, ownerOf, type Line, type Lines, type Move } from './lines.ts';
+import { pagesApart } from '../machines/memory/page-tree.ts';
 import type { Frame, System } from './system.ts';
 
 /** An instant of a branch: `insns` instructions into `frame`; 0 is the instant before it. */
@@ -10,6 +11,8 @@ export interface Place { readonly branch: string; readonly frame: number; readon
 export interface HistoryOptions {
   /** Most kept worlds held at once. */
   readonly keptMax?: number;
+  /** Most pages of 4 KiB that kept worlds hold beside those of the live one. */
+  readonly keptPagesMax?: number;
   /** A world is kept when this many frames, or instructions, have passed since the last. */
   readonly keepFrames?: number;
   readonly keepInsns?: number;
@@ -20,7 +23,13 @@ export interface HistoryOptions {
   readonly flushDue?: () => boolean;
 }
 
-interface Kept<World> { readonly branch: string; readonly frame: number; readonly world: World }
+interface Kept<World> {
+  readonly branch: string;
+  readonly frame: number;
+  readonly world: World;
+  /** The pages that it has and `beside`, the next kept world, has not: what it costs. */
+  alone?: { readonly beside: Kept<World>; readonly pages: number };
+}
 
 /** The cursor and what makes it quick to move. The counters here are outside the world. */
 export interface History<World, Choice, Event> {
@@ -39,6 +48,8 @@ export interface History<World, Choice, Event> {
   /** The world at the cursor, or undefined after a step that threw: it is then remade when asked for. */
   world: World | undefined;
   sinceKept: Progress;
+  /** What the system's pagesCopied was when a world was kept last. */
+  copiedThen: number;
   sincePrint: Progress;
 }
 /** Encoded bytes that a line may hold before they are handed over unasked. */
@@ -46,7 +57,7 @@ const BUFFER_BYTES = 1 << 16;
 interface Progress { frames: number; insns: number }
 
 export const DEFAULTS: Required<HistoryOptions> = {
-  keptMax: 128, keepFrames: 64, keepInsns: 2_000_000, printFrames: 4096, printInsns: 20_000_000, flushDue: () => false,
+  keptMax: 128, keptPagesMax: 16_384, keepFrames: 64, keepInsns: 2_000_000, printFrames: 4096, printInsns: 20_000_000, flushDue: () => false,
 };
 
 /**
@@ -59,7 +70,7 @@ export function openHistory<World, Choice, Event>(
   const world = system.keep(origin);
   return {
     system, lines, options: { ...DEFAULTS, ...options }, kept: [{ branch: 'main', frame: 0, world }], timelines: new Map(),
-    branch: 'main', cursor: 0, insns: 0, world, sinceKept: { frames: 0, insns: 0 }, sincePrint: { frames: 0, insns: 0 },
+    branch: 'main', cursor: 0, insns: 0, world, sinceKept: { frames: 0, insns: 0 }, copiedThen: 0, sincePrint: { frames: 0, insns: 0 },
   };
 }
 
@@ -194,19 +205,20 @@ export function keepHere<World, Choice, Event>(history: History<World, Choice, E
   const world = worldOf(history);
   if (history.insns > 0) return history.world = history.system.keep(world);
   history.sinceKept = { frames: 0, insns: 0 };
+  history.copiedThen = history.system.pagesCopied?.(world) ?? 0;
   const branch = ownerOf(history.lines, history.branch, history.cursor - 1).name;
   const old = history.kept.find((kept) => kept.frame === history.cursor && kept.branch === branch);
   if (old !== undefined) return history.world = old.world;
   const kept = history.system.keep(world);
   history.world = kept;
   history.kept.push({ branch, frame: history.cursor, world: kept });
-  if (history.kept.length > history.options.keptMax) thin(history);
+  while ((history.kept.length > history.options.keptMax || pagesHeld(history) > history.options.keptPagesMax) && thin(history));
   return kept;
 }
 
 function run<World, Choice, Event>(history: History<World, Choice, Event>, move: Move<Choice>, isNew: boolean): Frame<Choice, Event> {
   const { system } = history;
-  if (history.sinceKept.frames >= history.options.keepFrames || history.sinceKept.insns >= history.options.keepInsns) keepHere(history);
+  if (history.sinceKept.frames >= history.options.keepFrames || history.sinceKept.insns >= history.options.keepInsns || manyCopied(history)) keepHere(history);
   const line = ownerOf(history.lines, history.branch, history.cursor);
   if (isNew && (history.sincePrint.frames >= history.options.printFrames || history.sincePrint.insns >= history.options.printInsns)) printHere(history, line);
   const world = history.world!;
@@ -283,8 +295,26 @@ const isOn = <World, Choice, Event>(history: History<World, Choice, Event>, kept
 const sameLine = <World, Choice, Event>(history: History<World, Choice, Event>, a: string, b: string, frame: number): boolean =>
   frame === 0 || a === b || ownerOf(history.lines, a, frame - 1) === ownerOf(history.lines, b, frame - 1);
 
-/** Drops the kept world that is least missed: its neighbours are close to each other, measured by the distance from the cursor. */
-function thin<World, Choice, Event>(history: History<World, Choice, Event>): void {
+/** Whether so many pages were copied for kept worlds since the last was kept that it is time to count them, and to thin. */
+function manyCopied<World, Choice, Event>({ system, world, copiedThen, options }: History<World, Choice, Event>): boolean {
+  return system.pagesCopied !== undefined && system.pagesCopied(world!) - copiedThen > options.keptPagesMax / 4;
+}
+
+/** Pages that the kept worlds hold and the last of them does not. Each pair of neighbours is compared once. */
+function pagesHeld<World, Choice, Event>({ kept, system }: History<World, Choice, Event>): number {
+  if (system.pages === undefined) return 0;
+  const order = kept.toSorted((a, b) => a.frame - b.frame);
+  let pages = 0;
+  for (let at = 0; at + 1 < order.length; at++) {
+    const [one, beside] = [order[at]!, order[at + 1]!];
+    if (one.alone?.beside !== beside) one.alone = { beside, pages: pagesApart(system.pages(beside.world), system.pages(one.world)) };
+    pages += one.alone.pages;
+  }
+  return pages;
+}
+
+/** Drops the kept world that is least missed: its neighbours are close to each other, measured by the distance from the cursor. False when none can go. */
+function thin<World, Choice, Event>(history: History<World, Choice, Event>): boolean {
   const order = history.kept.map((kept, index) => ({ kept, index })).sort((a, b) => a.kept.frame - b.kept.frame);
   let drop = -1;
   let least = Infinity;
@@ -297,6 +327,7 @@ function thin<World, Choice, Event>(history: History<World, Choice, Event>): voi
     if (cost < least) { least = cost; drop = index; }
   }
   if (drop > 0) history.kept.splice(drop, 1);
+  return drop > 0;
 }
 
 function assertAtEnd<World, Choice, Event>(history: History<World, Choice, Event>): void {

@@ -34,6 +34,7 @@ export function systemOf(options: { readonly stepwise?: boolean } = {}): ZenoSys
     vcpuOf: (choice) => (choice.type === 'run' || choice.type === 'slice' ? choice.vcpu : undefined),
     view,
     pages: treeOf,
+    pagesCopied: ({ engine }) => engine.board.memory.copies,
   };
 }
 
@@ -62,9 +63,10 @@ export function stateKey(world: World): string {
   enter(world);
   const { state } = world;
   const alarms = state.alarms.map((alarm) => ({ ...alarm, deadlineNs: alarm.deadlineNs - state.clock }));
-  // Comparators in the hardware are alarms too.
+  // Comparators in the hardware are alarms too, and so is the time of WFIT and WFET.
   const deadlines = world.engine.board.cores.map(nextDeadline).map((at) => (at === undefined ? null : at - state.clock));
-  const rest = { ...state, alarms, deadlines, clock: 0, turn: { vcpu: 0, left: 0 } };
+  const waits = world.engine.board.cores.map(({ words }) => (words[Word.WAIT_UNTIL] === 0n ? null : Number(words[Word.WAIT_UNTIL]) - state.clock));
+  const rest = { ...state, alarms, deadlines, waits, clock: 0, turn: { vcpu: 0, left: 0 } };
   return combine([hashState(rest, (address, actor) => (address.startsWith('kvm:') ? withoutTotals(actor as KvmState) : actor)), memoryKey(world, treeOf(world))]);
 }
 
@@ -82,7 +84,7 @@ function withoutTotals(kvm: KvmState): KvmState {
 }
 const bareStates = new WeakMap<KvmState, KvmState>();
 
-/** The memory without the vCPU blocks' totals: the tree without the first page of each block, and those pages with ATTEMPTED left out. */
+/** The memory without the vCPU blocks' totals: the tree without the first page of each block, and those pages with ATTEMPTED, and the time of a wait, left out. */
 function memoryKey(world: World, tree: PageTree): string {
   const { memory } = world.engine.board;
   const blocks = regionNamed(memory, 'vcpus');
@@ -91,7 +93,7 @@ function memoryKey(world: World, tree: PageTree): string {
   for (let offset = blocks.offset; offset < blocks.offset + blocks.bytes; offset += BLOCK_BYTES) {
     const page = offset / PAGE_BYTES;
     scratch.set(pageOf(tree, page));
-    scratch.fill(0, 8 * Word.ATTEMPTED, 8 * Word.ATTEMPTED + 8);
+    for (const word of [Word.ATTEMPTED, Word.WAIT_UNTIL]) scratch.fill(0, 8 * word, 8 * word + 8);
     masked.push(hashText(hash128(scratch, 10)));
     rest = clearPages(rest, page, 1);
   }

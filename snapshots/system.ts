@@ -35,6 +35,8 @@ export interface System<World, Choice, Event> {
   view?(world: World): unknown;
   /** The memory of the world. May capture what is dirty; does not otherwise change the world. */
   pages?(world: World): PageTree;
+  /** How many pages were copied so far for kept worlds, since what is live was about to change them. */
+  pagesCopied?(world: World): number;
 }
 
 export interface Step<World, Choice, Event> { readonly world: World; readonly frame: Frame<Choice, Event> }

@@ -141,13 +141,13 @@ describe('files', () => {
   });
 
   test('each begins by saying in a sentence what it is for', () => {
-    const files = [...SOURCES, ...find('*.ts'), ...find('scenarios/guests/**/*.{c,h,S,lds}')];
+    const files = [...SOURCES, ...find('*.ts'), ...find('{scenarios/guests,bench/workloads}/**/*.{c,h,S,lds}')];
     expect(files.filter((path) => !/^(#!.*\n)?\/\*\*?\s+(\* )?[\p{L}\d*`][^]*?[.?!:][^]*?\*\//u.test(read(path)))).toEqual([]);
   });
 
   test('nothing is put off in a comment', () => {
     const marks = /\b(TODO|FIXME|XXX|HACK)\b/;
-    const files = [...SOURCES, ...find('scenarios/guests/**/*.{c,h,S,lds}'), ...find('docs/**/*.md'), 'README.md'].filter((path) => path !== 'test/tidy.test.ts');
+    const files = [...SOURCES, ...find('{scenarios/guests,bench/workloads}/**/*.{c,h,S,lds}'), ...find('docs/**/*.md'), 'README.md'].filter((path) => path !== 'test/tidy.test.ts');
     expect(files.filter((path) => marks.test(read(path)))).toEqual([]);
   });
 
@@ -191,6 +191,8 @@ const ABOUT: Readonly<Record<string, string>> = {
   'test/machines/charts.test.ts': 'every *.machine.ts',
   'test/machines/gic/board.test.ts': 'the GIC as a bare board wires it',
   'test/machines/aarch64/instructions.test.ts': 'instructions/',
+  'test/machines/aarch64/float.test.ts': 'engine/float/, and the float rows',
+  'test/machines/aarch64/vector.test.ts': 'the vector rows, and what they do in memory',
   'test/snapshots/memory-system.test.ts': 'history over linear memory',
 };
 

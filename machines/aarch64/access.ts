@@ -2,6 +2,7 @@
 
 import { e2h, hcrHigh, hcrLow, inHost } from './controls.ts';
 import { EFFECTS } from './effects.ts';
+import { checkFloatingPoint } from './engine/floating-point.ts';
 import { UNWIND, raise, undefinedInstruction } from './exception.ts';
 import { addressTranslate, loadVncr, maintainCache, storeVncr, zeroBlock } from './memory-access.ts';
 import { hasFeature } from './registers/features.ts';
@@ -90,11 +91,13 @@ function resolve(core: Core, encoding: number, rt: number, write: boolean): Entr
   if (row.needs !== undefined && !hasFeature(core.board, row.needs)) undefinedInstruction(core);
   if (row.access === (write ? 'R' : 'W')) undefinedInstruction(core);
   if (row.hole !== undefined) endAtHole(core, encoding, rt, write, row.name);
+  if (row.floatingPoint) checkFloatingPoint(core);
 
   const lowest = write ? writeLevel(core, row) : row.el;
   const traps = write ? entry.writeTraps : entry.readTraps;
   if (el < lowest) {
     // An EL2 register at EL1 is UNDEFINED, or virtual EL2's.
+    if (el === 0 && !write && isFeatureSpace(encoding)) raise(core, { ec: Ec.SYSTEM, iss: systemIss(encoding, rt, write) });
     if (el !== 1 || row.el !== 2) undefinedInstruction(core);
     const nv = nvx(core);
     if ((nv & 1) === 0) undefinedInstruction(core);
@@ -154,6 +157,9 @@ function checkTraps(core: Core, encoding: number, rt: number, write: boolean, tr
   if (target === 'default') raise(core, { ec: Ec.SYSTEM, iss: systemIss(encoding, rt, write) });
 }
 
+/** FEAT_IDST: op0 = 3, op1 = 0, 1 or 3, CRn = 0, CRm = 0 to 7, where what EL0 may not read is no UNDEFINED but a trap. */
+const isFeatureSpace = (encoding: number): boolean => encoding >> 14 === 3 && (encoding & 0x7c0) === 0 && [0, 1, 3].includes((encoding >> 11) & 7);
+
 /** op0 = 1 or 3 with CRn = 11 or 15. */
 const isImplementationDefined = (encoding: number): boolean => (encoding & (1 << 14)) !== 0 && ((encoding >> 7) & 11) === 11;
 
@@ -175,7 +181,7 @@ const OPERATION_TRAPS = new Map(OPERATIONS.map((operation) => [operation.encodin
 const PAR_EL1 = slot('PAR_EL1');
 
 /**
- * SYS and SYSL (`hasResult`, which nothing allocated uses: UNDEFINED). Checks as for MSR; then TLBI, AT, DC or IC.
+ * SYS and SYSL (`hasResult`, which nothing allocated uses: UNDEFINED). Checks as for MSR; then TLBI, AT, DC, IC or those of FEAT_SPECRES.
  * Caches are not modelled: of their maintenance only traps, and the translation faults of operations by address, remain.
  */
 export function systemInstruction(core: Core, encoding: number, value: bigint, rt: number, hasResult = false): void {
@@ -205,6 +211,7 @@ function perform(core: Core, { kind, operation }: Operation, value: bigint): voi
     case 'IC':
       if (operation === 'IVAU') maintainCache(core, value, false);
       break;
+    case 'CFP': case 'DVP': case 'CPP': break;
   }
 }
 

@@ -2,6 +2,7 @@
 
 import type { Memory } from '../memory/memory.ts';
 import type { RunEnd } from './exit.ts';
+import type { Profile } from './profile.ts';
 
 /** The hardware's optional parts. Each decides ID registers and which rows exist. */
 export interface Features {
@@ -14,6 +15,8 @@ export interface Features {
   readonly fgt: boolean;
   readonly ecv: boolean;
   readonly hcx: boolean;
+  /** FEAT_PAuth: absent, by QARMA5, or by a fast function of our own (IMPLEMENTATION DEFINED). */
+  readonly pauth: 'none' | 'qarma5' | 'fast';
   /** List registers implemented, 1 to 16. */
   readonly listRegisters: number;
   /** Physical address bits: 40, 44 or 48. */
@@ -37,7 +40,7 @@ export interface CoreEvent {
 
 /** A translation by one of L0's stage-2 maps. Sizes in bytes, addresses physical. */
 export type Stage2Answer =
-  | { readonly ok: true; readonly pa: number; readonly bytes: number; readonly read: boolean; readonly write: boolean; readonly execute: boolean; readonly level: number }
+  | { readonly ok: true; readonly pa: number; readonly bytes: number; readonly read: boolean; readonly write: boolean; readonly execute: boolean; /** At EL0; absent: as `execute`. */ readonly executeUser?: boolean; readonly level: number }
   | { readonly ok: false; readonly level: number };
 
 /** One vCPU. Only `words` is state (state.ts); the rest is wiring and caches that can be rebuilt from it. */
@@ -63,7 +66,14 @@ export interface Core {
  */
 export type Observer = (core: Core, kind: 'read' | 'write' | 'eret', encoding: number, value: bigint) => void;
 
+/** What executes instructions. All attempt the same ones, so that a recording made on one replays on another. */
+export const ENGINES = ['reference', 'interpreter', 'translator'] as const;
+export type EngineName = (typeof ENGINES)[number];
+
 export interface Board {
+  readonly engine: EngineName;
+  /** The engine's code and caches for this board, made when first needed (run.ts). */
+  execution: unknown;
   readonly memory: Memory;
   readonly cores: Core[];
   readonly features: Features;
@@ -80,6 +90,8 @@ export interface Board {
   /** `el2: 'kvm'`: L0's map named by the hardware VTTBR_EL2, asked for an intermediate physical address. */
   stage2(vttbr: bigint, ipa: number): Stage2Answer;
   observe?: Observer | undefined;
+  /** Set by who wants to know where time goes. */
+  profile?: Profile | undefined;
   /** Pages touched since the run began, when the run was given stops: physical page numbers. */
   footprint: { readonly read: Set<number>; readonly written: Set<number> } | undefined;
 }

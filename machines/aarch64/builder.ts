@@ -3,6 +3,12 @@
 import type { Access, Bytes } from './memory-access.ts';
 
 export type AtomicOperation = 'add' | 'clear' | 'exclusive-or' | 'set' | 'signed-maximum' | 'signed-minimum' | 'unsigned-maximum' | 'unsigned-minimum' | 'swap';
+/** FEAT_PAuth: GA is the key of PACGA. */
+export type PointerKey = 'IA' | 'IB' | 'DA' | 'DB' | 'GA';
+/** `hint`: it does nothing where the feature is absent. */
+export interface PointerOperation { readonly act: 'sign' | 'authenticate' | 'strip' | 'generic'; readonly key: PointerKey; readonly hint?: boolean }
+/** FEAT_BTI: what kind of indirect branch is taken. A jump by any other register than X16 and X17 says so where it is in a guarded page. */
+export type BranchType = 'jump by X16 or X17' | 'call' | 'jump';
 export type Exception = 'supervisor-call' | 'hypervisor-call' | 'secure-monitor-call' | 'breakpoint' | 'halt';
 
 /**
@@ -93,9 +99,14 @@ export interface Builder<V, B> {
   compareAndSwapPair(address: V, expected: readonly [V, V], replacement: readonly [V, V], access: Access): readonly [V, V];
 
   jump(target: V): void;
+  /** Before `jump`: PSTATE.BTYPE for the next instruction, 0b01, 0b10 or 0b11. Every other instruction leaves 0. */
+  branchType(type: BranchType): void;
   /** To the address of this instruction plus `offset`. */
   jumpBy(offset: number): void;
   jumpWhen(condition: B, offset: number): void;
+
+  /** The pointer signed, checked or stripped, or PACGA's code; may trap. */
+  authenticatePointer(operation: PointerOperation, pointer: V, modifier: V): V;
 
   /** `encoding` packs op0:op1:CRn:CRm:op2 (sysregs.ts); `rt` is reported when the access traps. */
   readSystemRegister(encoding: number, rt: number): V;
@@ -104,13 +115,16 @@ export interface Builder<V, B> {
   systemInstruction(encoding: number, value: V, rt: number, hasResult: boolean): V;
   /** MSR (immediate). */
   setPstateField(op1: number, crm: number, op2: number): void;
-  barrier(kind: 'DMB' | 'DSB' | 'ISB' | 'SB'): void;
-  waitForInterrupt(): void;
-  waitForEvent(): void;
+  /** ESB may leave a record in DISR_EL1. */
+  barrier(kind: 'DMB' | 'DSB' | 'ISB' | 'SB' | 'ESB'): void;
+  /** With `until`, WFIT and WFET: at the latest when CNTVCT_EL0 is at `count`, which `register` has. */
+  waitForInterrupt(until?: { readonly count: V; readonly register: number }): void;
+  waitForEvent(until?: { readonly count: V; readonly register: number }): void;
   /** SEV, or SEVL with `local`. */
   sendEvent(local: boolean): void;
   except(kind: Exception, immediate: number): void;
-  exceptionReturn(): void;
+  /** With `key`, ERETAA or ERETAB. */
+  exceptionReturn(key?: PointerKey): void;
   /** The encoding is allocated to nothing here: an exception as for UNDEFINED. */
   undefinedInstruction(): void;
   /** The instruction exists and this simulator has no semantics for it: the run ends, the vCPU is halted. */

@@ -10,11 +10,11 @@ export const Hcr = {
 } as const;
 
 /** Bits 63 to 32 of HCR_EL2, bit 32 being 1. */
-export const HcrHigh = { E2H: 1 << 2, TEA: 1 << 5, NV: 1 << 10, NV1: 1 << 11, AT: 1 << 12, NV2: 1 << 13, FWB: 1 << 14 } as const;
+export const HcrHigh = { E2H: 1 << 2, TEA: 1 << 5, APK: 1 << 8, API: 1 << 9, NV: 1 << 10, NV1: 1 << 11, AT: 1 << 12, NV2: 1 << 13, FWB: 1 << 14 } as const;
 
 /** Bits of SCTLR_ELx that exceptions and translation use; SSBS and above are in the high half. */
 export const Sctlr = {
-  M: 1, A: 1 << 1, C: 1 << 2, SA: 1 << 3, SA0: 1 << 4, I: 1 << 12, NTWI: 1 << 16, NTWE: 1 << 18, WXN: 1 << 19, SPAN: 1 << 23, E0E: 1 << 24, EE: 1 << 25,
+  M: 1, A: 1 << 1, C: 1 << 2, SA: 1 << 3, SA0: 1 << 4, NAA: 1 << 6, I: 1 << 12, NTWI: 1 << 16, NTWE: 1 << 18, WXN: 1 << 19, SPAN: 1 << 23, E0E: 1 << 24, EE: 1 << 25,
 } as const;
 /** SCTLR_ELx.DSSBS, bit 44. */
 export const SCTLR_HIGH_DSSBS = 1 << 12;

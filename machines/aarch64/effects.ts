@@ -45,6 +45,10 @@ const identity = (real: number, virtual: number): Effect => ({
   read: (core) => core.words[elOf(core) === 1 && core.board.el2 !== 'none' ? virtual : real]!,
 });
 
+const DISR = slot('DISR_EL1');
+const VDISR = slot('VDISR_EL2');
+const deferredWord = (core: Core): number => (elOf(core) === 1 && core.board.el2 !== 'none' && (hcrLow(core) & Hcr.AMO) !== 0 ? VDISR : DISR);
+
 /** Keeps the value and has translation look at its controls again. */
 function translationControl(name: string): Effect {
   const word = slot(name);
@@ -102,6 +106,12 @@ export const EFFECTS: Readonly<Record<string, Effect>> = {
       const abort = (hcr & Hcr.AMO) !== 0 ? (hcr & Hcr.VSE) !== 0 || (serror & 1) !== 0 : (serror & 2) !== 0;
       return BigInt((irq ? Pstate.I : 0) | (fiq ? Pstate.F : 0) | (abort ? Pstate.A : 0));
     },
+  },
+
+  // Where EL2 has physical SErrors, EL1 sees what was deferred of its virtual ones (FEAT_RAS).
+  DISR_EL1: {
+    read: (core) => core.words[deferredWord(core)]!,
+    write: (core, value) => { core.words[deferredWord(core)] = value; },
   },
 
   OSLAR_EL1: { write: (core, value) => { core.words[OSLSR] = insert(core.words[OSLSR]!, 1, 1, value); } },

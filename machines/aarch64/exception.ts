@@ -3,11 +3,15 @@
 import { MASK64 } from '../bits.ts';
 import { Hcr, HcrHigh, Sctlr, SCTLR_HIGH_DSSBS, e2h, hcrHigh, hcrLow, inHost, pstateOf, sctlrIndex, tge } from './controls.ts';
 import type { Vector } from './exit.ts';
+import { timeOfVirtualCount } from './generic-timer.ts';
 import { interruptPending, maskedOrTaken } from './interrupts.ts';
-import { type Core, Power, Pstate, Word, elOf, setRegister, stackWord } from './state.ts';
+import { setEvent } from './monitor.ts';
+import { type Core, Power, Pstate, Word, elOf, stackWord } from './state.ts';
 import { Ec, esr, hasSameLevelClass, wfxIss } from './syndrome.ts';
 import { slot } from './sysregs.ts';
 import { branchAddress, invalidateContext } from './translate.ts';
+
+export { setEvent } from './monitor.ts';
 
 /** Thrown, once every architectural change is made, to leave the instruction in hand. The run loop catches it. */
 export const UNWIND = new Error('the instruction in hand ended early: an exception was taken or the run has to end');
@@ -194,29 +198,37 @@ export function checkStackAlignment(core: Core): void {
   if (enabled !== 0) raise(core, { ec: Ec.SP_ALIGNMENT, iss: 0 });
 }
 
-/** WFI: done at once when an interrupt pends; else trapped by SCTLR_ELx.nTWI or HCR_EL2.TWI; else the vCPU waits. */
-export function waitForInterrupt(core: Core): void {
+/** The local timeout of WFIT and WFET: the virtual count at which the wait is over, and the register that holds it. */
+export interface Timeout { readonly count: bigint; readonly register: number }
+
+/** WFI and WFIT: done at once when an interrupt pends or the time is up; else trapped by SCTLR_ELx.nTWI or HCR_EL2.TWI; else the vCPU waits. */
+export function waitForInterrupt(core: Core, until?: Timeout): void {
   if (interruptPending(core)) return;
-  trapWait(core, false);
-  core.words[Word.POWER] = BigInt(Power.WFI);
+  wait(core, Power.WFI, until);
+}
+
+/** Waits, if the time is not up, and if nothing traps that (AArch64.CheckForWFxTrap: only a WFx that would have suspended traps). */
+function wait(core: Core, power: typeof Power.WFI | typeof Power.WFE, until: Timeout | undefined): void {
+  const deadline = until === undefined ? undefined : timeOfVirtualCount(core, until.count);
+  if (deadline !== undefined && deadline <= core.board.now) return;
+  trapWait(core, power === Power.WFE, until);
+  core.words[Word.POWER] = BigInt(power);
+  core.words[Word.WAIT_UNTIL] = BigInt(deadline ?? 0);
   core.end = { type: 'wait' };
 }
 
 /** WFE: done at once when the event register is set, which it clears; else as WFI, by nTWE and TWE. Only an interrupt that is not masked wakes it, and that is taken before it. */
-export function waitForEvent(core: Core): void {
+export function waitForEvent(core: Core, until?: Timeout): void {
   if (core.ints[2 * Word.EVENT]! !== 0) {
     core.ints[2 * Word.EVENT] = 0;
     return;
   }
-  trapWait(core, true);
-  core.words[Word.POWER] = BigInt(Power.WFE);
-  core.end = { type: 'wait' };
+  wait(core, Power.WFE, until);
 }
 
-/** AArch64.CheckForWFxTrap: only a WFx that would have suspended traps. */
-function trapWait(core: Core, event: boolean): void {
+function trapWait(core: Core, event: boolean, until: Timeout | undefined): void {
   const el = elOf(core);
-  const iss = wfxIss(event);
+  const iss = wfxIss(event, until?.register);
   if (el === 0 && (core.ints[sctlrIndex(core, 0)]! & (event ? Sctlr.NTWE : Sctlr.NTWI)) === 0) raise(core, { ec: Ec.WFX, iss });
   if (el < 2 && !inHost(core) && (hcrLow(core) & (event ? Hcr.TWE : Hcr.TWI)) !== 0) raise(core, { ec: Ec.WFX, iss, target: 2 });
 }
@@ -224,22 +236,6 @@ function trapWait(core: Core, event: boolean): void {
 /** SEV: sets every core's event register, and wakes those in WFE. */
 export function sendEvent(core: Core): void {
   for (const other of core.board.cores) setEvent(other);
-}
-
-/** Sets one core's event register (SEVL, a cleared global monitor, an exception return). */
-export function setEvent(core: Core): void {
-  setRegister(core, Word.EVENT, 1n);
-  if (core.words[Word.POWER] === BigInt(Power.WFE)) setRegister(core, Word.POWER, BigInt(Power.ON));
-}
-
-/** ERET: traps (HCR_EL2.NV, HFGITR_EL2.ERET), then AArch64.ExceptionReturn with its illegal cases. Sets PC. */
-export function exceptionReturn(core: Core): void {
-  const el = elOf(core);
-  if (el === 0) undefinedInstruction(core);
-  if (el === 1 && ((hcrHigh(core) & HcrHigh.NV) !== 0 || fineGrainedTrap(core, HfgitrHigh.ERET))) raise(core, { ec: Ec.ERET, iss: 0, target: 2 });
-  const level = el as 1 | 2;
-  core.board.observe?.(core, 'eret', 0, core.words[ELR[level]]!);
-  returnTo(core, Number(core.words[SPSR[level]]! & 0xffff_ffffn), core.words[ELR[level]]!);
 }
 
 /** AArch64.ExceptionReturn to `address` with `spsr`: also how L0 enters its guest, from EL2. */
@@ -281,5 +277,8 @@ export function isIllegalReturn(core: Core, el: number, spsr: number): boolean {
 function fineGrainedTrap(core: Core, highBit: number): boolean {
   return core.board.features.fgt && core.board.el2 !== 'none' && !(e2h(core) && tge(core)) && (core.ints[HFGITR_HIGH]! & highBit) !== 0;
 }
+
+/** HFGITR_EL2.ERET. */
+export const eretTrapped = (core: Core): boolean => fineGrainedTrap(core, HfgitrHigh.ERET);
 
 const nextInstruction = (core: Core): bigint => BigInt.asUintN(64, core.words[Word.PC]! + 4n);

@@ -50,6 +50,14 @@ function timeOf(core: Core, ticks: bigint): number | undefined {
   return ns <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(ns) : undefined;
 }
 
+/** The first virtual nanosecond at which CNTVCT_EL0, as the current level reads it, is at least `count`; undefined when the machine's clock cannot get there. */
+export const timeOfVirtualCount = (core: Core, count: bigint): number | undefined => timeOfView(core, count, virtualCount(core));
+
+/** The same for code at EL1, wherever the core is now. */
+export const timeOfCount = (core: Core, count: bigint): number | undefined => timeOfView(core, count, BigInt.asUintN(64, counter(core) - virtualOffset(core)));
+
+const timeOfView = (core: Core, count: bigint, view: bigint): number | undefined => (view >= count ? core.board.now : timeOf(core, counter(core) + (count - view)));
+
 /** The timer lines as they are now, one bit a timer: 0 P (PPI 30), 1 V (27), 2 HP (26), 3 HV (28). */
 export function timerLines(core: Core): number {
   let lines = 0;

@@ -1,12 +1,13 @@
 /** Loads, stores, exclusives and instruction fetches of a core: alignment, translation, monitors, devices, and the Data and Instruction Aborts they end in. */
 
-import { PAGE_BYTES, locate, markDirty } from '../memory/memory.ts';
+import { PAGE_BYTES, forgetCode, locate, markDirty } from '../memory/memory.ts';
 import { HcrHigh, Sctlr, hcrHigh, inHost, pstateOf, sctlrIndex } from './controls.ts';
-import { illegalExecutionState, pcAlignmentFault, raise, setEvent, UNWIND } from './exception.ts';
-import { type Core, Pstate, Word, setRegister } from './state.ts';
+import { illegalExecutionState, pcAlignmentFault, raise, UNWIND } from './exception.ts';
+import { GRANULE_BYTES, breakMonitor } from './monitor.ts';
+import { type Core, Pstate, Word } from './state.ts';
 import { Ec, Fsc, Iss, type LoadStoreSyndrome, loadStoreIss } from './syndrome.ts';
 import { slot } from './sysregs.ts';
-import { type Entry, type Fast, MODE_OF, Regime, SETS, type Translation, descriptorStored } from './tlb.ts';
+import { CODE_PAGE, ENTRY_WORDS, type Entry, type Fast, MODE_OF, Regime, SETS, type Translation, descriptorStored } from './tlb.ts';
 import { FETCH, type Kind, READ, WRITE, addressTranslateOrFault, fault, nv1InForce, regimeAt, translate, translationOf } from './translate.ts';
 
 /** How an instruction accesses memory. Build one constant a row; `syndrome` only for single-register loads and stores without write-back. */
@@ -20,12 +21,12 @@ export interface Access {
   readonly atomic?: boolean;
   /** Bytes whose alignment is checked when more than the access's own: 16 for Q registers and 64-bit CAS pairs. */
   readonly alignment?: 8 | 16;
+  /** The bytes are elements of this size, fewer than the access's own: alignment and byte order are those of each. */
+  readonly element?: 1 | 2 | 4 | 8;
   readonly syndrome?: LoadStoreSyndrome;
 }
 export type Bytes = 1 | 2 | 4 | 8;
 
-/** Exclusives reservation granule: 64 bytes (CTR_EL0.ERG = 4). IMPLEMENTATION DEFINED between 16 and 2048. */
-export const GRANULE_BYTES = 64;
 /** Bytes that DC ZVA zeroes (DCZID_EL0.BS = 4). */
 export const ZERO_BYTES = 64;
 
@@ -45,26 +46,28 @@ const mode = (core: Core): number => {
   return MODE_OF[((pstate >> 2) & 3) | ((pstate >> 20) & 4)]!;
 };
 
+const place = (core: Core, low: number): number => (mode(core) * SETS + ((low >>> 12) & (SETS - 1))) * ENTRY_WORDS;
+
 /** The linear-memory offset of an address, in halves, by a fast array, or -1. */
 function look(fast: Fast, core: Core, low: number, high: number, aligned: boolean): number {
-  const index = mode(core) * SETS + ((low >>> 12) & (SETS - 1));
-  if (fast.low[index] !== (low & ~0xfff) || fast.high[index] !== high || !(aligned || fast.loose[index] === 1)) return -1;
-  return fast.page[index]! * PAGE_BYTES + (low & 0xfff);
+  const at = place(core, low);
+  if (fast[at] !== (low & ~0xfff) || fast[at + 1] !== high || !(aligned || fast[at + 3] === 1)) return -1;
+  return (fast[at + 2]! + low) >>> 0;
 }
 
-function remember(fast: Fast, core: Core, low: number, high: number, linear: number, loose: number): void {
-  const index = mode(core) * SETS + ((low >>> 12) & (SETS - 1));
-  fast.low[index] = low & ~0xfff;
-  fast.high[index] = high;
-  fast.page[index] = linear / PAGE_BYTES;
-  fast.loose[index] = loose;
+function remember(fast: Fast, core: Core, low: number, high: number, linear: number, flags: number, more: number): void {
+  const at = place(core, low);
+  fast[at] = (low & ~0xfff) | flags;
+  fast[at + 1] = high;
+  fast[at + 2] = linear - (low & ~0xfff);
+  fast[at + 3] = more;
 }
 
 /** Whether an access that is not aligned to its size may look in the fast arrays: within its page, without ordering. */
 const looseAccess = (low: number, bytes: number, access: Access): boolean => (low & 0xfff) + bytes <= PAGE_BYTES && access.acquire !== true && access.release !== true && access.exclusive !== true && access.atomic !== true;
 
-/** The instruction word at PC. Raises PC alignment faults, Instruction Aborts and, these passed, the Illegal Execution state exception (Arm ARM D1.3.5.3). */
-export function fetchInstruction(core: Core): number {
+/** The offset in linear memory of the instruction at PC. Raises PC alignment faults, Instruction Aborts and, these passed, the Illegal Execution state exception (Arm ARM D1.3.5.3). */
+export function fetchOffset(core: Core): number {
   const low = core.ints[PC_LOW]!;
   const high = core.ints[PC_HIGH]!;
   if ((low & 3) !== 0) pcAlignmentFault(core);
@@ -76,12 +79,24 @@ export function fetchInstruction(core: Core): number {
     const entry = resolve(core, pc, FETCH, true, PLAIN, 4);
     if (entry.linear < 0) abort(core, pc, FETCH, PLAIN, 4, Fsc.EXTERNAL);
     offset = entry.linear + (low & 0xfff);
-    remember(translationOf(core).fetch, core, low, high, entry.linear, 0);
+    remember(translationOf(core).fetch, core, low, high, entry.linear, 0, entry.guarded ? 1 : 0);
   }
   if ((core.ints[PSTATE]! & Pstate.IL) !== 0) illegalExecutionState(core);
-  // Instructions are little-endian always.
-  return board.memory.view.getUint32(offset, true);
+  return offset;
 }
+
+/** The instruction word at PC, little-endian always. Raises what `fetchOffset` does. */
+export const fetchInstruction = (core: Core): number => core.board.memory.view.getUint32(fetchOffset(core), true);
+
+/** Notes in the fetch array where the records of PC's page are. Call it behind `fetchOffset`. */
+export function fillFetch(core: Core, records: number): void {
+  const { fetch } = translationOf(core);
+  const more = place(core, core.ints[PC_LOW]!) + 3;
+  fetch[more] = records | (fetch[more]! & 1);
+}
+
+/** Whether the instruction fetched last, which is at PC, is in a guarded page (FEAT_BTI): the fast array for fetches has it. */
+export const inGuardedPage = (core: Core): boolean => (translationOf(core).fetch[place(core, core.ints[PC_LOW]!) + 3]! & 1) === 1;
 
 /** Loads `bytes` from `va`, zero-extended. Throws UNWIND for aborts and for device loads whose answer is not there yet. */
 export function loadMemory(core: Core, va: bigint, bytes: Bytes, access: Access): bigint {
@@ -115,7 +130,7 @@ export function storeMemory(core: Core, va: bigint, bytes: Bytes, value: bigint,
 const PLAIN: Access = {};
 
 /** Whether another core's exclusive monitor is set: stores then look at the granule. */
-function othersMonitor(core: Core): boolean {
+export function othersMonitor(core: Core): boolean {
   const { cores } = core.board;
   for (let index = 0; index < cores.length; index++) {
     const other = cores[index]!;
@@ -134,6 +149,7 @@ function readLinear(core: Core, offset: number, bytes: Bytes): bigint {
 function writeLinear(core: Core, offset: number, bytes: Bytes, value: bigint): void {
   const { memory } = core.board;
   if (memory.dirty[offset >>> 12] === 0) markDirty(memory, offset);
+  if (memory.codePages[offset >>> 12] !== 0) forgetCode(memory, offset, bytes);
   value64[0] = value;
   if (bytes === 8) {
     if ((offset & 7) === 0) memory.words[offset / 8] = value;
@@ -149,6 +165,15 @@ function bigEndian(core: Core): boolean {
   return (core.ints[sctlrIndex(core, el)]! & (el === 0 ? Sctlr.E0E : Sctlr.EE)) !== 0;
 }
 
+/** A value as memory has it at the current level: each element in reverse order where data is big-endian. */
+function ordered(core: Core, value: bigint, bytes: number, access: Access): bigint {
+  if (!bigEndian(core)) return value;
+  const size = access.element ?? bytes;
+  let result = 0n;
+  for (let at = 0; at < bytes; at += size) result |= swap(value >> BigInt(8 * at), size) << BigInt(8 * at);
+  return result;
+}
+
 /** `value`'s low `bytes` in reverse order. */
 function swap(value: bigint, bytes: number): bigint {
   let result = 0n;
@@ -156,12 +181,16 @@ function swap(value: bigint, bytes: number): bigint {
   return result;
 }
 
-/** Alignment by the address alone, before translation: exclusives, atomics and ordered accesses always (no FEAT_LSE2), others under SCTLR_ELx.A. Returns whether it is aligned. */
+/**
+ * Alignment by the address alone, before translation (AArch64.UnalignedAccessFaults). Under SCTLR_ELx.A all must be aligned to their size; with FEAT_LSE2 exclusives and
+ * atomics must lie within 16 aligned bytes, and ordered accesses too unless SCTLR_ELx.nAA says that they need not. Returns whether it is aligned.
+ */
 function checkAlignment(core: Core, va: bigint, kind: Kind, bytes: number, access: Access): boolean {
-  const size = Math.max(access.alignment ?? 0, bytes);
+  const size = access.element ?? Math.max(access.alignment ?? 0, bytes);
   if ((va & BigInt(size - 1)) === 0n) return true;
-  const strict = access.exclusive === true || access.atomic === true || access.acquire === true || access.release === true;
-  if (strict || (core.ints[sctlrIndex(core, (pstateOf(core) >> 2) & 3)]! & Sctlr.A) !== 0) {
+  const sctlr = core.ints[sctlrIndex(core, (pstateOf(core) >> 2) & 3)]!;
+  const strict = access.exclusive === true || access.atomic === true || ((access.acquire === true || access.release === true) && (sctlr & Sctlr.NAA) === 0);
+  if ((sctlr & Sctlr.A) !== 0 || (strict && Number(va & 15n) + size > 16)) {
     setFault(Fsc.ALIGNMENT);
     abort(core, va, kind, access, bytes);
   }
@@ -186,8 +215,14 @@ function resolve(core: Core, va: bigint, kind: Kind, aligned: boolean, access: A
   if (access.unprivileged === true && (pstate & Pstate.UAO) === 0 && ((el === 1 && !nv1) || (el === 2 && inHost(core)))) privileged = false;
   const regime = regimeAt(core, el);
   const pan = (pstate & Pstate.PAN) !== 0 && privileged && !nv1 && regime !== Regime.EL2;
-  const entry = translate(core, va, kind, regime, privileged, pan, aligned) ?? abort(core, va, kind, access, bytes);
-  const { footprint } = core.board;
+  const { footprint, profile } = core.board;
+  const began = profile?.clock() ?? 0;
+  const found = translate(core, va, kind, regime, privileged, pan, aligned);
+  if (profile !== undefined) {
+    profile.counts.misses += 1;
+    profile.ms.misses += profile.clock() - began;
+  }
+  const entry = found ?? abort(core, va, kind, access, bytes);
   if (footprint !== undefined) {
     (kind === WRITE ? footprint.written : footprint.read).add(entry.pa / PAGE_BYTES);
     for (const descriptor of entry.descriptors) footprint.read.add(Math.floor(descriptor / PAGE_BYTES));
@@ -220,8 +255,13 @@ function cache(core: Core, va: bigint, kind: Kind, entry: Entry, access: Access)
   address64[0] = va;
   const translation = translationOf(core);
   const strict = entry.device || entry.device2 || (core.ints[sctlrIndex(core, (pstateOf(core) >> 2) & 3)]! & Sctlr.A) !== 0;
-  if (kind === READ) remember(translation.read, core, address32[0]!, address32[1]!, entry.linear, strict ? 0 : 1);
-  else if (!entry.rom && board.memory.holdsDescriptors[entry.linear / PAGE_BYTES] === 0) remember(translation.write, core, address32[0]!, address32[1]!, entry.linear, strict ? 0 : 1);
+  const page = entry.linear / PAGE_BYTES;
+  if (kind === READ) remember(translation.read, core, address32[0]!, address32[1]!, entry.linear, 0, strict ? 0 : 1);
+  else if (!entry.rom && board.memory.holdsDescriptors[page] === 0) {
+    // Found in the array, a page is known to be dirty.
+    markDirty(board.memory, entry.linear);
+    remember(translation.write, core, address32[0]!, address32[1]!, entry.linear, board.memory.codePages[page] === 0 ? 0 : CODE_PAGE, strict ? 0 : 1);
+  }
 }
 
 const inPage = (va: bigint): number => Number(va & 0xfffn);
@@ -229,20 +269,19 @@ const inPage = (va: bigint): number => Number(va & 0xfffn);
 function loadSlowly(core: Core, va: bigint, bytes: Bytes, access: Access): bigint {
   const aligned = checkAlignment(core, va, READ, bytes, access);
   const at = inPage(va);
-  if (at + bytes > PAGE_BYTES) return loadAcrossPages(core, va, bytes, access);
+  if (at + bytes > PAGE_BYTES) return loadAcrossPages(core, va, bytes, access, aligned);
   const entry = resolve(core, va, READ, aligned, access, bytes);
   // A read-modify-write faults for its write too, with WnR = 1 where the read alone would not have.
   if (access.atomic === true) resolve(core, va, WRITE, aligned, access, bytes);
   if (entry.linear < 0) return loadDevice(core, va, entry.pa + at, bytes, access);
   cache(core, va, READ, entry, access);
-  const value = readLinear(core, entry.linear + at, bytes);
-  return bigEndian(core) ? swap(value, bytes) : value;
+  return ordered(core, readLinear(core, entry.linear + at, bytes), bytes, access);
 }
 
 /** An unaligned load over two pages: both are translated before either is read. FAR_ELx of a fault in the second is its first byte. */
-function loadAcrossPages(core: Core, va: bigint, bytes: Bytes, access: Access): bigint {
+function loadAcrossPages(core: Core, va: bigint, bytes: number, access: Access, aligned: boolean): bigint {
   const second = nextPage(va);
-  const entries = [resolve(core, va, READ, false, access, bytes), resolve(core, second, READ, false, access, bytes)] as const;
+  const entries = [resolve(core, va, READ, aligned, access, bytes), resolve(core, second, READ, aligned, access, bytes)] as const;
   let value = 0n;
   for (let index = 0; index < bytes; index++) {
     const at = inPage(va) + index;
@@ -250,7 +289,7 @@ function loadAcrossPages(core: Core, va: bigint, bytes: Bytes, access: Access): 
     if (entry.linear < 0) abort(core, va, READ, access, bytes, Fsc.EXTERNAL);
     value |= BigInt(core.board.memory.bytes[entry.linear + (at % PAGE_BYTES)]!) << BigInt(8 * index);
   }
-  return bigEndian(core) ? swap(value, bytes) : value;
+  return ordered(core, value, bytes, access);
 }
 
 const nextPage = (va: bigint): bigint => BigInt.asUintN(64, (va | 0xfffn) + 1n);
@@ -258,15 +297,8 @@ const nextPage = (va: bigint): bigint => BigInt.asUintN(64, (va | 0xfffn) + 1n);
 function storeSlowly(core: Core, va: bigint, bytes: Bytes, value: bigint, access: Access): void {
   const aligned = checkAlignment(core, va, WRITE, bytes, access);
   const at = inPage(va);
-  const bytesOrdered = bigEndian(core) ? swap(value, bytes) : value;
   if (at + bytes > PAGE_BYTES) {
-    const second = nextPage(va);
-    const entries = [resolve(core, va, WRITE, false, access, bytes), resolve(core, second, WRITE, false, access, bytes)] as const;
-    for (const entry of entries) if (entry.linear < 0) abort(core, va, WRITE, access, bytes, Fsc.EXTERNAL);
-    for (let index = 0; index < bytes; index++) {
-      const position = at + index;
-      commit(core, entries[position < PAGE_BYTES ? 0 : 1], position % PAGE_BYTES, 1, bytesOrdered >> BigInt(8 * index));
-    }
+    storeAcrossPages(core, va, bytes, value, access, aligned);
     return;
   }
   const entry = resolve(core, va, WRITE, aligned, access, bytes);
@@ -275,7 +307,19 @@ function storeSlowly(core: Core, va: bigint, bytes: Bytes, value: bigint, access
     return;
   }
   cache(core, va, WRITE, entry, access);
-  commit(core, entry, at, bytes, bytesOrdered);
+  commit(core, entry, at, bytes, ordered(core, value, bytes, access));
+}
+
+/** An unaligned store over two pages: both are translated before either is written. */
+function storeAcrossPages(core: Core, va: bigint, bytes: number, value: bigint, access: Access, aligned: boolean): void {
+  const second = nextPage(va);
+  const entries = [resolve(core, va, WRITE, aligned, access, bytes), resolve(core, second, WRITE, aligned, access, bytes)] as const;
+  for (const entry of entries) if (entry.linear < 0) abort(core, va, WRITE, access, bytes, Fsc.EXTERNAL);
+  const inOrder = ordered(core, value, bytes, access);
+  for (let index = 0; index < bytes; index++) {
+    const position = inPage(va) + index;
+    commit(core, entries[position < PAGE_BYTES ? 0 : 1], position % PAGE_BYTES, 1, inOrder >> BigInt(8 * index));
+  }
 }
 
 /** Writes to a translated page and tells those who watch it: other cores' monitors, and translations made from descriptors there. Flash ignores stores, as in its read mode. */
@@ -291,13 +335,58 @@ function stored(core: Core, pa: number, linear: number, bytes: number): void {
   if (board.memory.holdsDescriptors[linear >>> 12] !== 0) descriptorStored(board, linear, bytes);
 }
 
-/** A store to a marked granule opens the monitor of the core that marked it, which is an event for its WFE (Arm ARM B2.12, D1.6.1). */
-function breakMonitor(other: Core, pa: number, bytes: number): void {
-  const marked = Number(other.words[Word.MONITOR]!) - 1;
-  if (pa + bytes <= marked || pa >= marked + GRANULE_BYTES) return;
-  setRegister(other, Word.MONITOR, 0n);
-  setEvent(other);
+// ---- vectors -------------------------------------------------------------------------------------------------------------------------------
+// 16 bytes at once. Without `element` they are one quantity (LDR of a Q register): aligned to 16 where alignment is checked, 16 bytes reversed
+// where data is big-endian. No syndrome is given: ISV is 0 for SIMD&FP registers. No device takes so wide an access: an External abort.
+
+const VECTOR_BYTES = 16;
+
+/** Loads 16 bytes from `va`, the first in bits 7 to 0. */
+export function loadVector(core: Core, va: bigint, access: Access): bigint {
+  address64[0] = va;
+  const low = address32[0]!;
+  const translation = core.translation as Translation | undefined;
+  if (translation !== undefined && core.board.footprint === undefined && (low & 0xfff) + VECTOR_BYTES <= PAGE_BYTES) {
+    const offset = look(translation.read, core, low, address32[1]!, (low & ((access.element ?? VECTOR_BYTES) - 1)) === 0);
+    if (offset >= 0) return readVector(core, offset);
+  }
+  const aligned = checkAlignment(core, va, READ, VECTOR_BYTES, access);
+  const at = inPage(va);
+  if (at + VECTOR_BYTES > PAGE_BYTES) return loadAcrossPages(core, va, VECTOR_BYTES, access, aligned);
+  const entry = resolve(core, va, READ, aligned, access, VECTOR_BYTES);
+  if (entry.linear < 0) abort(core, va, READ, access, VECTOR_BYTES, Fsc.EXTERNAL);
+  cache(core, va, READ, entry, access);
+  return ordered(core, readVector(core, entry.linear + at), VECTOR_BYTES, access);
 }
+
+/** Stores 16 bytes at `va`, all or none. */
+export function storeVector(core: Core, va: bigint, value: bigint, access: Access): void {
+  address64[0] = va;
+  const low = address32[0]!;
+  const translation = core.translation as Translation | undefined;
+  if (translation !== undefined && core.board.footprint === undefined && (low & 0xfff) + VECTOR_BYTES <= PAGE_BYTES && !othersMonitor(core)) {
+    const offset = look(translation.write, core, low, address32[1]!, (low & ((access.element ?? VECTOR_BYTES) - 1)) === 0);
+    if (offset >= 0) {
+      writeLinear(core, offset, 8, value);
+      writeLinear(core, offset + 8, 8, value >> 64n);
+      return;
+    }
+  }
+  const aligned = checkAlignment(core, va, WRITE, VECTOR_BYTES, access);
+  const at = inPage(va);
+  if (at + VECTOR_BYTES > PAGE_BYTES) {
+    storeAcrossPages(core, va, VECTOR_BYTES, value, access, aligned);
+    return;
+  }
+  const entry = resolve(core, va, WRITE, aligned, access, VECTOR_BYTES);
+  if (entry.linear < 0) abort(core, va, WRITE, access, VECTOR_BYTES, Fsc.EXTERNAL);
+  cache(core, va, WRITE, entry, access);
+  const inOrder = ordered(core, value, VECTOR_BYTES, access);
+  commit(core, entry, at, 8, inOrder);
+  commit(core, entry, at + 8, 8, inOrder >> 64n);
+}
+
+const readVector = (core: Core, offset: number): bigint => readLinear(core, offset, 8) | (readLinear(core, offset + 8, 8) << 64n);
 
 // ---- devices -------------------------------------------------------------------------------------------------------------------------------
 
@@ -341,8 +430,8 @@ const asExclusive = (access: Access): Access => (access.exclusive === true ? acc
 
 /** A load-exclusive of one register: loads, and marks the granule. */
 export function loadExclusive(core: Core, va: bigint, bytes: Bytes, access: Access): bigint {
-  checkAlignment(core, va, READ, bytes, asExclusive(access));
-  mark(core, va, bytes, access, resolve(core, va, READ, true, access, bytes));
+  const aligned = checkAlignment(core, va, READ, bytes, asExclusive(access));
+  mark(core, va, bytes, access, resolve(core, va, READ, aligned, access, bytes));
   return loadMemory(core, va, bytes, access);
 }
 
@@ -356,8 +445,8 @@ export function storeExclusive(core: Core, va: bigint, bytes: Bytes, value: bigi
 /** LDXP, LDAXP: two registers of `bytes` each, marked together; aligned to both. Returns [first, second]. */
 export function loadExclusivePair(core: Core, va: bigint, bytes: 4 | 8, access: Access): [bigint, bigint] {
   const whole = 2 * bytes;
-  checkAlignment(core, va, READ, whole, asExclusive(access));
-  mark(core, va, whole, access, resolve(core, va, READ, true, access, whole));
+  const aligned = checkAlignment(core, va, READ, whole, asExclusive(access));
+  mark(core, va, whole, access, resolve(core, va, READ, aligned, access, whole));
   return [loadMemory(core, va, bytes, PLAIN), loadMemory(core, va + BigInt(bytes), bytes, PLAIN)];
 }
 
@@ -376,10 +465,10 @@ export function storeExclusivePair(core: Core, va: bigint, bytes: 4 | 8, first: 
 
 /** AArch64.ExclusiveMonitorsPass: alignment; the monitor; translation, whose faults are taken only when the monitor is set; the granule. Opens the monitor. */
 function monitorPasses(core: Core, va: bigint, bytes: number, access: Access): boolean {
-  checkAlignment(core, va, WRITE, bytes, asExclusive(access));
+  const aligned = checkAlignment(core, va, WRITE, bytes, asExclusive(access));
   const marked = Number(core.words[Word.MONITOR]!) - 1;
   if (marked < 0) return false;
-  const entry = resolve(core, va, WRITE, true, access, bytes);
+  const entry = resolve(core, va, WRITE, aligned, access, bytes);
   const pa = entry.pa + inPage(va);
   const passes = pa - (pa % GRANULE_BYTES) === marked && core.ints[2 * Word.MONITOR_BYTES] === bytes;
   core.words[Word.MONITOR] = 0n;
@@ -414,6 +503,7 @@ export function zeroBlock(core: Core, va: bigint): void {
   const at = inPage(va) - (inPage(va) % ZERO_BYTES);
   const { memory } = core.board;
   markDirty(memory, entry.linear + at);
+  forgetCode(memory, entry.linear + at, ZERO_BYTES);
   memory.bytes.fill(0, entry.linear + at, entry.linear + at + ZERO_BYTES);
   stored(core, entry.pa + at, entry.linear + at, ZERO_BYTES);
 }
@@ -421,7 +511,7 @@ export function zeroBlock(core: Core, va: bigint): void {
 /** DC and IC by address, but for DC ZVA: caches are not modelled, so only faults matter. `write`: DC IVAC, which needs write permission. Aborts report CM = 1 and WnR = 1. */
 export function maintainCache(core: Core, va: bigint, write: boolean): void {
   const el = (pstateOf(core) >> 2) & 3;
-  const entry = translate(core, va, write ? WRITE : READ, regimeAt(core, el), el !== 0, false, true);
+  const entry = translate(core, va, write ? WRITE : READ, regimeAt(core, el), el !== 0, false, true, false, false);
   if (entry === undefined) abort(core, va, WRITE, PLAIN, 1, undefined, Iss.CM);
 }
 
@@ -446,6 +536,7 @@ export function storeVncr(core: Core, offset: number, value: bigint): void {
   const linear = vncrAddress(core, offset, WRITE);
   const { memory } = core.board;
   markDirty(memory, linear);
+  forgetCode(memory, linear, 8);
   memory.words[linear / 8] = (core.ints[sctlrIndex(core, 2)]! & Sctlr.EE) === 0 ? value : swap(value, 8);
   stored(core, vncrPa, linear, 8);
 }

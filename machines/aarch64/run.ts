@@ -1,13 +1,14 @@
 /** Running a core: attempts instructions up to an exact budget, takes interrupts and exceptions, and says why it stopped. */
 
-import { decode, type Decoded } from './decode.ts';
+import { Interpreter, decoding } from './engine/interpreter.ts';
+import { landBranch } from './branch-target.ts';
 import { ReferenceEngine } from './engine/reference.ts';
 import { stopBefore } from './engine/stops.ts';
 import { UNWIND, takeInterrupt } from './exception.ts';
 import type { RunEnd, RunResult, Stops } from './exit.ts';
 import { maskedOrTaken } from './interrupts.ts';
 import { fetchInstruction } from './memory-access.ts';
-import { Power, Word, type Core } from './state.ts';
+import { Power, Pstate, Word, type Core } from './state.ts';
 
 /**
  * Attempts at most `budget` instructions of `core`. One that takes an exception counts; one that waits for a device's
@@ -15,14 +16,25 @@ import { Power, Word, type Core } from './state.ts';
  * of the run, so that resuming makes progress; the pages touched are in `board.footprint`.
  */
 export function run(core: Core, budget: number, stops?: Stops): RunResult {
-  const { words, ints, board } = core;
-  const engine = new ReferenceEngine(core);
-  let attempted = 0;
+  const power = core.ints[2 * Word.POWER];
   core.end = undefined;
   core.attention = true;
+  if (power === Power.WFI || power === Power.WFE) {
+    core.words[Word.POWER] = BigInt(Power.ON);
+    core.words[Word.WAIT_UNTIL] = 0n;
+  }
+  if (stops === undefined && core.board.engine !== 'reference') {
+    core.board.footprint = undefined;
+    return ((core.board.execution ??= new Interpreter(core.board)) as Interpreter).run(core, budget);
+  }
+  return runReference(core, budget, stops);
+}
+
+function runReference(core: Core, budget: number, stops: Stops | undefined): RunResult {
+  const { ints, board } = core;
+  const engine = new ReferenceEngine(core);
+  let attempted = 0;
   board.footprint = stops === undefined ? undefined : { read: new Set(), written: new Set() };
-  const power = ints[2 * Word.POWER];
-  if (power === Power.WFI || power === Power.WFE) words[Word.POWER] = BigInt(Power.ON);
 
   for (;;) {
     try {
@@ -38,6 +50,7 @@ export function run(core: Core, budget: number, stops?: Stops): RunResult {
           const stop = stopBefore(core, decoded, stops);
           if (stop !== undefined) return { attempted, end: stop };
         }
+        if ((ints[2 * Word.PSTATE]! & BTYPE) !== 0) landBranch(core, decoded.word);
         engine.jumped = false;
         decoded.semantics(engine, decoded.fields);
         if (!engine.jumped) {
@@ -70,6 +83,9 @@ function vectors(core: Core): boolean {
   return due !== undefined && !(due.target === 2 && core.board.el2 === 'kvm');
 }
 
+/** PSTATE.BTYPE: not 0 behind an indirect branch. */
+const BTYPE = 3 << Pstate.BTYPE_SHIFT;
+
 const BUDGET: RunEnd = { type: 'budget' };
 
 /** Through a call, since TypeScript does not see that the calls above assign `core.end`. */
@@ -88,15 +104,4 @@ function count(core: Core): void {
   const low = (core.ints[2 * Word.ATTEMPTED]! + 1) | 0;
   core.ints[2 * Word.ATTEMPTED] = low;
   if (low === 0) core.ints[2 * Word.ATTEMPTED + 1]! += 1;
-}
-
-const CACHE_BITS = 14;
-
-/** Decoded words, by the word itself: right whatever is written to memory, and shared by all cores. */
-const cache: Decoded[] = Array.from({ length: 1 << CACHE_BITS }, () => decode(0));
-
-function decoding(word: number): Decoded {
-  const index = Math.imul(word, 0x9e37_79b1) >>> (32 - CACHE_BITS);
-  const cached = cache[index]!;
-  return cached.word === word ? cached : (cache[index] = decode(word));
 }

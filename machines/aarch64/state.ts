@@ -38,7 +38,9 @@ export const Word = {
   FORWARDED: 43,
   /** Pending virtual SError, bit 0. Pending physical SError, bit 1. */
   SERROR: 44,
-  /** Words 45 to 63 are spare; the CPU interface keeps state without a register in 48 to 55 (cpu-interface.ts). */
+  /** The virtual nanosecond at which WFIT or WFET ends its wait; 0: none. */
+  WAIT_UNTIL: 45,
+  /** Words 46 to 63 are spare; the CPU interface keeps state without a register in 48 to 55 (cpu-interface.ts). */
   CPU_INTERFACE: 48,
   /** V0 to V31, two words each, low half first: the last 512 bytes of the block's first 7680. */
   VECTOR: 896,
@@ -47,7 +49,7 @@ export const Word = {
 export const Power = { OFF: 0, ON: 1, WFI: 2, WFE: 3, HALTED: 4 } as const;
 
 /** Bits of the PSTATE word and of SPSR_ELx. */
-export const Pstate = { SP: 1, EL_SHIFT: 2, F: 1 << 6, I: 1 << 7, A: 1 << 8, D: 1 << 9, SSBS: 1 << 12, IL: 1 << 20, SS: 1 << 21, PAN: 1 << 22, UAO: 1 << 23, DIT: 1 << 24, TCO: 1 << 25 } as const;
+export const Pstate = { SP: 1, EL_SHIFT: 2, F: 1 << 6, I: 1 << 7, A: 1 << 8, D: 1 << 9, BTYPE_SHIFT: 10, SSBS: 1 << 12, IL: 1 << 20, SS: 1 << 21, PAN: 1 << 22, UAO: 1 << 23, DIT: 1 << 24, TCO: 1 << 25 } as const;
 
 /** Writes word `word` of the block and notes that the block changed. For everybody but the engines, which mark the block themselves after a run. */
 export function setRegister(core: Core, word: number, value: bigint): void {

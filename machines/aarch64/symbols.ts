@@ -6,15 +6,10 @@ import { signed } from './instructions/common.ts';
 import { takesRegister } from './instructions/system.ts';
 import { OPERATIONS, operationByEncoding } from './registers/operations.ts';
 import type { Fields, Letter } from './row.ts';
-import { encodingName, packEncoding, registerByName, unpackEncoding } from './sysregs.ts';
-
-/** `parse` returns whether the text is a value of the symbol that agrees with what the draft knows. An absent optional part is parsed as ''. */
-export interface Symbol {
-  /** Regular expression source for the text, without capturing groups. */
-  readonly pattern: string;
-  print(f: Fields, address: bigint): string;
-  parse(text: string, draft: Draft, address: bigint): boolean;
-}
+import { NUMBER, hexadecimal, number, parseNumber, type Symbol } from './symbol.ts';
+import { SIMD_SYMBOLS } from './symbols-simd.ts';
+import { VECTOR_SYMBOLS } from './symbols-vector.ts';
+import { SYSTEM_REGISTERS, encodingName, packEncoding, unpackEncoding } from './sysregs.ts';
 
 /** The symbol that `spec` names: the text between the angle brackets of a form. Throws RangeError when there is none. */
 export function symbol(spec: string): Symbol {
@@ -26,11 +21,7 @@ export function symbol(spec: string): Symbol {
 }
 
 const MASK64 = 0xffff_ffff_ffff_ffffn;
-const NUMBER = '-?(?:0x[0-9a-f]+|[0-9]+)';
 const REGISTER = '[xw](?:[0-9]+|zr)|w?sp';
-
-const hexadecimal = (value: number | bigint): string => `0x${value.toString(16)}`;
-const parseNumber = (text: string): bigint => (text.startsWith('-') ? -BigInt(text.slice(1)) : BigInt(text));
 
 /** A register by number: `zr` or `sp` for 31. */
 const registerName = (wide: boolean, register: number, stackPointer: boolean): string =>
@@ -60,11 +51,6 @@ function register(width: string, letter: string, stackPointer: boolean, put: (dr
 }
 
 const put = (letter: string) => (draft: Draft, value: number): boolean => draft.put(letter as Letter, value);
-
-/** A number computed from fields, and the fields from it. */
-function number(print: (f: Fields, address: bigint) => string, parse: (value: bigint, draft: Draft, address: bigint) => boolean): Symbol {
-  return { pattern: NUMBER, print, parse: (text, draft, address) => parse(parseNumber(text), draft, address) };
-}
 
 /** Bytes a unit of a scale: `3` is 8, `2s` is 4 or 8 by the width. */
 const unit = (scale: string, s: number): number => 2 ** (Number(scale[0]) + (scale.endsWith('s') ? s : 0));
@@ -257,17 +243,17 @@ const systemRegister: Symbol = {
       const [op0, op1, crn, crm, op2] = generic.slice(1).map(Number) as [number, number, number, number, number];
       return crn < 16 && crm < 16 && draft.put('i', packEncoding(op0, op1, crn, crm, op2) - 0x8000);
     }
-    const row = registerByName(nameInCase(text));
+    const row = ROW_BY_TEXT.get(text);
     return row !== undefined && row.encoding >= 0x8000 && draft.put('i', row.encoding - 0x8000);
   },
 };
 
-/** Register names are upper case but for a few letters of the manual. */
-const nameInCase = (text: string): string => text.toUpperCase().replace(/^(.*)(SP)SEL$/, '$1SPSel').replace(/^CURRENTEL$/, 'CurrentEL');
+/** Register names as text has them, in lower case. */
+const ROW_BY_TEXT = new Map(SYSTEM_REGISTERS.map((row) => [row.name.toLowerCase(), row]));
 
 /** A named operation of SYS, with its register. Without a register it holds for XZR only. */
 const systemOperation: Symbol = {
-  pattern: '(?:at|dc|ic|tlbi) [a-z0-9]+(?:, x(?:[0-9]+|zr))?',
+  pattern: '(?:at|dc|ic|tlbi|cfp|dvp|cpp) [a-z0-9]+(?:, x(?:[0-9]+|zr))?',
   print(f) {
     const operation = operationByEncoding(0x4000 + f.i)!;
     return operation.name.toLowerCase() + (takesRegister(operation.name) ? `, ${registerName(true, f.t, false)}` : '');
@@ -355,6 +341,15 @@ const SYMBOLS: readonly (readonly [RegExp, (...groups: string[]) => Symbol])[] =
   [/^i=15$/, () => ({
     pattern: NUMBER, print: (f) => (f.i === 15 ? '' : hexadecimal(f.i)), parse: (text, draft) => draft.put('i', text === '' ? 15 : Number(text)),
   })],
+  [/^split h i$/, () => ({
+    pattern: NUMBER,
+    print: (f) => (f.h === 0 && f.i === 0 ? '' : `${signed(f.h * 512 + f.i, 10) * 8}`),
+    parse(text, draft) {
+      const value = text === '' ? 0n : parseNumber(text);
+      const field = value % 8n === 0n ? toField(value / 8n, 10, true) : undefined;
+      return field !== undefined && draft.put('h', field >> 9) && draft.put('i', field & 511);
+    },
+  })],
   [/^i:9$/, () => offset(9, '0', true, false)],
   [/^signed ([0-9]+) (\S+)$/, (width, scale) => offset(Number(width), scale!, true, true)],
   [/^scaled 7 (\S+)$/, (scale) => offset(7, scale!, true, false)],
@@ -372,7 +367,7 @@ const SYMBOLS: readonly (readonly [RegExp, (...groups: string[]) => Symbol])[] =
   [/^label ([0-9]+)$/, (width) => label(Number(width))], [/^address$/, () => relative(0n)], [/^page$/, () => relative(12n)],
   [/^bit$/, () => testedBit], [/^order (.*)$/, (letters) => order(letters!)],
   [/^system register$/, () => systemRegister], [/^system operation$/, () => systemOperation], [/^system encoding$/, () => systemEncoding],
-  [/^barrier$/, () => barrier], [/^prefetch$/, () => prefetch],
+  [/^barrier$/, () => barrier], [/^prefetch$/, () => prefetch], ...SIMD_SYMBOLS, ...VECTOR_SYMBOLS,
   [/^optional immediate$/, () => ({
     pattern: `(?: #${NUMBER})?`, print: (f) => (f.i === 0 ? '' : ` #${hexadecimal(f.i)}`), parse: (text, draft) => draft.put('i', text === '' ? 0 : Number(text.slice(2))),
   })],

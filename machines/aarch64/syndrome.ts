@@ -5,6 +5,8 @@ export const Ec = {
   UNKNOWN: 0x00,
   WFX: 0x01,
   FP_ACCESS: 0x07,
+  PAC_TRAP: 0x09,
+  BRANCH_TARGET: 0x0d,
   ILLEGAL_STATE: 0x0e,
   SVC: 0x15,
   HVC: 0x16,
@@ -59,8 +61,8 @@ export function loadStoreIss(bytes: number, syndrome: LoadStoreSyndrome, acquire
   return Iss.ISV | (Math.log2(bytes) << 22) | (syndrome.sse ? 1 << 21 : 0) | (syndrome.srt << 16) | (syndrome.sf ? 1 << 15 : 0) | (acquire ? 1 << 14 : 0);
 }
 
-/** ISS of a trapped WFI (`false`) or WFE (`true`): CV = 1, COND = 0b1110, TI. */
-export const wfxIss = (event: boolean): number => 0x1e0_0000 | (event ? 1 : 0);
+/** ISS of a trapped WFI (`false`) or WFE (`true`): CV = 1, COND = 0b1110, TI. With a register, of WFIT or WFET: TI bit 1, RN and RV. */
+export const wfxIss = (event: boolean, register?: number): number => 0x1e0_0000 | (event ? 1 : 0) | (register === undefined ? 0 : (register << 5) | 0b110);
 
 /** ESR_ELx: EC, IL = 1 (every A64 instruction is 32 bits wide, and the classes without an instruction report 1), ISS. */
 export const esr = (ec: number, iss: number): bigint => BigInt(((ec << 26) | (1 << 25) | iss) >>> 0);

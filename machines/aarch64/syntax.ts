@@ -2,7 +2,8 @@
 
 import { Draft } from './draft.ts';
 import type { Fields, Form, Letter, Row } from './row.ts';
-import { symbol, type Symbol } from './symbols.ts';
+import type { Symbol } from './symbol.ts';
+import { symbol } from './symbols.ts';
 
 /** A form ready to use. `print` gives the text of fields at an address; `parse` fills a draft, or gives undefined when the text is not of this form. */
 export interface CompiledForm {

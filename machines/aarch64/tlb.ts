@@ -1,6 +1,6 @@
 /** The derived translation state of a core: cached translations by context, the direct-mapped arrays of the fast path, and what drops them. Never state: a core without it behaves the same. */
 
-import { locate } from '../memory/memory.ts';
+import { holdDescriptors, locate } from '../memory/memory.ts';
 import type { Board } from './board.ts';
 import type { Core } from './state.ts';
 import type { Stage1Controls } from './walk.ts';
@@ -30,7 +30,7 @@ export interface Entry {
   readonly rom: boolean;
   /** Stage 1's permissions, bits of `Permission`. */
   readonly permissions: number;
-  /** Stage 2's: 1 read, 2 write, 4 execute. */
+  /** Stage 2's: 1 read, 2 write, 4 execute at EL1, 8 execute at EL0. */
   readonly permissions2: number;
   readonly level: number;
   readonly level2: number;
@@ -40,6 +40,10 @@ export interface Entry {
   /** Device memory by stage 1, and by stage 2. */
   readonly device: boolean;
   readonly device2: boolean;
+  /** FEAT_HAFDBS: a descriptor says that nothing was written yet: the first write has to say that something was. */
+  readonly clean: boolean;
+  /** A guarded page (FEAT_BTI): bit 50 of stage 1's descriptor. */
+  readonly guarded: boolean;
   /** MAIR byte and shareability after stage 2, as AT reports them. */
   readonly attributes: number;
   readonly shareability: number;
@@ -47,18 +51,19 @@ export interface Entry {
   readonly descriptors: readonly number[];
 }
 
-/** One access kind's direct-mapped array: MODES sets of SETS pages, keyed by the VA's bits 63 to 12. */
-export interface Fast {
-  /** VA bits 31 to 12 in place; 1, which no page has, when empty. */
-  readonly low: Int32Array;
-  readonly high: Int32Array;
-  /** Index of the page in linear memory. */
-  readonly page: Int32Array;
-  /** 1 where unaligned accesses are fine: Normal memory, and SCTLR_ELx.A clear. */
-  readonly loose: Uint8Array;
-}
+/**
+ * One access kind's direct-mapped array: MODES sets of SETS entries of four words, keyed by the VA's bits 63 to 12. In an entry: the page's
+ * VA, low half (EMPTY when there is none; CODE_PAGE is set in a write entry whose page holds decoded instructions) and high half; what to
+ * add to the low half of a VA to get its offset in linear memory; and `more`: for data 1 where unaligned accesses are fine (Normal memory, and
+ * SCTLR_ELx.A clear), for fetches where the records of the page's instructions are, 0 when not looked for yet, plus 1 in a guarded page.
+ */
+export type Fast = Int32Array;
 
-export const SETS = 512;
+/** Bits below a page's address in the low half of an entry's VA. Accesses are compared with at most their low four bits kept. */
+export const EMPTY = 0x800;
+export const CODE_PAGE = 0x400;
+export const ENTRY_WORDS = 4;
+export const SETS = 1024;
 /** EL0, EL1, EL1 with PAN, EL2, EL2 with PAN. */
 export const MODES = 5;
 /** The set's number by PSTATE.EL | PSTATE.PAN << 2. */
@@ -71,6 +76,10 @@ export interface Translation {
   readonly read: Fast;
   readonly write: Fast;
   readonly fetch: Fast;
+  /** `Memory.cleaned` when the write array was filled: its pages are dirty since. */
+  cleaned: number;
+  /** Counts the times that the fast arrays were emptied: whoever knows where an address is has to look again. */
+  generation: number;
   readonly entries: Map<number, Entry>;
   /** Entries by the linear-memory offset of a descriptor they were made from. */
   readonly byDescriptor: Map<number, EntryList>;
@@ -88,20 +97,31 @@ export interface Translation {
 const ENTRIES_MAX = 16384;
 const CONTEXTS_MAX = 4096;
 
-const fast = (): Fast => ({ low: new Int32Array(MODES * SETS).fill(1), high: new Int32Array(MODES * SETS), page: new Int32Array(MODES * SETS), loose: new Uint8Array(MODES * SETS) });
+/** Bytes of one kind's array. */
+export const FAST_BYTES = MODES * SETS * ENTRY_WORDS * 4;
 
-export function createTranslation(trackedWords: number): Translation {
-  return {
-    read: fast(), write: fast(), fetch: fast(), entries: new Map(), byDescriptor: new Map(), byBlock: new Map(), blockShifts: new Set(),
+/** New state, empty. The three fast arrays lie one after the other at `offset` of `buffer`. */
+export function createTranslation(trackedWords: number, buffer: ArrayBufferLike, offset: number): Translation {
+  const fast = (index: number): Fast => new Int32Array(buffer, offset + index * FAST_BYTES, FAST_BYTES / 4);
+  const translation: Translation = {
+    read: fast(0), write: fast(1), fetch: fast(2), cleaned: -1, generation: 0, entries: new Map(), byDescriptor: new Map(), byBlock: new Map(), blockShifts: new Set(),
     saved: new Int32Array(2 * trackedWords), contexts: new Int32Array(6).fill(-1), controls: Array.from({ length: 6 }, () => undefined), contextNumbers: new Map(),
   };
+  forgetFast(translation);
+  return translation;
 }
 
 /** Empties the fast path. */
 export function forgetFast(translation: Translation): void {
-  translation.read.low.fill(1);
-  translation.write.low.fill(1);
-  translation.fetch.low.fill(1);
+  translation.generation += 1;
+  forgetKind(translation.read);
+  forgetKind(translation.write);
+  forgetKind(translation.fetch);
+}
+
+/** Empties one kind's array. */
+export function forgetKind(fast: Fast): void {
+  for (let at = 0; at < fast.length; at += ENTRY_WORDS) fast[at] = EMPTY;
 }
 
 /** Forgets every translation. */
@@ -161,11 +181,39 @@ export function insertEntry(board: Board, translation: Translation, entry: Entry
     const offset = locate(memory, descriptor);
     addTo(translation, translation.byDescriptor, offset, entry);
     const page = offset >>> 12;
-    if (memory.holdsDescriptors[page] === 0) {
-      memory.holdsDescriptors[page] = 1;
-      for (const core of board.cores) (core.translation as Translation | undefined)?.write.low.fill(1);
+    if (holdDescriptors(memory, page)) {
+      forgetWrites(board);
     }
   }
+}
+
+/** Empties the write arrays of every core: what they let pass has to be looked at again. */
+export function forgetWrites(board: Board): void {
+  for (const core of board.cores) {
+    const translation = core.translation as Translation | undefined;
+    if (translation !== undefined) forgetKind(translation.write);
+  }
+}
+
+/** Empties the places of the fast arrays where `entry` may be: of every mode and kind. */
+function forgetPage(translation: Translation, entry: Entry): void {
+  const low = (entry.page << 12) | 0;
+  for (let mode = 0; mode < MODES; mode++) {
+    const at = (mode * SETS + (entry.page & (SETS - 1))) * ENTRY_WORDS;
+    if ((translation.read[at]! & ~0xfff) === low) translation.read[at] = EMPTY;
+    if ((translation.write[at]! & ~0xfff) === low) translation.write[at] = EMPTY;
+    if ((translation.fetch[at]! & ~0xfff) === low) {
+      translation.fetch[at] = EMPTY;
+      translation.generation += 1;
+    }
+  }
+}
+
+/** Forgets `entry`, if it is still there. */
+function drop(translation: Translation, entry: Entry): void {
+  if (translation.entries.get(entry.key) !== entry) return;
+  translation.entries.delete(entry.key);
+  forgetPage(translation, entry);
 }
 
 /** A store changed `bytes` at linear-memory `offset`: drops what any core translated by a descriptor there. Call it when `holdsDescriptors` is set for the page. */
@@ -173,15 +221,12 @@ export function descriptorStored(board: Board, offset: number, bytes: number): v
   for (const core of board.cores) {
     const translation = core.translation as Translation | undefined;
     if (translation === undefined) continue;
-    let dropped = false;
     for (let at = offset - (offset % 8); at < offset + bytes; at += 8) {
       const users = translation.byDescriptor.get(at);
       if (users === undefined) continue;
-      for (const entry of users.entries) if (translation.entries.get(entry.key) === entry) translation.entries.delete(entry.key);
+      for (const entry of users.entries) drop(translation, entry);
       translation.byDescriptor.delete(at);
-      dropped = true;
     }
-    if (dropped) forgetFast(translation);
   }
 }
 
@@ -189,16 +234,21 @@ export function descriptorStored(board: Board, offset: number, bytes: number): v
 export function dropEntries(core: Core, matches: (entry: Entry) => boolean, page?: number): void {
   const translation = core.translation as Translation | undefined;
   if (translation === undefined) return;
-  let dropped = false;
-  const ask = (entry: Entry): void => {
-    if (translation.entries.get(entry.key) !== entry || !matches(entry)) return;
-    translation.entries.delete(entry.key);
-    dropped = true;
-  };
   if (page === undefined) {
-    for (const entry of translation.entries.values()) ask(entry);
-  } else {
-    for (const shift of translation.blockShifts) for (const entry of translation.byBlock.get(blockKey(page, shift))?.entries ?? []) ask(entry);
+    for (const entry of translation.entries.values()) if (matches(entry)) drop(translation, entry);
+    return;
   }
-  if (dropped) forgetFast(translation);
+  for (const shift of translation.blockShifts) {
+    const key = blockKey(page, shift);
+    const list = translation.byBlock.get(key);
+    if (list === undefined) continue;
+    const kept = list.entries.filter((entry) => {
+      if (translation.entries.get(entry.key) !== entry) return false;
+      if (!matches(entry)) return true;
+      drop(translation, entry);
+      return false;
+    });
+    if (kept.length === 0) translation.byBlock.delete(key);
+    else list.entries = kept;
+  }
 }

@@ -1,13 +1,15 @@
 /** Address translation of a core: which regime and controls apply, both stages, permissions, TLB maintenance and AT. Arm ARM D8; pseudocode AArch64.TranslateAddress. */
 
-import { regionAt } from '../memory/memory.ts';
+import { forgetCode, markDirty, regionAt } from '../memory/memory.ts';
 import type { Board } from './board.ts';
 import { Hcr, HcrHigh, Sctlr, e2h, hcrHigh, hcrLow, inHost, pstateOf } from './controls.ts';
-import { type Core, Pstate } from './state.ts';
+import { fastArrays } from './engine/layout.ts';
+import { breakMonitor } from './monitor.ts';
+import { type Core, Pstate, Word } from './state.ts';
 import { Fsc } from './syndrome.ts';
 import { slot } from './sysregs.ts';
-import { type Entry, Regime, type Translation, contextNumber, createTranslation, dropEntries, entryKey, forgetFast, insertEntry } from './tlb.ts';
-import { Permission, type Stage1Controls, type Stage1Walk, type Stage2Walk, type WalkFault, granule0, granule1, outputBitsOf, walkStage1, walkStage2 } from './walk.ts';
+import { type Entry, FAST_BYTES, Regime, type Translation, contextNumber, createTranslation, descriptorStored, dropEntries, entryKey, forgetFast, insertEntry } from './tlb.ts';
+import { Permission, type Stage1Controls, type Stage1Walk, type Stage2Walk, type Update, type WalkFault, granule0, granule1, outputBitsOf, walkStage1, walkStage2 } from './walk.ts';
 
 export { walkStage2 } from './walk.ts';
 
@@ -40,7 +42,9 @@ const TRACKED: readonly number[] = Object.values(WORDS);
 export function translationOf(core: Core): Translation {
   let translation = core.translation as Translation | undefined;
   if (translation === undefined) {
-    translation = createTranslation(TRACKED.length);
+    const { buffer } = core.board.memory.bytes;
+    // A core that is a question (kvm/emulate-nested.ts) is not in linear memory, and has arrays of its own.
+    translation = core.words.buffer === buffer ? createTranslation(TRACKED.length, buffer, fastArrays(core)) : createTranslation(TRACKED.length, new ArrayBuffer(3 * FAST_BYTES), 0);
     core.translation = translation;
     saveContext(core, translation);
   }
@@ -99,12 +103,12 @@ function controlsOf(core: Core, regime: number, half: number): Stage1Controls {
   const sctlr = core.ints[2 * (own ? WORDS.sctlr1 : WORDS.sctlr2)]!;
   const common = {
     bigEndian: (sctlr & Sctlr.EE) !== 0, wxn: (sctlr & Sctlr.WXN) !== 0, mair: words[own ? WORDS.mair1 : WORDS.mair2]!,
-    high: half === 1, nv1: own && nv1InForce(core),
+    high: half === 1, nv1: own && nv1InForce(core), accessFlags: (high & (1 << 7)) !== 0, dirtyState: (high & (1 << 8)) !== 0,
   };
   if (regime === Regime.EL2) {
     return {
-      ...common, ttbr: words[WORDS.ttbr02]!, txsz: low & 0x3f, pageShift: granule0((low >> 14) & 3), walksDisabled: false, twoPrivileges: false,
-      topByteIgnored: (low & (1 << 20)) !== 0, outputBits: outputBitsOf(low >> 16, board.features.paBits), hpd: (low & (1 << 24)) !== 0,
+      ...common, accessFlags: (low & (1 << 21)) !== 0, dirtyState: (low & (1 << 22)) !== 0, ttbr: words[WORDS.ttbr02]!, txsz: low & 0x3f, pageShift: granule0((low >> 14) & 3), walksDisabled: false, noUser: false, twoPrivileges: false,
+      topByteIgnored: (low & (1 << 20)) !== 0, dataOnly: (low & (1 << 29)) !== 0, outputBits: outputBitsOf(low >> 16, board.features.paBits), hpd: (low & (1 << 24)) !== 0,
     };
   }
   const upper = half === 1;
@@ -114,8 +118,8 @@ function controlsOf(core: Core, regime: number, half: number): Stage1Controls {
     txsz: (low >> (upper ? 16 : 0)) & 0x3f,
     pageShift: upper ? granule1((low >>> 30) & 3) : granule0((low >> 14) & 3),
     walksDisabled: (low & (upper ? 1 << 23 : 1 << 7)) !== 0,
-    topByteIgnored: (high & (upper ? 1 << 6 : 1 << 5)) !== 0,
-    hpd: (high & (upper ? 1 << 10 : 1 << 9)) !== 0,
+    topByteIgnored: (high & (upper ? 1 << 6 : 1 << 5)) !== 0, dataOnly: (high & (upper ? 1 << 20 : 1 << 19)) !== 0,
+    hpd: (high & (upper ? 1 << 10 : 1 << 9)) !== 0, noUser: (high & (upper ? 1 << 24 : 1 << 23)) !== 0,
   };
 }
 
@@ -150,9 +154,10 @@ const address32 = new Int32Array(address64.buffer);
 /**
  * The translation of `va` for an access of `kind` in `regime`, or undefined with `fault` filled in. `privileged` is false at EL0 and for
  * LDTR and STTR; `pan`: PSTATE.PAN applies. `aligned` false makes Device memory fault. `stage1Only` (AT S1E*) leaves out stage 2 of the result.
+ * `access` false leaves descriptors as they are (FEAT_HAFDBS): for AT, cache maintenance, and questions.
  * Order of faults: stage 1's walk, alignment, permission; then stage 2's (Arm ARM D8.16, AArch64.TranslateAddress).
  */
-export function translate(core: Core, va: bigint, kind: Kind, regime: number, privileged: boolean, pan: boolean, aligned: boolean, stage1Only = false): Entry | undefined {
+export function translate(core: Core, va: bigint, kind: Kind, regime: number, privileged: boolean, pan: boolean, aligned: boolean, stage1Only = false, access = true): Entry | undefined {
   const translation = translationOf(core);
   address64[0] = va;
   const low = address32[0]!;
@@ -161,7 +166,9 @@ export function translate(core: Core, va: bigint, kind: Kind, regime: number, pr
   const place = 2 * regime + half;
   const controls = (translation.controls[place] ??= controlsOf(core, regime, half));
   // A page number names a cached translation only where the bits above it are those of the half.
-  const upper = controls.topByteIgnored ? (high << 8) >> 24 : high >> 16;
+  if (!privileged && controls.noUser && stage1Enabled(core, regime)) return report(Fsc.TRANSLATION, false, false, 0);
+  const topByteIgnored = controls.topByteIgnored && !(kind === FETCH && controls.dataOnly);
+  const upper = topByteIgnored ? (high << 8) >> 24 : high >> 16;
   const cacheable = !stage1Only && upper === -half;
   const page = (high & 0xffff) * 0x10_0000 + (low >>> 12);
   let key = -1;
@@ -169,22 +176,30 @@ export function translate(core: Core, va: bigint, kind: Kind, regime: number, pr
     if (translation.contexts[place]! < 0) translation.contexts[place] = contextNumber(translation, contextName(core, regime, half));
     key = entryKey(translation.contexts[place]!, page);
     const entry = translation.entries.get(key);
-    if (entry !== undefined) {
+    if (entry !== undefined && !(entry.clean && kind === WRITE)) {
       const fine = checkStage1(entry.permissions, entry.device, entry.level, kind, privileged, pan, aligned)
-        && (!entry.stage2 || checkStage2(entry.permissions2, entry.device2, entry.level2, entry.ipa, kind, aligned));
+        && (!entry.stage2 || checkStage2(entry.permissions2, entry.device2, entry.level2, entry.ipa, kind, privileged, aligned));
       return fine ? entry : undefined;
     }
   }
 
   const { board } = core;
+  if (board.profile !== undefined) board.profile.counts.walks += 1;
   const staged = regime === Regime.EL10 && stage2Enabled(core);
   const second = (ipa: number): Stage2Walk | WalkFault => stage2Walk(core, ipa);
+  /** Stage 2 of a stage-1 table: its own descriptor's Access flag is set, as for any access. */
+  const ofTable = (ipa: number): Stage2Walk | WalkFault => {
+    const walked = protectedWalk(core, second(ipa));
+    if (access && walked.ok && walked.read) updateStage2(core, walked, false);
+    return walked;
+  };
   const first = stage1Enabled(core, regime)
-    ? walkStage1(board.memory, controls, va, staged ? (ipa) => protectedWalk(core, second(ipa)) : undefined)
-    : flat(core, regime, controls.topByteIgnored, low, high);
+    ? walkStage1(board.memory, topByteIgnored === controls.topByteIgnored ? controls : { ...controls, topByteIgnored }, va, staged ? ofTable : undefined)
+    : flat(core, regime, topByteIgnored, low, high);
   if (!first.ok) return reportWalk(first);
   const device = (first.attributes & 0xf0) === 0;
   if (!checkStage1(first.permissions, device, first.level, kind, privileged, pan, aligned)) return undefined;
+  if (access && first.update !== undefined && !updateStage1(core, controls, first.update, kind === WRITE, staged ? ofTable : undefined)) return undefined;
 
   const ipa = first.pa - (first.pa % 4096);
   let final: Stage2Walk | undefined;
@@ -196,19 +211,23 @@ export function translate(core: Core, va: bigint, kind: Kind, regime: number, pr
   const pa = final === undefined ? ipa : final.pa;
   const region = regionAt(board.memory, pa);
   const reachable = region !== undefined && region.kind !== 'l0';
+  const permissions2 = final === undefined ? 15 : (final.read ? 1 : 0) | (final.write ? 2 : 0) | (final.execute ? 4 : 0) | (final.executeUser ? 8 : 0);
+  const fine = final === undefined || checkStage2(permissions2, final.device, final.level, ipa, kind, privileged, aligned);
+  const done = fine && access;
+  if (done && final !== undefined) updateStage2(core, final, kind === WRITE);
   const entry: Entry = {
     key, regime, page, global: first.global, asid: asidOf(core, regime), vttbr: core.words[WORDS.vttbr]!, ipa, stage2: final !== undefined, pa,
     linear: reachable ? region.offset + (pa - region.base) : -1, rom: reachable && region.kind === 'rom',
     permissions: first.permissions, level: first.level, blockShift: first.blockShift, device,
-    permissions2: final === undefined ? 7 : (final.read ? 1 : 0) | (final.write ? 2 : 0) | (final.execute ? 4 : 0),
-    level2: final?.level ?? 0, blockShift2: final === undefined ? 12 : Math.log2(final.bytes), device2: final?.device === true,
+    permissions2, guarded: first.guarded, level2: final?.level ?? 0, blockShift2: final === undefined ? 12 : Math.log2(final.bytes), device2: final?.device === true,
+    clean: (first.update?.clean === true && !(access && kind === WRITE)) || (final?.update?.clean === true && !(done && kind === WRITE)),
     attributes: final === undefined ? first.attributes : combineAttributes(first.attributes, final, (hcrHigh(core) & HcrHigh.FWB) !== 0),
     shareability: final === undefined ? first.shareability : combineShareability(first.shareability, final.shareability),
     descriptors: final === undefined ? first.descriptors : [...first.descriptors, ...final.descriptors],
   };
-  if (cacheable) insertEntry(board, translation, entry);
-  if (final !== undefined && !checkStage2(entry.permissions2, entry.device2, entry.level2, ipa, kind, aligned)) return undefined;
-  return entry;
+  // What is still to be accessed for the first time is no translation to keep.
+  if (cacheable && (access || first.update?.accessed !== false) && (done || final?.update?.accessed !== false)) insertEntry(board, translation, entry);
+  return fine ? entry : undefined;
 }
 
 /** Alignment to Device memory, then permission, as stage 1 has them; reports the fault. */
@@ -224,12 +243,12 @@ function checkStage1(permissions: number, device: boolean, level: number, kind: 
 }
 
 /** The same for stage 2. */
-function checkStage2(permissions: number, device: boolean, level: number, ipa: number, kind: Kind, aligned: boolean): boolean {
+function checkStage2(permissions: number, device: boolean, level: number, ipa: number, kind: Kind, privileged: boolean, aligned: boolean): boolean {
   if (device && !aligned && kind !== FETCH) {
     report(Fsc.ALIGNMENT, true, false, ipa);
     return false;
   }
-  if ((permissions & (1 << kind)) !== 0) return true;
+  if ((permissions & (kind === FETCH && !privileged ? 8 : 1 << kind)) !== 0) return true;
   report(Fsc.PERMISSION | level, true, false, ipa);
   return false;
 }
@@ -239,7 +258,7 @@ function flat(core: Core, regime: number, topByteIgnored: boolean, low: number, 
   const pa = (high & (topByteIgnored ? 0xff_ffff : 0xffff_ffff)) * 0x1_0000_0000 + (low >>> 0);
   if (pa < 0 || pa >= 2 ** core.board.features.paBits) return { ok: false, fsc: Fsc.ADDRESS_SIZE, level: 0, stage2: false, onWalk: false, ipa: 0 };
   const cached = regime === Regime.EL10 && (hcrLow(core) & Hcr.DC) !== 0;
-  return { ok: true, pa, level: 0, blockShift: 12, permissions: Permission.ALL, attributes: cached ? 0xff : 0, shareability: cached ? 0 : 2, global: true, descriptors: [] };
+  return { ok: true, pa, level: 0, blockShift: 12, permissions: Permission.ALL, attributes: cached ? 0xff : 0, shareability: cached ? 0 : 2, guarded: false, global: true, update: undefined, descriptors: [] };
 }
 
 /** Stage 2 of `ipa`: walked from VTTBR_EL2, or asked of L0's map where L0 owns EL2 (its attributes are Normal write-back). */
@@ -256,8 +275,49 @@ function stage2Walk(core: Core, ipa: number): Stage2Walk | WalkFault {
   // `pa` may be the block's or the byte's: blocks are aligned, so both give the same.
   return {
     ok: true, pa: answer.pa - (answer.pa % answer.bytes) + (ipa % answer.bytes), bytes: answer.bytes, level: answer.level,
-    read: answer.read, write: answer.write, execute: answer.execute, device: false, memAttr: 15, shareability: 3, descriptor: 0n, descriptors: [],
+    read: answer.read, write: answer.write, execute: answer.execute, executeUser: answer.executeUser ?? answer.execute, update: undefined, device: false, memAttr: 15, shareability: 3, descriptor: 0n, descriptors: [],
   };
+}
+
+/**
+ * FEAT_HAFDBS: the Access flag of stage 1's descriptor is set, and for a write AP[2] of a clean one cleared. The write goes through stage 2, which has to allow it: false, with
+ * a stage-2 Permission fault on the walk, where it does not (Arm ARM D8.5.2); its WnR is the instruction's. Flash keeps what it holds.
+ */
+function updateStage1(core: Core, controls: Stage1Controls, update: Update, write: boolean, stage2: ((ipa: number) => Stage2Walk | WalkFault) | undefined): boolean {
+  const dirty = write && update.clean;
+  if (update.accessed && !dirty) return true;
+  const walked = stage2?.(update.ipa);
+  if (walked !== undefined) {
+    if (!walked.ok || !walked.write) {
+      report(walked.ok ? Fsc.PERMISSION | walked.level : walked.fsc, true, true, update.ipa);
+      return false;
+    }
+    updateStage2(core, walked, true);
+  }
+  writeDescriptor(core, update.address, (update.descriptor | (1n << 10n)) & ~(dirty ? 1n << 7n : 0n), controls.bigEndian);
+  return true;
+}
+
+/** The same for stage 2, where a clean descriptor's S2AP[1] is set. Nothing stands in the way of that write. L0 does it for the tables of a guest hypervisor that it walks itself. */
+export function updateStage2(core: Core, { update }: Stage2Walk, write: boolean): void {
+  if (update === undefined) return;
+  const dirty = write && update.clean;
+  if (update.accessed && !dirty) return;
+  writeDescriptor(core, update.address, update.descriptor | (1n << 10n) | (dirty ? 1n << 7n : 0n), (core.ints[2 * WORDS.sctlr2]! & Sctlr.EE) !== 0);
+}
+
+/** The hardware's store to a descriptor: as any store, it opens monitors and drops translations made from it. */
+function writeDescriptor(core: Core, pa: number, descriptor: bigint, bigEndian: boolean): void {
+  const { board } = core;
+  const region = regionAt(board.memory, pa);
+  if (region?.kind !== 'ram') return;
+  const linear = region.offset + (pa - region.base);
+  markDirty(board.memory, linear);
+  forgetCode(board.memory, linear, 8);
+  board.memory.view.setBigUint64(linear, descriptor, !bigEndian);
+  board.footprint?.written.add(Math.floor(pa / 4096));
+  for (const other of board.cores) if (other !== core && other.ints[2 * Word.MONITOR] !== 0) breakMonitor(other, pa, 8);
+  if (board.memory.holdsDescriptors[linear >>> 12] !== 0) descriptorStored(board, linear, 8);
 }
 
 /** HCR_EL2.PTW: a stage-1 table in stage-2 Device memory is a stage-2 Permission fault. */
@@ -268,11 +328,11 @@ function protectedWalk(core: Core, walked: Stage2Walk | WalkFault): Stage2Walk |
 /** The memory type of both stages together, as a MAIR byte: the weaker cacheability of each half (Arm ARM D8.6.4), or what FWB forces. */
 function combineAttributes(first: number, second: Stage2Walk, fwb: boolean): number {
   const device = (first & 0xf0) === 0;
-  if (fwb) {
-    if (second.device) return (second.memAttr & 3) << 2;
-    return second.memAttr === 6 ? 0xff : second.memAttr === 5 && !device ? 0x44 : first;
-  }
   if (second.device) return device ? Math.min(first, (second.memAttr & 3) << 2) : (second.memAttr & 3) << 2;
+  if (fwb) {
+    const forced = second.memAttr & 7;
+    return forced === 6 ? 0xff : forced === 5 && !device ? 0x44 : first;
+  }
   if (device) return first;
   return (combineNibble(first >> 4, second.memAttr >> 2) << 4) | combineNibble(first & 15, second.memAttr & 3);
 }
@@ -311,7 +371,7 @@ export function branchAddress(core: Core, target: bigint): bigint {
   const place = 2 * regime + half;
   const translation = translationOf(core);
   const controls = (translation.controls[place] ??= controlsOf(core, regime, half));
-  if (!controls.topByteIgnored) return target;
+  if (!controls.topByteIgnored || controls.dataOnly) return target;
   return half === 1 ? BigInt.asUintN(64, BigInt.asIntN(56, target)) : BigInt.asUintN(56, target);
 }
 
@@ -319,7 +379,7 @@ const VMID_SHIFT = 48n;
 
 /**
  * TLBI. `operation` is the Arm name without `TLBI `, e.g. `VAE1IS`; `value` is Xt, 0 where there is none. IS and OS forms reach every core
- * of the board, as do all forms at EL1 under HCR_EL2.FB. Range forms drop their whole scope. Since cached translations follow their
+ * of the board, as do all forms at EL1 under HCR_EL2.FB. TTL is a hint, and what it could narrow is not narrowed. Since cached translations follow their
  * descriptors, none of this can be seen; it keeps the cache small, and L0's maps (which are not in memory) rely on it.
  */
 export function invalidateTlb(core: Core, operation: string, value: bigint): void {
@@ -352,12 +412,40 @@ function scopeOf(core: Core, name: string, value: bigint): (entry: Entry) => boo
     case 'ALLE1': return (entry) => entry.regime === Regime.EL10;
     // Entries hold both stages together, so what came through the stage-2 entry goes.
     case 'IPAS2E1': case 'IPAS2LE1': return (entry) => entry.stage2 && entry.vttbr >> VMID_SHIFT === vmid && covers(entry.ipa / 4096, entry.blockShift2, Number(value & 0xf_ffff_ffffn));
-    case 'RIPAS2E1': case 'RIPAS2LE1': return (entry) => entry.stage2 && entry.vttbr >> VMID_SHIFT === vmid;
-    case 'RVAE1': case 'RVALE1': case 'RVAAE1': case 'RVAALE1': return el1;
-    case 'ALLE2': case 'RVAE2': case 'RVALE2': return (entry) => entry.regime === el2Regime;
+    case 'RIPAS2E1': case 'RIPAS2LE1': {
+      const range = rangeOf(value);
+      return (entry) => entry.stage2 && entry.vttbr >> VMID_SHIFT === vmid && overlaps(entry.ipa / 4096, entry.blockShift2, range);
+    }
+    case 'RVAE1': case 'RVALE1': case 'RVAAE1': case 'RVAALE1': {
+      const range = rangeOf(value);
+      return (entry) => el1(entry) && (name.startsWith('RVAA') || tagged(entry)) && overlaps(entry.page, entry.blockShift, range);
+    }
+    case 'RVAE2': case 'RVALE2': {
+      const range = rangeOf(value);
+      return (entry) => entry.regime === el2Regime && (el2Regime === Regime.EL2 || tagged(entry)) && overlaps(entry.page, entry.blockShift, range);
+    }
+    case 'ALLE2': return (entry) => entry.regime === el2Regime;
     case 'VAE2': case 'VALE2': return (entry) => entry.regime === el2Regime && (el2Regime === Regime.EL2 || tagged(entry));
     default: throw new RangeError(`no TLBI operation is called ${name}`);
   }
+}
+
+/** Pages of 4 KiB from `first` up to, and without, `end`. */
+interface PageRange { readonly first: number; readonly end: number }
+
+/** FEAT_TLBIRANGE: BaseADDR, NUM, SCALE and TG of Xt. The reserved TG counts as 4 KiB. Pages are those of 48 bits of address. */
+function rangeOf(value: bigint): PageRange {
+  const tg = Number((value >> 46n) & 3n);
+  const unit = tg === 2 ? 4 : tg === 3 ? 16 : 1;
+  const first = (Number(BigInt.asUintN(37, value)) * unit) % 2 ** 36;
+  return { first, end: first + (Number((value >> 39n) & 31n) + 1) * 2 ** (5 * Number((value >> 44n) & 3n) + 1) * unit };
+}
+
+/** Whether the block of 2^shift bytes with `page` in it has a page of the range. */
+function overlaps(page: number, shift: number, { first, end }: PageRange): boolean {
+  const pages = 2 ** (shift - 12);
+  const start = page - (page % pages);
+  return start < end && start + pages > first;
 }
 
 /** Whether the block of 2^shift bytes with `page` in it holds page `other`; both are page numbers of up to 36 bits. */
@@ -391,7 +479,7 @@ export function addressTranslateOrFault(core: Core, operation: string, va: bigin
   const regime = level === 2 ? regimeAt(core, 2) : el === 2 && inHost(core) ? Regime.EL20 : Regime.EL10;
   const stage1Only = match[1] === '' || regime !== Regime.EL10;
   const pan = match[4] === 'P' && (pstateOf(core) & Pstate.PAN) !== 0 && !(regime === Regime.EL10 && nv1InForce(core));
-  const entry = translate(core, va, match[3] === 'W' ? WRITE : READ, regime, level !== 0, pan, true, stage1Only);
+  const entry = translate(core, va, match[3] === 'W' ? WRITE : READ, regime, level !== 0, pan, true, stage1Only, false);
   if (entry === undefined) {
     if (fault.external || (fault.onWalk && el === 1)) return undefined;
     return (1n << 11n) | (fault.stage2 ? 1n << 9n : 0n) | (fault.onWalk ? 1n << 8n : 0n) | BigInt(fault.fsc << 1) | 1n;

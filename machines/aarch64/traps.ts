@@ -91,6 +91,7 @@ const EL0_CONTROLS: readonly TrapRow[] = [
   trapEl0('SCTLR_EL1.DZE', write, ['DC ZVA'], sctlrClear(14)),
   trapEl0('SCTLR_EL1.UCI', write, operations('DC', 'CVAU CIVAC CVAC CVAP CVADP'), sctlrClear(26)),
   trapEl0('SCTLR_EL1.UCI', write, ['IC IVAU'], sctlrClear(26)),
+  trapEl0('SCTLR_EL1.EnRCTX', write, namesOf('CFP_RCTX DVP_RCTX CPP_RCTX').map((name) => name.replace('_', ' ')), sctlrClear(10)),
   // SCTLR_EL2 has no UMA: the host's applications always trap.
   trapEl0('SCTLR_EL1.UMA', any, ['DAIF'], (core) => inHost(core) || sctlrClear(9)(core)),
   trapEl0('MDSCR_EL1.TDCC', any, ['MDCCSR_EL0', 'DBGDTR_EL0', 'DBGDTRRX_EL0'], bitTest('MDSCR_EL1.TDCC')),
@@ -173,7 +174,7 @@ const HFGITR: FineGrained = {
   'TLBI RVAE1OS': 24, 'TLBI RVAAE1OS': 25, 'TLBI RVALE1OS': 26, 'TLBI RVAALE1OS': 27,
   'TLBI VMALLE1IS': 28, 'TLBI VAE1IS': 29, 'TLBI ASIDE1IS': 30, 'TLBI VAAE1IS': 31, 'TLBI VALE1IS': 32, 'TLBI VAALE1IS': 33,
   'TLBI RVAE1IS': 34, 'TLBI RVAAE1IS': 35, 'TLBI RVALE1IS': 36, 'TLBI RVAALE1IS': 37, 'TLBI RVAE1': 38, 'TLBI RVAAE1': 39, 'TLBI RVALE1': 40, 'TLBI RVAALE1': 41,
-  'TLBI VMALLE1': 42, 'TLBI VAE1': 43, 'TLBI ASIDE1': 44, 'TLBI VAAE1': 45, 'TLBI VALE1': 46, 'TLBI VAALE1': 47, 'DC CVAC': 54,
+  'TLBI VMALLE1': 42, 'TLBI VAE1': 43, 'TLBI ASIDE1': 44, 'TLBI VAAE1': 45, 'TLBI VALE1': 46, 'TLBI VAALE1': 47, 'CFP RCTX': 48, 'DVP RCTX': 49, 'CPP RCTX': 50, 'DC CVAC': 54,
 };
 
 function fineGrained(register: string, direction: Direction, bits: FineGrained): TrapRow[] {

@@ -20,7 +20,7 @@ export type LaneOperation =
 export type LaneUnary = 'negate' | 'absolute' | 'count-ones' | 'count-leading-zeros';
 export type LaneShift = 'left' | 'right' | 'right-signed';
 
-/** One round, or part of one, of a cipher or hash: a function of up to three vectors. Arm ARM: the pseudocode of the instruction of that name. */
+/** One round, or part of one, of a cipher or hash: what the instruction of that name makes of Vd, Vn and Vm; AESMC, AESIMC and SHA1H take Vn alone, as the first. */
 export type CipherOperation =
   | 'AESE' | 'AESD' | 'AESMC' | 'AESIMC'
   | 'SHA1C' | 'SHA1P' | 'SHA1M' | 'SHA1H' | 'SHA1SU0' | 'SHA1SU1' | 'SHA256H' | 'SHA256H2' | 'SHA256SU0' | 'SHA256SU1'
@@ -85,7 +85,7 @@ export interface VectorBuilder<V, B, Q> extends Builder<V, B> {
   /** Sets FPSR.QC where `differs` is not zero: pass the exclusive-or of what saturated and what did not. */
   saturation(differs: V): void;
 
-  /** 16 bytes; alignment is that of `access` (16 when it says so). */
+  /** 16 bytes, the first in bits 7 to 0; aligned as `access.element` says, without it as one quantity of 16 bytes. */
   loadVector(address: V, access: Access): Q;
   storeVector(address: V, value: Q, access: Access): void;
 

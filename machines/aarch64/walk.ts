@@ -19,6 +19,10 @@ export interface Stage1Controls {
   readonly high: boolean;
   /** TBI: bits 63 to 56 of the VA are ignored. */
   readonly topByteIgnored: boolean;
+  /** TBID: but not for instruction fetches. */
+  readonly dataOnly: boolean;
+  /** E0PDx: EL0 has no access to this half, whatever the tables say. */
+  readonly noUser: boolean;
   /** Bits of the output address (TCR_ELx.IPS or PS, at most the implemented size). */
   readonly outputBits: number;
   /** Hierarchical permissions disabled. */
@@ -29,6 +33,9 @@ export interface Stage1Controls {
   /** {NV, NV1} = {1, 1} in EL1&0: the descriptor format of the EL2 regime. */
   readonly nv1: boolean;
   readonly wxn: boolean;
+  /** FEAT_HAFDBS, TCR_ELx.HA and HD: the hardware sets the Access flag, and makes what is writable and clean writable. */
+  readonly accessFlags: boolean;
+  readonly dirtyState: boolean;
   readonly mair: bigint;
 }
 
@@ -41,6 +48,16 @@ export interface Stage2Controls {
   readonly fwb?: boolean;
   /** Physical address bits implemented; 48 when absent. */
   readonly paBits?: number;
+}
+
+/** What FEAT_HAFDBS has to do to the descriptor of a block or page: set its Access flag, and at a write make it say that it was written. */
+export interface Update {
+  /** Physical address of the descriptor, and for stage 1 the one that stage 2 translated to it. */
+  readonly address: number;
+  readonly ipa: number;
+  readonly descriptor: bigint;
+  readonly accessed: boolean;
+  readonly clean: boolean;
 }
 
 /** `fsc` is the 6-bit status code, level included; `level` is that of the descriptor at fault. */
@@ -68,8 +85,11 @@ export interface Stage1Walk {
   /** The MAIR byte. */
   readonly attributes: number;
   readonly shareability: number;
+  /** GP: bit 50 of the descriptor. */
+  readonly guarded: boolean;
   /** nG = 0. */
   readonly global: boolean;
+  readonly update: Update | undefined;
   /** Physical addresses of the descriptors read, stage 2's included. */
   readonly descriptors: readonly number[];
 }
@@ -83,7 +103,10 @@ export interface Stage2Walk {
   readonly level: number;
   readonly read: boolean;
   readonly write: boolean;
+  /** At EL1, and at EL0 (FEAT_XNX). */
   readonly execute: boolean;
+  readonly executeUser: boolean;
+  readonly update: Update | undefined;
   /** The memory type is Device. */
   readonly device: boolean;
   /** MemAttr[3:0] and SH[1:0] of the descriptor. */
@@ -125,6 +148,18 @@ function addressField(shift: number): number {
 /** Whether a block descriptor is allowed at `level`: level 1 for 4 KiB, level 2 for all (no FEAT_LPA). */
 const blockAllowed = (pageShift: number, level: number): boolean => level === 2 || (level === 1 && pageShift === 12);
 
+const ACCESS_FLAG = 1 << 10;
+/** AP[2]. */
+const READ_ONLY = 1 << 7;
+/** Stage 2's S2AP[1]. */
+const S2_WRITE = 1 << 7;
+/** Bit 51, in the high half. */
+const DBM = 1 << 19;
+
+/** What the descriptor read last needs, if anything. */
+const pendingUpdate = (address: number, ipa: number, accessed: boolean, clean: boolean): Update | undefined =>
+  (accessed && !clean ? undefined : { address, ipa, descriptor: (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0), accessed, clean });
+
 function fault(code: number, level: number): WalkFault {
   return { ok: false, fsc: code | level, level, stage2: false, onWalk: false, ipa: 0 };
 }
@@ -149,9 +184,11 @@ export function walkStage1(memory: Memory, controls: Stage1Controls, va: bigint,
   const descriptors: number[] = [];
   // What the tables on the way deny: bit 0 EL0 access, bit 1 writes, bit 2 XN or UXN, bit 3 PXN.
   let denied = 0;
+  let ipa = 0;
   for (;;) {
     const index = Math.floor(input / 2 ** shift) % 2 ** stride;
     let address = table + 8 * index;
+    ipa = address;
     if (stage2 !== undefined) {
       const second = stage2(address);
       if (!second.ok) return { ...second, stage2: true, onWalk: true, ipa: address };
@@ -173,13 +210,15 @@ export function walkStage1(memory: Memory, controls: Stage1Controls, va: bigint,
   if ((low & 2) === 0 && !blockAllowed(pageShift, level)) return fault(Fsc.TRANSLATION, level);
   const base = addressField(shift);
   if (base >= 2 ** outputBits) return fault(Fsc.ADDRESS_SIZE, level);
-  // No FEAT_HAFDBS: software sets the Access flag.
-  if ((low & (1 << 10)) === 0) return fault(Fsc.ACCESS_FLAG, level);
+  const accessed = (low & ACCESS_FLAG) !== 0;
+  if (!accessed && !controls.accessFlags) return fault(Fsc.ACCESS_FLAG, level);
+  // AP[2] with DBM: writable, and clean.
+  const clean = controls.accessFlags && controls.dirtyState && (high & DBM) !== 0 && (low & READ_ONLY) !== 0;
   return {
-    ok: true, pa: base + (input % 2 ** shift), level, blockShift: shift, descriptors,
-    permissions: leafPermissions(controls, denied),
+    ok: true, pa: base + (input % 2 ** shift), level, blockShift: shift, descriptors, update: pendingUpdate(descriptors.at(-1)!, ipa, accessed, clean),
+    permissions: leafPermissions(controls, denied, clean),
     attributes: Number((controls.mair >> BigInt(8 * ((low >> 2) & 7))) & 0xffn),
-    shareability: (low >> 8) & 3,
+    shareability: (low >> 8) & 3, guarded: (high & (1 << 18)) !== 0,
     global: !controls.twoPrivileges || (low & (1 << 11)) === 0,
   };
 }
@@ -198,8 +237,8 @@ function tableDenies(controls: Stage1Controls): number {
 }
 
 /** Stage-1 permissions of the block or page descriptor read last. Arm ARM D8.4.1; AArch64.S1DirectBasePermissions. */
-function leafPermissions(controls: Stage1Controls, denied: number): number {
-  const writable = (low & 0x80) === 0 && (denied & 2) === 0;
+function leafPermissions(controls: Stage1Controls, denied: number, clean: boolean): number {
+  const writable = ((low & READ_ONLY) === 0 || clean) && (denied & 2) === 0;
   const bit54 = (high & (1 << 22)) !== 0;
   const bit53 = (high & (1 << 21)) !== 0;
   const P = Permission;
@@ -261,13 +300,17 @@ export function walkStage2(memory: Memory, controls: Stage2Controls, ipa: number
   if ((low & 2) === 0 && !blockAllowed(pageShift, level)) return failed(Fsc.TRANSLATION, level);
   const base = addressField(shift);
   if (base >= 2 ** outputBits) return failed(Fsc.ADDRESS_SIZE, level);
-  if ((low & (1 << 10)) === 0) return failed(Fsc.ACCESS_FLAG, level);
+  const accessFlags = (vtcr & (1 << 21)) !== 0;
+  const accessed = (low & ACCESS_FLAG) !== 0;
+  if (!accessed && !accessFlags) return failed(Fsc.ACCESS_FLAG, level);
+  const clean = accessFlags && (vtcr & (1 << 22)) !== 0 && (high & DBM) !== 0 && (low & S2_WRITE) === 0;
+  // XN[1:0], bits 54 and 53: 0b00 both levels execute, 0b01 EL0 only, 0b10 neither, 0b11 EL1 only. Execution does not need read permission.
+  const never = (high >>> 21) & 3;
   const memAttr = (low >> 2) & 15;
   const result: Stage2Walk = {
     ok: true, pa: base + (ipa % 2 ** shift), bytes: 2 ** shift, level,
-    read: (low & 0x40) !== 0, write: (low & 0x80) !== 0,
-    // No FEAT_XNX: XN is bit 54, for EL0 and EL1 alike, and execution does not need read permission.
-    execute: (high & (1 << 22)) === 0,
+    read: (low & 0x40) !== 0, write: (low & S2_WRITE) !== 0 || clean,
+    execute: never === 0 || never === 3, executeUser: never < 2, update: pendingUpdate(descriptors.at(-1)!, ipa, accessed, clean),
     device: controls.fwb === true ? (memAttr & 4) === 0 : (memAttr & 12) === 0,
     memAttr, shareability: (low >> 8) & 3,
     descriptor: (BigInt(high) << 32n) | BigInt(low), descriptors,

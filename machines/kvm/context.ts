@@ -23,16 +23,23 @@ interface ContextRow {
 
 /** SCTLR_EL1 RES1 and what an EL2 regime has fixed: no PAN change on exceptions (SPAN), no traps of EL0. */
 const SCTLR_EL1_FIXED = 0x30d0_0980n | (1n << 23n) | (1n << 22n);
-const SCTLR_SHARED = (1n << 0n) | (1n << 1n) | (1n << 2n) | (1n << 3n) | (1n << 12n) | (1n << 19n) | (1n << 25n) | (1n << 44n);
+const SCTLR_SHARED = (1n << 0n) | (1n << 1n) | (1n << 2n) | (1n << 3n) | (1n << 12n) | (1n << 19n) | (1n << 25n) | (1n << 44n)
+  | (1n << 31n) | (1n << 30n) | (1n << 27n) | (1n << 13n) | (1n << 36n) | (1n << 6n);
 
-/** SCTLR_EL2 (E2H=0) to SCTLR_EL1: M, A, C, SA, I, WXN, EE and DSSBS mean the same. */
+/** SCTLR_EL2 (E2H=0) to SCTLR_EL1: M, A, C, SA, nAA, I, WXN, EE, DSSBS, the four enables of pointer authentication and BT (BT1) mean the same. */
 const sctlrToEl1 = (value: bigint): bigint => SCTLR_EL1_FIXED | (value & SCTLR_SHARED);
 
-/** TCR_EL2 (E2H=0) to TCR_EL1: one range only (EPD1), PS and TBI move. */
+/** TCR_EL2 (E2H=0) to TCR_EL1: one range only (EPD1), PS, TBI, TBID, HPD, HA and HD move. */
 function tcrToEl1(value: bigint): bigint {
   let result = (1n << 23n) | (value & 0xff3fn);
   result = insert(result, 34, 32, bits(value, 18, 16));
-  return bit(value, 20) ? result | (1n << 37n) : result;
+  // HA and HD, and HPD.
+  result |= ((value >> 21n) & 3n) << 39n;
+  if (bit(value, 24)) result |= 1n << 41n;
+  // A pointer's code has one layout in EL2, whatever its top bits: T1SZ, TBI1 and TBID1 say what those of the one range say.
+  result |= (value & 0x3fn) << 16n;
+  if (bit(value, 20)) result |= 3n << 37n;
+  return bit(value, 29) ? result | (3n << 51n) : result;
 }
 
 /** CPTR_EL2 (E2H=0, 1 = trap) to CPACR_EL1 (E2H=1 layout, 0b11 = no trap). */
@@ -65,8 +72,8 @@ export const CONTEXT: readonly ContextRow[] = [
 const rowByEl2 = new Map(CONTEXT.flatMap((row) => (row.el2 === undefined ? [] : [[row.el2, row]] as const)));
 const rowByEl1 = new Map(CONTEXT.map((row) => [row.el1, row] as const));
 
-/** Registers that all contexts share, so that the hardware always holds them. */
-const SHARED = new Set(['TPIDR_EL0', 'TPIDRRO_EL0', 'TPIDR_EL1', 'PAR_EL1', 'CSSELR_EL1', 'SP_EL0', 'CNTFRQ_EL0']);
+/** Registers that all contexts share, so that the hardware always holds them. The keys of pointer authentication are EL1's and EL2's alike. */
+const SHARED = new Set(['TPIDR_EL0', 'TPIDRRO_EL0', 'TPIDR_EL1', 'PAR_EL1', 'CSSELR_EL1', 'SP_EL0', 'CNTFRQ_EL0', ...['IA', 'IB', 'DA', 'DB', 'GA'].flatMap((key) => [`AP${key}KeyLo_EL1`, `AP${key}KeyHi_EL1`])]);
 
 /**
  * SPSR_EL1.M while virtual EL2 runs on hardware that would report EL1 (no FEAT_NV, or NV1 without NV2): an illegal value,
@@ -125,6 +132,7 @@ export function putContext(state: KvmState, board: Board): void {
     if (!state.hyp) writeStored(state, board, row.el1, hardware(core, row.el1));
     else if (row.el2 !== undefined && isLive(state, row)) state.registers[row.el2] = readLive(state, core, row);
   }
+  writeStored(state, board, deferredName(state, board), hardware(core, 'VDISR_EL2'));
   state.loaded = false;
 }
 
@@ -135,8 +143,17 @@ export function loadContext(state: KvmState, board: Board): void {
     if (!state.hyp) setRegister(core, slot(row.el1), readStored(state, board, row.el1));
     else loadRow(state, board, core, row);
   }
+  setRegister(core, slot('VDISR_EL2'), readStored(state, board, deferredName(state, board)));
   state.loaded = true;
 }
+
+/**
+ * What code below L0 reads as DISR_EL1, which the hardware has in VDISR_EL2 since L0 routes SErrors: the vCPU's DISR_EL1, and for what L1 runs with SErrors of its own
+ * routed L1's VDISR_EL2. Linux: hyp/sysreg-sr.h.
+ */
+const deferredName = (state: KvmState, board: Board): string =>
+  (!state.hyp && state.mechanism !== 'none' && (readPage(state, board, 'HCR_EL2') & AMO) !== 0n ? 'VDISR_EL2' : 'DISR_EL1');
+const AMO = 1n << 5n;
 
 /** Whether the hardware's EL1 register holds, in virtual EL2, a value that the guest may have changed itself. */
 function isLive(state: KvmState, row: ContextRow): boolean {

@@ -14,13 +14,13 @@ import { readPage } from './vncr.ts';
 export const Hcr = {
   VM: 1n << 0n, SWIO: 1n << 1n, FMO: 1n << 3n, IMO: 1n << 4n, AMO: 1n << 5n, VF: 1n << 6n, VI: 1n << 7n, VSE: 1n << 8n, FB: 1n << 9n, BSU_INNER: 1n << 10n, DC: 1n << 12n,
   TWI: 1n << 13n, TWE: 1n << 14n, TID3: 1n << 18n, TSC: 1n << 19n, TIDCP: 1n << 20n, TACR: 1n << 21n, TSW: 1n << 22n, TTLB: 1n << 25n, TVM: 1n << 26n, TGE: 1n << 27n,
-  HCD: 1n << 29n, TRVM: 1n << 30n, RW: 1n << 31n, E2H: 1n << 34n, NV: 1n << 42n, NV1: 1n << 43n, AT: 1n << 44n, NV2: 1n << 45n,
+  HCD: 1n << 29n, TRVM: 1n << 30n, RW: 1n << 31n, E2H: 1n << 34n, APK: 1n << 40n, API: 1n << 41n, NV: 1n << 42n, NV1: 1n << 43n, AT: 1n << 44n, NV2: 1n << 45n, FWB: 1n << 46n,
 } as const;
 
 const GUEST_HCR = Hcr.VM | Hcr.SWIO | Hcr.FMO | Hcr.IMO | Hcr.AMO | Hcr.FB | Hcr.BSU_INNER | Hcr.TWI | Hcr.TID3 | Hcr.TSC | Hcr.TIDCP | Hcr.TACR | Hcr.TSW | Hcr.RW;
 
 /** Bits of L1's HCR_EL2 that never reach the hardware while L2 runs: L0 owns them, or they select virtual EL2's own regime. */
-const NOT_FROM_L1 = Hcr.TGE | Hcr.E2H | Hcr.NV | Hcr.NV1 | Hcr.NV2 | Hcr.HCD | Hcr.RW;
+const NOT_FROM_L1 = Hcr.TGE | Hcr.E2H | Hcr.NV | Hcr.NV1 | Hcr.NV2 | Hcr.FWB | Hcr.HCD | Hcr.RW;
 
 /** CPTR_EL2 with E2H=0: RES1 bits, nothing trapped. */
 const CPTR_RES1 = 0x33ffn & ~(1n << 10n);
@@ -58,6 +58,7 @@ export function activateTraps(state: KvmState, board: Board): void {
   const below = !state.hyp && state.mechanism !== 'none';
   for (const name of FINE_GRAINED) set(name, below && hasFeature(board, registerByName(name)!.needs!) ? readPage(state, board, name) : 0n);
   set('VNCR_EL2', state.hyp && state.mechanism === 'nv2' ? BigInt(vncrPage(state.index)) : 0n);
+  set('VSESR_EL2', below ? readPage(state, board, 'VSESR_EL2') : 0n);
   set('VMPIDR_EL2', below ? readPage(state, board, 'VMPIDR_EL2') : affinity(state.index));
   set('VPIDR_EL2', below ? readPage(state, board, 'VPIDR_EL2') : core.words[slot('MIDR_EL1')]!);
   core.attention = true;
@@ -72,16 +73,25 @@ const fromL1 = (hcr: bigint): bigint => hcr & ~NOT_FROM_L1 & ~(hcr & Hcr.IMO ? 0
 /** Virtual interrupts that L1 has pend for what it runs, without a list register. */
 export const virtualInterrupts = (hcr: bigint): bigint => fromL1(hcr) & (Hcr.VI | Hcr.VF | Hcr.VSE);
 
+/** Bits that trap where they are 0: L0 lets its guest have pointer authentication wherever the hardware has it. */
+const grantsOf = (board: Board): bigint => (board.features.pauth === 'none' ? 0n : Hcr.API | Hcr.APK);
+
 function hardwareHcr(state: KvmState, board: Board): bigint {
-  if (state.mechanism === 'none') return GUEST_HCR;
+  const grants = grantsOf(board);
+  if (state.mechanism === 'none') return GUEST_HCR | grants;
+  // L1's traps of what it runs: its own zeros count.
   if (!state.hyp) return GUEST_HCR | fromL1(readPage(state, board, 'HCR_EL2'));
+  return hypHcr(state) | grants;
+}
+
+function hypHcr(state: KvmState): bigint {
   const nvhe = state.flavour === 'nvhe';
   switch (state.mechanism) {
     // ACTLR_EL1 is memory there, so that nothing has to trap it.
     case 'nv2': return (GUEST_HCR & ~Hcr.TACR) | Hcr.NV | Hcr.NV2 | Hcr.AT | Hcr.TTLB | (nvhe ? Hcr.NV1 : 0n);
     // Without the VNCR page L1's accesses to its guest's EL1 registers must trap one by one.
     case 'nv': return GUEST_HCR | Hcr.NV | Hcr.AT | Hcr.TTLB | (nvhe ? Hcr.NV1 | Hcr.TVM | Hcr.TRVM : 0n);
-    case 'pv': return GUEST_HCR;
+    case 'pv': case 'none': return GUEST_HCR;
   }
 }
 

@@ -45,11 +45,21 @@ export function handleAbort(state: KvmState, board: Board, out: Out): Step[] {
   const below = state.mechanism !== 'none' && !state.hyp;
   out.event('kvm_guest_fault', { vcpu: state.index, pc: guestPc(core), esr, far: core.words[slot('FAR_EL2')]!, ipa });
   out.send('mmu', {
-    type: 'fault', vcpu: state.index, ipa, access: fetch ? 'fetch' : (esr & 0x40n) !== 0n && (esr & 0x80n) === 0n ? 'write' : 'read', fsc: Number(esr & 0x3fn),
+    type: 'fault', vcpu: state.index, ipa, access: accessOf(esr, fetch), user: (core.words[slot('SPSR_EL2')]! & 0xcn) === 0n, fsc: Number(esr & 0x3fn),
     nested: below && stage2Enabled(state, board), vttbr: below ? readPage(state, board, 'VTTBR_EL2') : 0n, vtcr: below ? readPage(state, board, 'VTCR_EL2') : 0n,
   });
   return [{ step: 'finish-fault' }];
 }
+
+const S1PTW = 1n << 7n;
+/** xFSC without its level, of a Permission fault. */
+const isPermission = (esr: bigint): boolean => (esr & 0x3cn) === 0x0cn;
+
+/** What the access would do at the address at fault. A Permission fault on a table walk is on an update of flags. Linux: kvm_is_write_fault. */
+const accessOf = (esr: bigint, fetch: boolean): 'read' | 'write' | 'fetch' | 'update' => {
+  if ((esr & S1PTW) !== 0n) return isPermission(esr) ? 'update' : 'read';
+  return fetch ? 'fetch' : (esr & WNR) !== 0n ? 'write' : 'read';
+};
 
 /** The mmu's answer: `finish-fault` is at the head of the work, and what follows from the answer goes before the rest. */
 export function finishFault(state: KvmState, board: Board, result: FaultResult, out: Out): void {

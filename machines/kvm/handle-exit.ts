@@ -1,6 +1,7 @@
 /** What L0 does about each exit: the table of exception classes, and which exits of L2 belong to L1. Linux: handle_exit.c. */
 
 import type { Board } from '../aarch64/board.ts';
+import { timeOfCount } from '../aarch64/generic-timer.ts';
 import { Word, type Core } from '../aarch64/state.ts';
 import { hex } from '../bits.ts';
 import type { Out } from '../messages.ts';
@@ -8,7 +9,7 @@ import { Hcr } from './controls.ts';
 import { Ec, ecOf, esrOf, getX, injectSync, setX, skipInstruction, virtualHcr } from './exit.ts';
 import { handleAbort } from './fault.ts';
 import { guestPc, guestPstate, setGuestPc, takeToEl1, UNKNOWN_ESR } from './inject.ts';
-import { handleEret } from './nested-eret.ts';
+import { handleEret, keyOfEret } from './nested-eret.ts';
 import { decodePv } from './pv.ts';
 import { firmwareCall, NOT_SUPPORTED, type FirmwareRequest } from './psci.ts';
 import type { KvmState, Step } from './state.ts';
@@ -25,7 +26,7 @@ export function handleExit(state: KvmState, board: Board, out: Out): Step[] {
     case Ec.HVC: return handleHvc(state, board, core, out);
     case Ec.SMC: return handleSmc(state, board, core, out);
     case Ec.SYSREG: return handleSystemTrap(state, board, out);
-    case Ec.ERET: return state.hyp ? handleEret(state, board, out) : injectSync(state, board, out, esrOf(core));
+    case Ec.ERET: return state.hyp ? handleEret(state, board, out, keyOfEret(esrOf(core))) : injectSync(state, board, out, esrOf(core));
     case Ec.IABT_LOWER: case Ec.DABT_LOWER: return handleAbort(state, board, out);
     default:
       if (!state.hyp && state.mechanism !== 'none') return injectSync(state, board, out, esrOf(core));
@@ -45,8 +46,21 @@ function handleWfx(state: KvmState, board: Board, core: Core, out: Out): Step[] 
   const hcr = virtualHcr(state, board);
   out.event('kvm_wfx_arm64', { vcpu: state.index, pc: guestPc(core), is_wfe: isWfe });
   if (!state.hyp && (hcr & (isWfe ? Hcr.TWE : Hcr.TWI)) !== 0n) return injectSync(state, board, out, esr);
+  const until = timeoutOf(core, esr);
   skipInstruction(core);
-  return isWfe ? [] : [{ step: 'wait-prepare' }];
+  return isWfe || until === 'up' ? [] : [{ step: 'wait-prepare', ...(until === undefined ? {} : { untilNs: until }) }];
+}
+
+/** ISS of WFIT and WFET: TI bit 1, and RV, with which RN is the register that holds the virtual count to wait for. */
+const WFXT = 2n;
+const RV = 4n;
+
+/** When the time of a WFIT or WFET is up, in virtual nanoseconds: never for other waits, and perhaps already. Linux: kvm_handle_wfx, wfit_delay_ns. */
+function timeoutOf(core: Core, esr: bigint): number | 'up' | undefined {
+  if ((esr & (WFXT | RV)) !== (WFXT | RV)) return undefined;
+  // What the guest would read: the hardware's offset is right for the context that is loaded.
+  const at = timeOfCount(core, getX(core, Number((esr >> 5n) & 31n)));
+  return at !== undefined && at <= core.board.now ? 'up' : at;
 }
 
 function handleHvc(state: KvmState, board: Board, core: Core, out: Out): Step[] {
@@ -79,7 +93,7 @@ function handlePv(state: KvmState, board: Board, core: Core, out: Out, imm: numb
   switch (operation.kind) {
     case 'mrs': case 'msr': return emulateRegister(state, board, out, operation.register, operation.kind === 'msr', operation.rt);
     case 'tlbi': case 'at': return emulateOperation(state, board, out, operation.encoding, getX(core, operation.rt));
-    case 'eret': return handleEret(state, board, out);
+    case 'eret': return handleEret(state, board, out, operation.key);
     case 'psci': return firmware(state, board, core, out);
     // L1's own hypercall, which goes to virtual EL2 itself.
     case 'hvc': return hypercall(state, board, core, out, (esrOf(core) & ~0xffffn) | BigInt(operation.immediate));

@@ -99,7 +99,7 @@ function doStep(state: KvmState, board: Board, out: Out): void {
         putContext(state, board);
       }
       return;
-    case 'nested-eret': return finishNestedEret(state, board, out);
+    case 'nested-eret': return finishNestedEret(state, board, step);
     case 'inject': {
       const from = guestPstate(state, core);
       state.hyp = true;
@@ -119,7 +119,7 @@ function doStep(state: KvmState, board: Board, out: Out): void {
       // From here on until the vCPU runs again a wake-up may be asked for (KVM: kvm_vcpu_wfi sets IN_WFI and puts the vGIC).
       state.inWait = true;
       state.wakeRequested = true;
-      out.send(`timer:${own}`, { type: 'put', nested: timerNested, blocking: true });
+      out.send(`timer:${own}`, { type: 'put', nested: timerNested, blocking: true, ...(step.untilNs === undefined ? {} : { untilNs: step.untilNs }) });
       out.send(`vgic:${own}`, { type: 'query-pending' });
       state.work.unshift({ step: 'wait-check' });
       return;

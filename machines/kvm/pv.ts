@@ -25,7 +25,8 @@ export type PvOperation =
   | { readonly kind: 'mrs' | 'msr'; readonly register: string; readonly encoding: number; readonly rt: number }
   /** In the published encoding; nothing that we rewrite needs it, since PSTATE's fields act on virtual EL2 as they are. */
   | { readonly kind: 'msr-immediate'; readonly register: string; readonly encoding: number; readonly immediate: number }
-  | { readonly kind: 'eret' }
+  /** `key`: ERETAA or ERETAB, which are ours: 2 and 3 in the index that the published class leaves zero. */
+  | { readonly kind: 'eret'; readonly key?: 'IA' | 'IB' }
   /** `operation` as the Arm ARM names it: `ALLE1IS`, `S12E1R`. `rt` is 31 where the instruction takes no address. */
   | { readonly kind: 'tlbi' | 'at'; readonly operation: string; readonly encoding: number; readonly rt: number }
   /** The L1 hypervisor's own `HVC #imm`. */
@@ -46,7 +47,7 @@ export function decodePv(imm16: number): PvOperation {
       const register = registerByIndex.get(index);
       return register === undefined || rt > 15 ? { kind: 'unknown', immediate: imm16 } : { kind: 'msr-immediate', register: register.name, encoding: register.encoding, immediate: rt };
     }
-    case ERET: return imm16 === ERET << 13 ? { kind: 'eret' } : { kind: 'unknown', immediate: imm16 };
+    case ERET: return ERETS[imm16 & 0x1fff] ?? { kind: 'unknown', immediate: imm16 };
     case TLBI: {
       const row = operationByIndex.get(index);
       // The published form of an operation without an address has Rt 0; the instruction has Rt 31.
@@ -100,7 +101,8 @@ export type Paravirtualized = { readonly name: string; readonly after: number } 
 /** What one instruction word becomes, or why it cannot; undefined for one that means the same at EL1 as at EL2, or traps there on ARMv8.0. */
 export function paravirtualize(word: number, flavour: PvFlavour): Paravirtualized | undefined {
   if (word === 0xd69f_03e0) return { name: 'ERET', after: hvc(ERET << 13) };
-  if (word === 0xd69f_0bff || word === 0xd69f_0fff) return refuse(word === 0xd69f_0bff ? 'ERETAA' : 'ERETAB', 'the encoding has no ERET with pointer authentication (ARMv8.3)');
+  if (word === 0xd69f_0bff) return { name: 'ERETAA', after: hvc((ERET << 13) | 2) };
+  if (word === 0xd69f_0fff) return { name: 'ERETAB', after: hvc((ERET << 13) | 3) };
   if (((word & 0xffe0_001f) >>> 0) === 0xd400_0002) {
     const immediate = (word >>> 5) & 0xffff;
     return immediate > 0x1fff ? refuse(`HVC #${hex(immediate)}`, 'the encoding has 13 bits for the immediate') : { name: `HVC #${hex(immediate)}`, after: hvc((HVC << 13) | immediate) };
@@ -164,6 +166,7 @@ export function exchangeEl1AndEl2(spsr: bigint): bigint {
 /** Classes, imm16 bits 15:13. */
 const PLAIN = 0, MRS = 1, MSR = 2, MSR_IMMEDIATE = 3, ERET = 4, TLBI = 5, HVC = 6;
 const PSCI_IMMEDIATE = 1;
+const ERETS: Readonly<Record<number, PvOperation>> = { 0: { kind: 'eret' }, 2: { kind: 'eret', key: 'IA' }, 3: { kind: 'eret', key: 'IB' } };
 
 /** When an access is rewritten. `never`: the index is published, and on ARMv8.0 the access does the right thing at EL1, or a trap that ARMv8.0 has reaches L0. */
 type When = 'always' | PvFlavour | 'never';
@@ -230,6 +233,14 @@ export const OUR_OPERATIONS: readonly OperationRow[] = [
   [17, 'VAE1', 'tlbi', 0, 7, 1, true], [18, 'VAE1IS', 'tlbi', 0, 3, 1, true], [19, 'ASIDE1', 'tlbi', 0, 7, 2, true], [20, 'ASIDE1IS', 'tlbi', 0, 3, 2, true],
   [21, 'VAAE1', 'tlbi', 0, 7, 3, true], [22, 'VAAE1IS', 'tlbi', 0, 3, 3, true], [23, 'VALE1', 'tlbi', 0, 7, 5, true], [24, 'VALE1IS', 'tlbi', 0, 3, 5, true],
   [25, 'VAALE1', 'tlbi', 0, 7, 7, true], [26, 'VAALE1IS', 'tlbi', 0, 3, 7, true],
+  // FEAT_TLBIOS and FEAT_TLBIRANGE.
+  ...([['VMALLE1', 0, 0], ['VAE1', 0, 1], ['ASIDE1', 0, 2], ['VAAE1', 0, 3], ['VALE1', 0, 5], ['VAALE1', 0, 7], ['ALLE2', 4, 0], ['VAE2', 4, 1], ['ALLE1', 4, 4], ['VALE2', 4, 5], ['VMALLS12E1', 4, 6]] as const)
+    .map(([name, op1, op2], position): OperationRow => [27 + position, `${name}OS`, 'tlbi', op1, 1, op2, !/ALL[ES]/.test(name)]),
+  [38, 'IPAS2E1OS', 'tlbi', 4, 4, 0, true], [39, 'IPAS2LE1OS', 'tlbi', 4, 4, 4, true],
+  ...([['RVAE1', 0, 1], ['RVAAE1', 0, 3], ['RVALE1', 0, 5], ['RVAALE1', 0, 7], ['RVAE2', 4, 1], ['RVALE2', 4, 5]] as const)
+    .flatMap(([name, op1, op2], position) => ([['', 6], ['IS', 2], ['OS', 5]] as const).map(([suffix, crm], form): OperationRow => [40 + 3 * position + form, name + suffix, 'tlbi', op1, crm, op2, true])),
+  [58, 'RIPAS2E1', 'tlbi', 4, 4, 2, true], [59, 'RIPAS2E1IS', 'tlbi', 4, 0, 2, true], [60, 'RIPAS2E1OS', 'tlbi', 4, 4, 3, true],
+  [61, 'RIPAS2LE1', 'tlbi', 4, 4, 6, true], [62, 'RIPAS2LE1IS', 'tlbi', 4, 0, 6, true], [63, 'RIPAS2LE1OS', 'tlbi', 4, 4, 7, true],
   [64, 'S1E2R', 'at', 4, 8, 0, true], [65, 'S1E2W', 'at', 4, 8, 1, true], [66, 'S12E1R', 'at', 4, 8, 4, true], [67, 'S12E1W', 'at', 4, 8, 5, true],
   [68, 'S12E0R', 'at', 4, 8, 6, true], [69, 'S12E0W', 'at', 4, 8, 7, true], [70, 'S1E1R', 'at', 0, 8, 0, true], [71, 'S1E1W', 'at', 0, 8, 1, true],
   [72, 'S1E0R', 'at', 0, 8, 2, true], [73, 'S1E0W', 'at', 0, 8, 3, true], [74, 'S1E1RP', 'at', 0, 9, 0, true], [75, 'S1E1WP', 'at', 0, 9, 1, true],

@@ -19,10 +19,11 @@ export type Step =
   | { readonly step: 'finish-register'; readonly register: number }
   | { readonly step: 'finish-power-on' }
   | { readonly step: 'put'; readonly blocking: boolean }
-  | { readonly step: 'nested-eret' }
+  | { readonly step: 'nested-eret'; readonly address: bigint }
   | { readonly step: 'inject'; readonly exception: NestedException }
   | { readonly step: 'load' }
-  | { readonly step: 'wait-prepare' }
+  /** `untilNs`: WFIT's time, in virtual nanoseconds. */
+  | { readonly step: 'wait-prepare'; readonly untilNs?: number }
   | { readonly step: 'wait-check' }
   | { readonly step: 'wait-block' }
   | { readonly step: 'wait-finish' }
@@ -75,7 +76,7 @@ export interface KvmState {
 /** Virtual registers with no place in the VNCR page. A vCPU's reset gives them the values that their rows say. */
 export const KEPT_REGISTERS: readonly string[] = [
   'SCTLR_EL2', 'ACTLR_EL2', 'HACR_EL2', 'CPTR_EL2', 'MDCR_EL2', 'TTBR0_EL2', 'TTBR1_EL2', 'TCR_EL2', 'AFSR0_EL2', 'AFSR1_EL2', 'ESR_EL2', 'FAR_EL2', 'HPFAR_EL2', 'MAIR_EL2',
-  'AMAIR_EL2', 'VBAR_EL2', 'CONTEXTIDR_EL2', 'ELR_EL2', 'SPSR_EL2', 'SP_EL2', 'CNTHCTL_EL2', 'CNTKCTL_EL1', 'RVBAR_EL2', 'RMR_EL2', 'ICC_SRE_EL2', 'VDISR_EL2', 'VSESR_EL2',
+  'AMAIR_EL2', 'VBAR_EL2', 'CONTEXTIDR_EL2', 'ELR_EL2', 'SPSR_EL2', 'SP_EL2', 'CNTHCTL_EL2', 'CNTKCTL_EL1', 'RVBAR_EL2', 'RMR_EL2', 'ICC_SRE_EL2', 'DISR_EL1',
   'DBGVCR32_EL2', 'IFSR32_EL2', 'DACR32_EL2', 'FPEXC32_EL2', 'OSLSR_EL1',
 ];
 

@@ -66,8 +66,8 @@ export function emulateOperation(state: KvmState, board: Board, out: Out, encodi
       out.send('mmu', { type: 'tlbi', vcpu: state.index, operation: operation.operation, value, vmid });
       return [];
     }
-    // Caches are not modelled: by set and way, there is nothing to do.
-    case 'DC': case 'IC': return [];
+    // Caches and prediction are not modelled: by set and way, and by context, there is nothing to do.
+    case 'DC': case 'IC': case 'CFP': case 'DVP': case 'CPP': return [];
     case 'AT': {
       setRegister(board.cores[state.index]!, slot('PAR_EL1'), translateAsL1(state, board, operation.operation, value));
       return [];

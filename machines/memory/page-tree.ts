@@ -1,10 +1,13 @@
 /** Memory at one instant: a persistent 32-way radix tree of immutable 4 KiB pages, keyed by linear-memory page index. */
 
 import { hash128, hashText, ZERO_HASH, type Hash } from './hash.ts';
-import { PAGE_BYTES, type Memory } from './memory.ts';
+import { copyOut, forgetCode, PAGE_BYTES, type LentPage, type Memory } from './memory.ts';
 
-/** An immutable page. Its bytes are never written after the leaf is made. */
-interface Leaf { readonly bytes: Uint8Array; hash: Hash | undefined }
+/**
+ * An immutable page. `bytes` is undefined for as long as linear memory still has the page as it was: most pages of a guest are written
+ * once, and so lie in the host once. They are copied out when they are about to change (memory.ts, copyOut).
+ */
+interface Leaf extends LentPage { readonly memory: Memory; readonly page: number; hash: Hash | undefined }
 /** Thirty-two subtrees; an absent one is all zero pages, and a node with none is itself absent, so that equal memory has one shape. */
 interface Inner { readonly children: readonly (Inner | Leaf | undefined)[]; hash: Hash | undefined }
 type Subtree = Inner | Leaf | undefined;
@@ -26,7 +29,7 @@ export const emptyTree: PageTree = { root: undefined };
 export function capture(memory: Memory, tree: PageTree): PageTree {
   const dirty = takeDirty(memory);
   if (dirty.length === 0) return tree;
-  const root = captured(tree.root, TOP_LEVEL, dirty, 0, dirty.length, wordsOf(memory));
+  const root = captured(tree.root, TOP_LEVEL, dirty, 0, dirty.length, { memory, words: wordsOf(memory) });
   return root === tree.root ? tree : { root };
 }
 
@@ -45,11 +48,14 @@ export function restore(memory: Memory, live: PageTree, target: PageTree): reado
     const leaf = leafAt(target, page);
     if (leaf === undefined) {
       if (isZero(words, page)) continue;
+      copyOut(memory, page);
       memory.bytes.fill(0, page * PAGE_BYTES, (page + 1) * PAGE_BYTES);
     } else {
-      if (holds(words, page, leaf)) continue;
-      memory.bytes.set(leaf.bytes, page * PAGE_BYTES);
+      if (memory.lent.get(page) === leaf || holds(words, page, leaf)) continue;
+      copyOut(memory, page);
+      memory.bytes.set(bytesOf(leaf), page * PAGE_BYTES);
     }
+    forgetCode(memory, page * PAGE_BYTES, PAGE_BYTES);
     written.push(page);
   }
   return written;
@@ -65,8 +71,14 @@ export function diffTrees(a: PageTree, b: PageTree): number[] {
   return pages;
 }
 
-/** The 4096 bytes of a page. Shared: not to be written. */
-export const pageOf = (tree: PageTree, page: number): Uint8Array => leafAt(tree, page)?.bytes ?? ZERO_PAGE;
+/** How many pages `b` has that are not the very same in `a`: what it costs to have both, without a look at their bytes. */
+export const pagesApart = (a: PageTree, b: PageTree): number => apart(a.root, b.root, TOP_LEVEL);
+
+/** The 4096 bytes of a page, as they are now: to be read at once, and not to be written. */
+export function pageOf(tree: PageTree, page: number): Uint8Array {
+  const leaf = leafAt(tree, page);
+  return leaf === undefined ? ZERO_PAGE : bytesOf(leaf);
+}
 
 /** `tree` with `count` pages from page `first` on made zero. */
 export function clearPages(tree: PageTree, first: number, count: number): PageTree {
@@ -87,13 +99,16 @@ function takeDirty(memory: Memory): Int32Array {
   const dirty = Int32Array.from(memory.dirtyPages).sort();
   for (const page of dirty) memory.dirty[page] = 0;
   memory.dirtyPages.length = 0;
+  memory.cleaned += 1;
   return dirty;
 }
 
 const wordsOf = (memory: Memory): Int32Array => new Int32Array(memory.bytes.buffer);
 
-function captured(old: Subtree, level: number, dirty: Int32Array, from: number, to: number, words: Int32Array): Subtree {
-  if (level < 0) return capturedPage(old as Leaf | undefined, dirty[from]!, words);
+interface Source { readonly memory: Memory; readonly words: Int32Array }
+
+function captured(old: Subtree, level: number, dirty: Int32Array, from: number, to: number, source: Source): Subtree {
+  if (level < 0) return capturedPage(old as Leaf | undefined, dirty[from]!, source);
   const before = (old as Inner | undefined)?.children;
   const shift = level * FAN_BITS;
   let after: Subtree[] | undefined;
@@ -102,7 +117,7 @@ function captured(old: Subtree, level: number, dirty: Int32Array, from: number, 
     let end = start + 1;
     while (end < to && dirty[end]! >>> shift === prefix) end++;
     const slot = prefix % FAN;
-    const child = captured(before?.[slot], level - 1, dirty, start, end, words);
+    const child = captured(before?.[slot], level - 1, dirty, start, end, source);
     if (child !== before?.[slot]) {
       after ??= before === undefined ? Array.from<Subtree>({ length: FAN }) : [...before];
       after[slot] = child;
@@ -113,13 +128,23 @@ function captured(old: Subtree, level: number, dirty: Int32Array, from: number, 
   return after.every((child) => child === undefined) ? undefined : { children: after, hash: undefined };
 }
 
-function capturedPage(old: Leaf | undefined, page: number, words: Int32Array): Leaf | undefined {
+function capturedPage(old: Leaf | undefined, page: number, { memory, words }: Source): Leaf | undefined {
   if (old !== undefined && holds(words, page, old)) return old;
   if (isZero(words, page)) return undefined;
-  const bytes = new Uint8Array(PAGE_BYTES);
-  new Int32Array(bytes.buffer).set(words.subarray(page * PAGE_WORDS, (page + 1) * PAGE_WORDS));
-  return { bytes, hash: undefined };
+  const leaf: Leaf = { bytes: undefined, memory, page, hash: undefined };
+  memory.lent.set(page, leaf);
+  // L0's own pages change in places that say so afterwards, and change all the time: they get their copy now.
+  if (!isGuests(memory, page)) copyOut(memory, page);
+  return leaf;
 }
+
+function isGuests({ regions }: Memory, page: number): boolean {
+  const at = page * PAGE_BYTES;
+  for (const { offset, bytes, kind } of regions) if (at >= offset && at < offset + bytes) return kind !== 'l0';
+  return false;
+}
+
+const bytesOf = ({ bytes, memory, page }: Leaf): Uint8Array => bytes ?? memory.bytes.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES);
 
 function isZero(words: Int32Array, page: number): boolean {
   for (let at = page * PAGE_WORDS, end = at + PAGE_WORDS; at < end; at++) if (words[at] !== 0) return false;
@@ -127,7 +152,8 @@ function isZero(words: Int32Array, page: number): boolean {
 }
 
 function holds(words: Int32Array, page: number, leaf: Leaf): boolean {
-  const kept = new Int32Array(leaf.bytes.buffer);
+  const { buffer, byteOffset } = bytesOf(leaf);
+  const kept = new Int32Array(buffer, byteOffset, PAGE_WORDS);
   for (let at = 0, base = page * PAGE_WORDS; at < PAGE_WORDS; at++) if (kept[at] !== words[base + at]) return false;
   return true;
 }
@@ -141,10 +167,23 @@ function leafAt(tree: PageTree, page: number): Leaf | undefined {
 function collect(a: Subtree, b: Subtree, level: number, prefix: number, pages: number[]): void {
   if (a === b || sameHash(a, b)) return;
   if (level < 0) {
-    if (a === undefined || b === undefined || !holds(new Int32Array((a as Leaf).bytes.buffer), 0, b as Leaf)) pages.push(prefix);
+    if (a === undefined || b === undefined || !sameBytes(a as Leaf, b as Leaf)) pages.push(prefix);
     return;
   }
   for (let slot = 0; slot < FAN; slot++) collect((a as Inner | undefined)?.children[slot], (b as Inner | undefined)?.children[slot], level - 1, prefix * FAN + slot, pages);
+}
+
+function sameBytes(a: Leaf, b: Leaf): boolean {
+  const { buffer, byteOffset } = bytesOf(a);
+  return holds(new Int32Array(buffer, byteOffset, PAGE_WORDS), 0, b);
+}
+
+function apart(a: Subtree, b: Subtree, level: number): number {
+  if (a === b || b === undefined) return 0;
+  if (level < 0) return 1;
+  let count = 0;
+  for (let slot = 0; slot < FAN; slot++) count += apart((a as Inner | undefined)?.children[slot], (b as Inner).children[slot], level - 1);
+  return count;
 }
 
 const sameHash = (a: Subtree, b: Subtree): boolean =>
@@ -156,7 +195,7 @@ const scratchBytes = new Uint8Array(scratch.buffer);
 function hashOf(subtree: Subtree, level: number): Hash {
   if (subtree === undefined) return ZERO_HASH;
   if (subtree.hash !== undefined) return subtree.hash;
-  if ('bytes' in subtree) return (subtree.hash = hash128(subtree.bytes, 1));
+  if ('page' in subtree) return (subtree.hash = hash128(bytesOf(subtree), 1));
   const sums = subtree.children.map((child) => hashOf(child, level - 1));
   sums.forEach((sum, slot) => {
     scratch.setBigUint64(slot * 16, sum.high, true);

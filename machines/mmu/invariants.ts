@@ -11,7 +11,7 @@ export interface Mismatch {
   readonly slot: number;
   readonly ipa: number;
   /** What it grants or says without ground. */
-  readonly what: 'absent' | 'address' | 'size' | 'level' | 'read' | 'write' | 'execute';
+  readonly what: 'absent' | 'address' | 'size' | 'level' | 'read' | 'write' | 'execute' | 'executeUser';
 }
 
 /**
@@ -30,7 +30,8 @@ export function underivableEntries(state: MmuState, board: Board): Mismatch[] {
     if (host.pa !== entry.pa) wrong.push('address');
     if (walk.bytes < entry.bytes || host.bytes < entry.bytes) wrong.push('size');
     if (walk.level !== entry.level) wrong.push('level');
-    for (const right of ['read', 'write', 'execute'] as const) if (entry[right] && !(walk[right] && host[right])) wrong.push(right);
+    const granted = { ...host, executeUser: host.execute };
+    for (const right of ['read', 'write', 'execute', 'executeUser'] as const) if (entry[right] && !(walk[right] && granted[right])) wrong.push(right);
     return wrong.map(mismatch);
   }));
 }

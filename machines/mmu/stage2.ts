@@ -39,7 +39,7 @@ function lookupShadow(entries: readonly ShadowEntry[], ipa: number): Stage2Answe
   const position = firstEndingAfter(entries, ipa);
   const entry = entries[position];
   if (entry !== undefined && entry.ipa <= ipa) {
-    return { ok: true, pa: entry.pa + (ipa - entry.ipa), bytes: entry.bytes, read: entry.read, write: entry.write, execute: entry.execute, level: entry.bytes === BLOCK ? 2 : 3 };
+    return { ok: true, pa: entry.pa + (ipa - entry.ipa), bytes: entry.bytes, read: entry.read, write: entry.write, execute: entry.execute, executeUser: entry.executeUser, level: entry.bytes === BLOCK ? 2 : 3 };
   }
   // The level at which a table of these entries would end: a neighbour in the same 2 MiB has brought in a level 3 table, and so on.
   const shares = (bytes: number): boolean => [entries[position - 1], entry].some((near) => near !== undefined && Math.floor(near.ipa / bytes) === Math.floor(ipa / bytes));

@@ -19,7 +19,9 @@ export interface ShadowEntry {
   readonly bytes: number;
   readonly read: boolean;
   readonly write: boolean;
+  /** At EL1, and at EL0 (FEAT_XNX). */
   readonly execute: boolean;
+  readonly executeUser: boolean;
   /** The level at which L1 maps it: what a TLBI without a hint of its own invalidates (KVM_NV_GUEST_MAP_SZ). */
   readonly level: number;
 }

@@ -30,6 +30,8 @@ export interface TimerState {
   levels: [boolean, boolean, boolean, boolean];
   /** The vCPU waits: an alarm stands in for its comparators. */
   blocking: boolean;
+  /** When the wait is over at the latest (WFIT); null: whenever something pends. */
+  waitUntilNs: number | null;
   /** When the alarm for the timers that the hardware does not have goes off; null: it is not armed. */
   emulatedDeadlineNs: number | null;
   /** CNTVOFF_EL2 as it is in the hardware: what HV's comparator there is shifted by. */
@@ -39,7 +41,7 @@ export interface TimerState {
 export function initialTimer(index: number, flavour: 'vhe' | 'nvhe'): TimerState {
   return {
     index, flavour, loaded: 'none', hp: { ctl: 0n, cval: 0n }, hv: { ctl: 0n, cval: 0n }, levels: [false, false, false, false],
-    blocking: false, emulatedDeadlineNs: null, hardwareOffset: 0n,
+    blocking: false, waitUntilNs: null, emulatedDeadlineNs: null, hardwareOffset: 0n,
   };
 }
 
@@ -49,5 +51,6 @@ export const timerAddress = (index: number): TimerAddress => `timer:${index}`;
 export function checkTimer(state: TimerState): void {
   const fail = (what: string): never => { throw new Error(`timer:${state.index}: ${what}`); };
   if (state.blocking && state.loaded !== 'none') fail('waits with its timers in the hardware');
+  if (state.waitUntilNs !== null && !state.blocking) fail('has a time for a wait that is over');
   if (state.emulatedDeadlineNs !== null && state.loaded === 'none') fail('emulates a timer of a vCPU that is not loaded');
 }

@@ -12,7 +12,7 @@ import { TIMER_INTIDS, TIMER_NAMES, type TimerName, type TimerState } from './st
 export function receive(state: TimerState, message: TimerMessage, out: Out, board: Board): void {
   switch (message.type) {
     case 'load': load(state, board, out, message.nested); break;
-    case 'put': put(state, board, out, message.blocking); break;
+    case 'put': put(state, board, out, message.blocking, message.untilNs); break;
     // Linux re-evaluates after an exit only; L0's own handling may move a comparator too, and a line must be right at every entry (bug B29).
     case 'sync':
     case 'flush': evaluate(state, board, out); break;
@@ -33,6 +33,7 @@ function load(state: TimerState, board: Board, out: Out, nested: boolean): void 
   const map = mapOf(to);
   out.alarm('bg', undefined);
   state.blocking = false;
+  state.waitUntilNs = null;
   out.event('kvm_get_timer_map', { vcpu_id: state.index, direct_vtimer: map.directV, direct_ptimer: map.directP, emul_vtimer: map.emulated[0], emul_ptimer: map.emulated[1] });
   const direct = ([[LINE_P, map.directP], [LINE_V, map.directV]] as const).map(([line, timer]) => ({ line, timer, value: readTimer(state, board, timer) }));
   state.loaded = to;
@@ -47,7 +48,7 @@ function load(state: TimerState, board: Board, out: Out, nested: boolean): void 
   setRegister(core, Word.FORWARDED, BigInt(known));
 }
 
-function put(state: TimerState, board: Board, out: Out, blocking: boolean): void {
+function put(state: TimerState, board: Board, out: Out, blocking: boolean, untilNs?: number): void {
   if (state.loaded !== 'none') {
     const map = mapOf(state.loaded);
     const core = board.cores[state.index]!;
@@ -64,6 +65,7 @@ function put(state: TimerState, board: Board, out: Out, blocking: boolean): void
     disarm(state, out);
   }
   state.blocking = blocking;
+  state.waitUntilNs = blocking ? (untilNs ?? null) : null;
   if (blocking) armBackground(state, board, out);
 }
 
@@ -95,9 +97,9 @@ function evaluate(state: TimerState, board: Board, out: Out): void {
   noteChange(core);
 }
 
-/** The alarm that ends a wait: the earliest of all four, and the levels of those that are due already. Linux: kvm_timer_blocking. */
+/** The alarm that ends a wait: the earliest of all four and of WFIT's own time, and the levels of those that are due already. Linux: kvm_timer_blocking, kvm_timer_earliest_exp. */
 function armBackground(state: TimerState, board: Board, out: Out): void {
-  let deadline: number | undefined;
+  let deadline: number | undefined = state.waitUntilNs ?? undefined;
   for (const timer of TIMER_NAMES) {
     const { fires, deadlineNs } = conditionNow(state, board, timer, out.now);
     setLevel(state, out, timer, fires);
@@ -110,6 +112,11 @@ function armBackground(state: TimerState, board: Board, out: Out): void {
 function expire(state: TimerState, board: Board, out: Out, name: string): void {
   const due = TIMER_NAMES.filter((timer) => !state.levels[positionOf(timer)] && conditionNow(state, board, timer, out.now).fires);
   for (const timer of due) if (name === 'bg' || lineOf(state.loaded, timer) === undefined) out.event('kvm_timer_hrtimer_expire', { vcpu_id: state.index, timer_idx: timer });
+  // Nothing pends when WFIT's time is up: the vCPU is woken all the same.
+  if (name === 'bg' && state.waitUntilNs !== null && state.waitUntilNs <= out.now) {
+    state.waitUntilNs = null;
+    out.send(`kvm:${state.index}`, { type: 'kick' });
+  }
   evaluate(state, board, out);
 }
 

@@ -113,6 +113,7 @@ describe('what cannot be booted is one line, status 2 and no recording', () => {
     ['no input file', () => ['--kernel', kernel, '--input', join(DIR, 'nowhere')], /--input .*nowhere: there is no such file/],
     ['a disk', () => ['--kernel', kernel, '--disk', kernel], /--disk .*: this board has no disks yet/],
     ['a size that is no size', () => ['--kernel', kernel, '--mem', 'lots'], /--mem lots: it must be/],
+    ['more RAM than there can be', () => ['--kernel', kernel, '--mem', '3073M'], /--mem 3073M: it must be from 1M to 3G/],
     ['nesting without L0', () => ['--kernel', kernel, '--el2', 'guest', '--nested', 'nv2'], /--nested nv2: virtual EL2 is made by L0, which needs --el2 kvm/],
     ['both flavours at virtual EL2', () => ['--kernel', kernel, '--nested', 'nv2', '--l1', 'both'], /--l1 both: /],
     ['pv and a flat image', () => ['--kernel', kernel, '--nested', 'pv'], /--nested pv: .*does not say which of its bytes are instructions/],

@@ -28,7 +28,7 @@ const STATE_NAMES = ['none', 'NV', 'NV+NV1', 'NV+NV2', 'NV+NV1+NV2'].flatMap((na
 const marker = (offset: number): bigint => 0x5e00_0000_0000n + BigInt(offset);
 
 /** The machine of the measurement, as ours can be: L0 owns EL2, no trap bit set but HCR_EL2's, MMUs off. One serves all accesses, put back each time. */
-const bare = bareCore({ el2: 'kvm', el: 1, ramBytes: 0x1_0000, features: { nv: 2, vhe: true, e2h: 'writable', fgt: true, ecv: true, hcx: true, listRegisters: 4, paBits: 48 } });
+const bare = bareCore({ el2: 'kvm', el: 1, ramBytes: 0x1_0000, features: { nv: 2, vhe: true, e2h: 'writable', fgt: true, ecv: true, hcx: true, pauth: 'qarma5', listRegisters: 4, paBits: 48 } });
 const PAGE = vncrPage(0);
 const initial = bare.core.words.slice();
 
@@ -41,6 +41,9 @@ function putBack(hcr: bigint): Bare {
   set(core, 'VNCR_EL2', BigInt(PAGE));
   // EL1PCTEN and EL1PCEN, in both layouts.
   set(core, 'CNTHCTL_EL2', 0xc03n);
+  // FPEN, as in the measurement: FPSR is not trapped.
+  set(core, 'CPACR_EL1', 3n << 20n);
+  set(core, 'CPTR_EL2', (hcr & (1n << 34n)) === 0n ? 0n : 3n << 20n);
   for (let offset = 0; offset < 4096; offset += 8) writeWord(bare.memory, PAGE + offset, marker(offset));
   return bare;
 }
@@ -55,6 +58,7 @@ function outcomeAtEl2(encoding: number, write: boolean, e2h: boolean): string {
   core.end = undefined;
   core.translation = undefined;
   set(core, 'HCR_EL2', (1n << 31n) | (e2h ? 1n << 34n : 0n));
+  set(core, 'CPTR_EL2', e2h ? 3n << 20n : 0n);
   return attempt(bareEl2, encoding, write);
 }
 

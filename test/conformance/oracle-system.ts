@@ -3,9 +3,10 @@
 import { parseArgs } from 'node:util';
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { KNOWN_DIFFERENCES, NOT_COMPARED, QEMU_SYSTEM, WRITTEN_PROGRAMS, compilerIsThere, runRandomProgram, runWrittenProgram, type StepResult } from './system-oracle.ts';
-import { ENGINES, type Engine } from './user-oracle.ts';
+import type { EngineName } from '../../machines/aarch64/board.ts';
+import { ENGINES } from './user-oracle.ts';
 
-interface Options { readonly engine: Engine; readonly seed: number }
+interface Options { readonly engine: EngineName; readonly seed: number }
 /** A random program by its number, or a written one by its name. */
 interface Order { readonly program: number | string; readonly steps: number }
 

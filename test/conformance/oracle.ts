@@ -3,9 +3,10 @@
 import { parseArgs } from 'node:util';
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { KNOWN_DIFFERENCES } from './random-words.ts';
-import { ENGINES, NOT_DRAWN, QEMU, USER_ROWS, runBatch, thrown, type BatchResult, type Difference, type Engine } from './user-oracle.ts';
+import type { EngineName } from '../../machines/aarch64/board.ts';
+import { ENGINES, NOT_DRAWN, QEMU, USER_ROWS, runBatch, thrown, type BatchResult, type Difference } from './user-oracle.ts';
 
-interface Options { readonly engine: Engine; readonly seed: number; readonly rows: string }
+interface Options { readonly engine: EngineName; readonly seed: number; readonly rows: string }
 interface Report { readonly number: number; readonly result: BatchResult; readonly thrown: readonly string[] }
 
 /** Differences of a row that are printed whole. */

@@ -28,10 +28,10 @@ export interface Place { readonly core: Core; readonly sandbox: number }
 /** Rows that are not drawn, by name. What is said of a row is true of what a user program can see of it. */
 export const NOT_DRAWN: readonly (readonly [name: RegExp, reason: string])[] = [
   [/^(SVC|HVC|SMC|BRK|HLT|DCPS\d|UDF|ERET|DRPS)/, 'raises an exception for its own sake: the system-level oracle has it'],
-  [/^(WFE|WFI|SEVL?|YIELD)/, 'waits, or wakes who waits'],
+  [/^(WFET?|WFIT?|SEVL?|YIELD)/, 'waits, or wakes who waits'],
   [/^MSR \(immediate\)/, 'PSTATE fields that qemu-aarch64 does not show: the system-level oracle has them'],
   [/^SYSL/, 'nothing is allocated'],
-  [/^(PAC|AUT|XPAC|BRA|BLRA|RETA|ERETA|LDRA)/, 'pointer authentication keys are random in user mode: the system-level oracle has it'],
+  [/^(PAC|AUT|XPAC|BL?RA[AB]|RETA[AB]|LDRA[AB])/, 'pointer authentication keys are random in user mode: the system-level oracle has it'],
 ];
 
 /** Encodings that the Arm ARM leaves open and where QEMU's choice is not ours. They are never drawn; each with the rule that settles it. */

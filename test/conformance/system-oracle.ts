@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { decode } from '../../machines/aarch64/decode.ts';
 import { disassemble } from '../../machines/aarch64/disassemble.ts';
 import { registerByEncoding, registerByName, registerOfWord, sanitise, slot, FIRST_SYSTEM_WORD, SYSTEM_WORDS } from '../../machines/aarch64/sysregs.ts';
+import type { EngineName } from '../../machines/aarch64/board.ts';
 import { run } from '../../machines/aarch64/run.ts';
 import { Pstate, Word, stackWord, type Core } from '../../machines/aarch64/state.ts';
 import { readBytes, writeBytes, type Memory } from '../../machines/memory/memory.ts';
@@ -16,7 +17,7 @@ import { FEATURE_NAMES } from '../../machines/aarch64/registers/features.ts';
 import { branchAddress } from '../../machines/aarch64/translate.ts';
 import { Sctlr, e2h, sctlrIndex } from '../../machines/aarch64/controls.ts';
 import { IDENTIFICATION, NOT_ACCESSED, isCode, randomSystemProgram, type SystemProgram } from './system-program.ts';
-import { randomNumbers, type Engine } from './user-oracle.ts';
+import { randomNumbers } from './user-oracle.ts';
 
 export { QEMU_SYSTEM };
 
@@ -49,17 +50,17 @@ export interface StepResult {
 const PSTATE_MASK = ~((3 << 10) | Pstate.TCO | (1 << 13)) >>> 0;
 
 /** A bare core and its memory, with what QEMU's virt board does not have removed. */
-function bare({ features }: Machine): { core: Core; memory: Memory } {
-  const { core, memory, board } = bareCore({ el2: 'guest', el: 2, ramBytes: RAM_BYTES, features });
+function bare(engine: EngineName, { features }: Machine): { core: Core; memory: Memory } {
+  const { core, memory, board } = bareCore({ el2: 'guest', el: 2, ramBytes: RAM_BYTES, features, engine });
   Object.assign(board, { deviceAt: () => undefined });
   return { core, memory };
 }
 
 /** Program `number` of `seed`, for at most `steps`. */
-export function runRandomProgram(engine: Engine, seed: number, number: number, steps: number): StepResult {
+export function runRandomProgram(engine: EngineName, seed: number, number: number, steps: number): StepResult {
   const random = randomNumbers((Math.imul(seed, 0x85eb_ca6b) ^ Math.imul(number + 1, 0xc2b2_ae35)) >>> 0);
   const machine = MACHINES[number % 3 === 2 ? 1 : 0]!;
-  const { board } = bare(machine).core;
+  const { board } = bare(engine, machine).core;
   return lockStep(engine, machine, randomSystemProgram(random, { hardware: board, translated: machine !== MACHINES[0] }), steps);
 }
 
@@ -77,7 +78,7 @@ const GCC_FLAGS = [
 ];
 
 /** Builds a program and runs it to its end, or for at most `steps`. */
-export function runWrittenProgram(engine: Engine, name: string, steps: number): StepResult {
+export function runWrittenProgram(engine: EngineName, name: string, steps: number): StepResult {
   const folder = mkdtempSync(join(tmpdir(), 'zeno-program-'));
   try {
     const path = join(folder, `${name}.elf`);
@@ -104,15 +105,14 @@ const INTERVAL = 1000;
 const TRAIL_MAX = 16;
 
 /** Runs a program in both. A difference that shows only where all registers are compared is looked for again, step by step. */
-export function lockStep(engine: Engine, machine: Machine, program: SystemProgram, steps: number): StepResult {
+export function lockStep(engine: EngineName, machine: Machine, program: SystemProgram, steps: number): StepResult {
   const first = attempt(engine, machine, program, steps, undefined);
   if (first.difference === undefined || !first.late) return first;
   return attempt(engine, machine, program, first.steps, first.steps - INTERVAL - 1);
 }
 
-function attempt(engine: Engine, machine: Machine, program: SystemProgram, steps: number, inFullFrom: number | undefined): StepResult & { late: boolean } {
-  if (engine !== 'reference') throw new RangeError(`there is no engine called ${engine} yet`);
-  const { core, memory } = bare(machine);
+function attempt(engine: EngineName, machine: Machine, program: SystemProgram, steps: number, inFullFrom: number | undefined): StepResult & { late: boolean } {
+  const { core, memory } = bare(engine, machine);
   for (const { address, bytes } of program.parts) writeBytes(memory, address, bytes);
   const gdb = startProgram(machine, program, steps);
   try {
@@ -428,7 +428,7 @@ const hexadecimal = (value: bigint): string => `0x${value.toString(16)}`;
 
 /** For a report: the registers that say what regime this is. */
 const contextOf = (core: Core): readonly string[] => [
-  [...['HCR_EL2', 'SCTLR_EL1', 'TCR_EL1', 'TTBR0_EL1', 'TTBR1_EL1', 'SCTLR_EL2', 'TCR_EL2', 'VTCR_EL2', 'VTTBR_EL2', 'ESR_EL1', 'FAR_EL1', 'ELR_EL1', 'ESR_EL2', 'FAR_EL2', 'HPFAR_EL2', 'ELR_EL2', 'SPSR_EL2', 'CPTR_EL2', 'MDCR_EL2']]
+  ['HCR_EL2', 'SCTLR_EL1', 'TCR_EL1', 'TTBR0_EL1', 'TTBR1_EL1', 'SCTLR_EL2', 'TCR_EL2', 'VTCR_EL2', 'VTTBR_EL2', 'ESR_EL1', 'FAR_EL1', 'ELR_EL1', 'ESR_EL2', 'FAR_EL2', 'HPFAR_EL2', 'ELR_EL2', 'SPSR_EL2', 'CPTR_EL2', 'MDCR_EL2']
     .map((name) => `${name} ${hexadecimal(core.words[slot(name)]!)}`).join(', '),
 ];
 

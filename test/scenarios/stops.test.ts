@@ -17,8 +17,8 @@ const L1 = { name: 'L1', physical: 0x4020_0000, pc: 0x4020_0000 } as const;
 const L2 = { name: 'L2', physical: 0x4400_0000, pc: 0x4000_0000 } as const;
 
 const IRG = 0x9adf_1000;
+const SVE = 0x0420_0000;
 const FADD = 0x1e60_2800;
-const PACIA = 0xdac1_0020;
 /** MOV X0, #1; MSR MDSCR_EL1, X0: software step on. */
 const STEP = [0xd280_0020, 0xd510_0240];
 
@@ -51,14 +51,13 @@ describe.each(everywhere)('with %s and a %s hypervisor', (nested, l1) => {
   const levelOfL2 = nested === 'none' ? 'L1' : 'L2';
 
   test.each([
-    ['Memory tagging', [IRG], 0, IRG], ['Pointer authentication', [PACIA], 0, PACIA],
+    ['Memory tagging', [IRG], 0, IRG],
     // Under FEAT_NV2 MDSCR_EL1 is a word in L1's page: nothing is switched on by writing it.
     ...(nested === 'nv2' ? [] : [['software step (MDSCR_EL1.SS)', STEP, 4, STEP[1]!] as const]),
-    // A VHE hypervisor starts with its own FP accesses trapped.
-    ...(l1 === 'vhe' ? [] : [['FP and Advanced SIMD', [FADD], 0, FADD] as const]),
+    ['Scalable Vector Extension', [SVE], 0, SVE],
   ] as const)('%s in L1 stops it by name, word, address and level, in the frame that reached it', (what, words, offset, word) => {
     const stopped = runWith(words, L1, nested, l1);
-    const text = `vcpu0 reached ${what}, word 0x${word.toString(16)}, at 0x${(L1.pc + offset).toString(16)} (EL2 of L1), which has no row`;
+    const text = `vcpu0 reached ${what}, word 0x${word.toString(16).padStart(8, '0')}, at 0x${(L1.pc + offset).toString(16)} (EL2 of L1), which has no row`;
     expect(stopped).toMatchObject({ outcome: 'stopped', reason: text });
     expect(stopped.last.events.at(-1)).toMatchObject({ event: 'hole', vcpu: 0, what, word, pc: BigInt(L1.pc + offset), el: 2, level: 'L1' });
     expect(stopped.world.engine.board.cores[0]!.words[Word.POWER]).toBe(BigInt(Power.HALTED));
@@ -67,7 +66,7 @@ describe.each(everywhere)('with %s and a %s hypervisor', (nested, l1) => {
   });
 
   test.each([
-    ['Memory tagging', [IRG], 0, IRG], ['Pointer authentication', [PACIA], 0, PACIA], ['software step (MDSCR_EL1.SS)', STEP, 4, STEP[1]!],
+    ['Memory tagging', [IRG], 0, IRG], ['software step (MDSCR_EL1.SS)', STEP, 4, STEP[1]!],
   ] as const)('%s in L2 stops it likewise', (what, words, offset, word) => {
     const stopped = runWith(words, L2, nested, l1);
     const text = `vcpu0 reached ${what}, word 0x${word.toString(16)}, at 0x${(L2.pc + offset).toString(16)} (EL1 of ${levelOfL2}), which has no row`;

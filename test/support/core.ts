@@ -1,6 +1,6 @@
 /** A board with bare cores for unit tests: RAM at 0x4000_0000, the vCPU blocks in a region of kind `l0`, registers at reset. */
 
-import { type Board, type Features, type Outgoing, type Stage2Answer, blockAddress, vncrPage } from '../../machines/aarch64/board.ts';
+import { type Board, type EngineName, type Features, type Outgoing, type Stage2Answer, blockAddress, vncrPage } from '../../machines/aarch64/board.ts';
 import { UNWIND } from '../../machines/aarch64/exception.ts';
 import { BLOCK_BYTES, type Core, Power, Pstate, Word } from '../../machines/aarch64/state.ts';
 import { slot } from '../../machines/aarch64/sysregs.ts';
@@ -15,6 +15,7 @@ export interface BareOptions {
   readonly el2?: 'kvm' | 'guest' | 'none';
   readonly features?: Partial<Features>;
   readonly ramBytes?: number;
+  readonly engine?: EngineName;
   readonly regions?: readonly RegionSpec[];
   /** Answers for `el2: 'kvm'`; default: the identity over everything, 4 KiB pages, all permissions. */
   readonly stage2?: (vttbr: bigint, ipa: number) => Stage2Answer;
@@ -43,8 +44,8 @@ export function bareCore(options: BareOptions = {}): Bare {
     ...(options.regions ?? []),
   ]);
   const board: Board = {
-    memory, cores: [], el2, now: 0, counterHz: 62_500_000, outbox: [] as Outgoing[], events: [], footprint: undefined,
-    features: { nv: 2, vhe: true, e2h: 'writable', fgt: true, ecv: true, hcx: true, listRegisters: 4, paBits: 48, ...options.features },
+    memory, cores: [], el2, now: 0, counterHz: 62_500_000, outbox: [] as Outgoing[], events: [], footprint: undefined, engine: options.engine ?? 'reference', execution: undefined,
+    features: { nv: 2, vhe: true, e2h: 'writable', fgt: true, ecv: true, hcx: true, pauth: 'qarma5', listRegisters: 4, paBits: 48, ...options.features },
     deviceAt: (pa) => (pa >= DEVICE && pa < DEVICE + 4096 ? { to: 'uart', offset: pa - DEVICE } : undefined),
     stage2: options.stage2 ?? identity,
   };

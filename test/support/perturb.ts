@@ -1,6 +1,7 @@
 /** Ways to run a World that must make no difference: runs cut anywhere, TLBs that forget, other worlds entered in between. */
 
 import type { World } from '../../actors/world.ts';
+import { forgetDescriptors } from '../../machines/memory/memory.ts';
 import { systemOf, type ZenoSystem } from '../../snapshots/machine.ts';
 
 type Draw = (limit: number) => number;
@@ -31,7 +32,7 @@ function forget(world: World, draw: Draw): void {
   const { cores, memory } = world.engine.board;
   const only = draw(cores.length + 1);
   for (const core of cores) if (only === cores.length || only === core.index) core.translation = undefined;
-  if (cores.every((core) => core.translation === undefined)) memory.holdsDescriptors.fill(0);
+  if (cores.every((core) => core.translation === undefined)) forgetDescriptors(memory);
 }
 
 /** One step from a kept world: taken live, then again after a step from another world. Throws where they differ. Returns the world that was come to again. */

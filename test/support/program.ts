@@ -128,6 +128,7 @@ function act(draw: Draw, labels: { next: number }, el: 1 | 2): string {
     () => `${pick('clz', 'rbit', 'rev', 'rev16', 'cls')} ${x()}, ${x()}`,
     () => `movk ${x()}, #${draw(65536)}, lsl #${16 * draw(4)}`,
     () => `crc32cw ${w()}, ${w()}, ${w()}`,
+    () => pick(`pacia ${x()}, ${x()}`, `autdb ${x()}, ${x()}`, `xpaci ${x()}`, `xpacd ${x()}`, 'bti c', 'esb', 'sb', 'axflag', 'xaflag'),
   )();
   // With the MMU off all is Device memory, where accesses must be aligned.
   const memory = (): string => pick(
@@ -163,6 +164,8 @@ function act(draw: Draw, labels: { next: number }, el: 1 | 2): string {
       const at = 8 * draw(32);
       return `add x21, x17, #${at}\n${to}: ldaxr x19, [x21]\nadd x19, x19, #${1 + draw(9)}\nstlxr w18, x19, [x21]\ncbnz w18, {${to}}`;
     },
+    // By X16 or X17 or another register, onto what takes it and what does not: pages here are not guarded.
+    () => { const to = label(); return `adr x21, {${to}}\n${pick('br x21', 'blr x21')}\n${to}: ${plain()}`; },
     () => `add x21, x17, #${8 * draw(32)}\n${pick(`ldadd ${x()}, ${x()}, [x21]`, `swpal ${x()}, ${x()}, [x21]`, `casa ${x()}, ${x()}, [x21]`, `ldumax ${w()}, ${w()}, [x21]`)}`,
   )();
 }

@@ -1,6 +1,6 @@
 /** The addresses that an instruction is about to access, found by running its semantics without effects. */
 
-import type { AtomicOperation } from '../builder.ts';
+import type { AtomicOperation, PointerOperation } from '../builder.ts';
 import type { Decoded } from '../decode.ts';
 import { ZERO_BYTES, type Bytes } from '../memory-access.ts';
 import { packEncoding } from '../registers/row.ts';
@@ -67,6 +67,9 @@ class ProbeEngine extends ReferenceEngine {
     return [0n, 0n];
   }
   override jump(): void {}
+  override barrier(): void {}
+  override branchType(): void {}
+  override authenticatePointer(_operation: PointerOperation, pointer: bigint): bigint { return pointer; }
   override jumpBy(): void {}
   override readSystemRegister(): bigint { return 0n; }
   override writeSystemRegister(): void {}
@@ -86,6 +89,7 @@ class ProbeEngine extends ReferenceEngine {
   override setVector(): void {}
   override setVectorLow(): void {}
   override saturation(): void {}
+  override accumulate(): void {}
   override loadVector(address: bigint): bigint {
     this.note(address, 16, 'read');
     return 0n;

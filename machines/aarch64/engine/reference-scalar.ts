@@ -2,13 +2,20 @@
 
 import { MASK32, MASK64 } from '../../bits.ts';
 import { msrImmediate, readSystemRegister, systemInstruction, writeSystemRegister } from '../access.ts';
-import type { AtomicOperation, Builder, Exception } from '../builder.ts';
+import { setBranchType } from '../branch-target.ts';
+import type { AtomicOperation, BranchType, Builder, Exception, PointerKey, PointerOperation } from '../builder.ts';
+import { errorBarrier } from '../error-barrier.ts';
+import { exceptionReturn } from '../exception-return.ts';
 import * as exception from '../exception.ts';
 import * as memory from '../memory-access.ts';
 import type { Access, Bytes } from '../memory-access.ts';
+import { authenticatePointer } from '../pointer-authentication.ts';
 import { Power, Word, elOf, stackWord, type Core } from '../state.ts';
 import { branchAddress } from '../translate.ts';
+import { CONDITIONS } from './conditions.ts';
 import { crc32Of } from './crc32.ts';
+
+type Timeout = exception.Timeout;
 
 const SIGN64 = 1n << 63n;
 const PC_LOW = 2 * Word.PC;
@@ -156,6 +163,9 @@ export class ScalarReference implements Builder<bigint, boolean> {
   }
   jumpWhen(condition: boolean, offset: number): void { if (condition) this.jumpBy(offset); }
 
+  branchType(type: BranchType): void { setBranchType(this.core, type); }
+  authenticatePointer(operation: PointerOperation, pointer: bigint, modifier: bigint): bigint { return authenticatePointer(this.core, operation, pointer, modifier); }
+
   readSystemRegister(encoding: number, rt: number): bigint { return readSystemRegister(this.core, encoding, rt); }
   writeSystemRegister(encoding: number, value: bigint, rt: number): void { writeSystemRegister(this.core, encoding, value, rt); }
   /** SYSL has no instruction with a result here: whatever it names that exists gives zero. */
@@ -165,9 +175,9 @@ export class ScalarReference implements Builder<bigint, boolean> {
   }
   setPstateField(op1: number, crm: number, op2: number): void { msrImmediate(this.core, op1, crm, op2); }
   /** Memory is sequentially consistent and system registers act at once, so that barriers have nothing to wait for. */
-  barrier(): void {}
-  waitForInterrupt(): void { exception.waitForInterrupt(this.core); }
-  waitForEvent(): void { exception.waitForEvent(this.core); }
+  barrier(kind: 'DMB' | 'DSB' | 'ISB' | 'SB' | 'ESB'): void { if (kind === 'ESB') errorBarrier(this.core); }
+  waitForInterrupt(until?: Timeout): void { exception.waitForInterrupt(this.core, until); }
+  waitForEvent(until?: Timeout): void { exception.waitForEvent(this.core, until); }
   sendEvent(local: boolean): void {
     if (local) exception.setEvent(this.core);
     else exception.sendEvent(this.core);
@@ -182,8 +192,8 @@ export class ScalarReference implements Builder<bigint, boolean> {
       case 'halt': return exception.undefinedInstruction(this.core);
     }
   }
-  exceptionReturn(): void {
-    exception.exceptionReturn(this.core);
+  exceptionReturn(key?: PointerKey): void {
+    exceptionReturn(this.core, key);
     this.jumped = true;
   }
   undefinedInstruction(): void { exception.undefinedInstruction(this.core); }
@@ -202,19 +212,6 @@ const SMALL: readonly bigint[] = Array.from({ length: 4096 }, (_, value) => BigI
 
 /** NZCV values as bigints, so that none is allocated. */
 const FLAGS: readonly bigint[] = Array.from({ length: 16 }, (_, nzcv) => BigInt(nzcv));
-
-/** For each condition code, bit nzcv is set when it holds. Arm ARM: ConditionHolds. */
-const CONDITIONS: readonly number[] = Array.from({ length: 16 }, (_, code) => {
-  let set = 0;
-  for (let nzcv = 0; nzcv < 16; nzcv += 1) if (holds(code, nzcv)) set |= 1 << nzcv;
-  return set;
-});
-
-function holds(code: number, nzcv: number): boolean {
-  const n = (nzcv & 8) !== 0, z = (nzcv & 4) !== 0, c = (nzcv & 2) !== 0, v = (nzcv & 1) !== 0;
-  const base = [z, c, n, v, c && !z, n === v, n === v && !z, true][code >> 1]!;
-  return (code & 1) === 1 && code !== 15 ? !base : base;
-}
 
 function combine(operation: AtomicOperation, bytes: Bytes, before: bigint, operand: bigint): bigint {
   const width = 8 * bytes;

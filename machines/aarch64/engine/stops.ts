@@ -21,7 +21,7 @@ export function stopBefore(core: Core, decoded: Decoded, stops: Stops): RunEnd |
   const regime = regimeAt(core, elOf(core));
   for (const { address, bytes, kind } of probe(core, decoded)) {
     for (const va of pagesOf(address, bytes)) {
-      const entry = translate(core, va, kind === 'read' ? READ : WRITE, regime, true, false, true);
+      const entry = translate(core, va, kind === 'read' ? READ : WRITE, regime, true, false, true, false, false);
       if (entry === undefined) continue;
       const page = Math.floor(entry.pa / PAGE_BYTES);
       if (stops.pages.has(page)) return { type: 'stop', at: 'page', page };

@@ -1,5 +1,6 @@
 /** Branches: rows that choose the next instruction. */
 
+import type { BranchType } from '../builder.ts';
 import { instruction, type Fields, type Row, type Semantics } from '../row.ts';
 import { get, signed } from './common.ts';
 
@@ -15,6 +16,9 @@ const testAndBranch = (whenZero: boolean): Semantics => (b, f) => {
   b.jumpWhen(whenZero ? zero : b.invert(zero), signed(f.i, 14) * 4);
 };
 
+/** FEAT_BTI: BR and its kin tell X16 and X17 apart, by which a procedure linkage table jumps. */
+export const jumpType = (register: number): BranchType => (register === 16 || register === 17 ? 'jump by X16 or X17' : 'jump');
+
 const offset19 = (f: Fields): number => signed(f.i, 19) * 4;
 
 export const BRANCHES: readonly Row[] = [
@@ -28,10 +32,14 @@ export const BRANCHES: readonly Row[] = [
   instruction('CBNZ', 's 011010 1 iiiiiiiiiiiiiiiiiii ttttt', compareAndBranch(false), 'cbnz <Rt>, <label 19>'),
   instruction('TBZ', 's 011011 0 bbbbb iiiiiiiiiiiiii ttttt', testAndBranch(true), 'tbz <Rt>, #<bit>, <label 14>'),
   instruction('TBNZ', 's 011011 1 bbbbb iiiiiiiiiiiiii ttttt', testAndBranch(false), 'tbnz <Rt>, #<bit>, <label 14>'),
-  instruction('BR', '1101011 0000 11111 000000 nnnnn 00000', (b, f) => b.jump(b.x(f.n)), 'br <Xn>'),
+  instruction('BR', '1101011 0000 11111 000000 nnnnn 00000', (b, f) => {
+    b.branchType(jumpType(f.n));
+    b.jump(b.x(f.n));
+  }, 'br <Xn>'),
   instruction('BLR', '1101011 0001 11111 000000 nnnnn 00000', (b, f) => {
     const target = b.x(f.n);
     b.setX(30, b.pc(4));
+    b.branchType('call');
     b.jump(target);
   }, 'blr <Xn>'),
   instruction('RET', '1101011 0010 11111 000000 nnnnn 00000', (b, f) => b.jump(b.x(f.n)), 'ret< Xn=30>'),

@@ -55,37 +55,44 @@ export const IDENTIFICATION: readonly SystemRegister[] = [
   aarch32('MVFR0_EL1', 3, 0), aarch32('MVFR1_EL1', 3, 1), aarch32('MVFR2_EL1', 3, 2), aarch32('ID_PFR2_EL1', 3, 4),
   aarch32('ID_DFR1_EL1', 3, 5), aarch32('ID_MMFR5_EL1', 3, 6),
 
-  // No speculation happens here, which CSV2 and CSV3 state; FP and AdvSIMD 0xf: not implemented.
+  // No speculation happens here, which CSV2 and CSV3 state; FP and AdvSIMD 1: with half precision.
   identification('ID_AA64PFR0_EL1', [3, 0, 0, 4, 0], 'CSV3 CSV2 RME DIT AMU MPAM SEL2 SVE RAS GIC AdvSIMD FP EL3 EL2 EL1 EL0', {
-    CSV3: 1, CSV2: 1, DIT: 1, GIC: 1, AdvSIMD: 0xf, FP: 0xf, EL2: (hardware) => (hardware.el2 === 'none' ? 0 : 1), EL1: 1, EL0: 1,
+    CSV3: 1, CSV2: 1, DIT: 1, RAS: 2, GIC: 1, AdvSIMD: 1, FP: 1, EL2: (hardware) => (hardware.el2 === 'none' ? 0 : 1), EL1: 1, EL0: 1,
   }),
-  identification('ID_AA64PFR1_EL1', [3, 0, 0, 4, 1], 'PFAR DF2 MTEX THE GCS MTE_frac NMI CSV2_frac RNDR_trap SME - MPAM_frac RAS_frac MTE SSBS BT', { SSBS: 2 }),
+  identification('ID_AA64PFR1_EL1', [3, 0, 0, 4, 1], 'PFAR DF2 MTEX THE GCS MTE_frac NMI CSV2_frac RNDR_trap SME - MPAM_frac RAS_frac MTE SSBS BT', { SSBS: 2, BT: 1 }),
   sysreg('ID_AA64PFR2_EL1', [3, 0, 0, 4, 2], { access: 'R' }),
   sysreg('ID_AA64ZFR0_EL1', [3, 0, 0, 4, 4], { access: 'R' }),
   sysreg('ID_AA64SMFR0_EL1', [3, 0, 0, 4, 5], { access: 'R' }),
   sysreg('ID_AA64FPFR0_EL1', [3, 0, 0, 4, 7], { access: 'R' }),
   // Breakpoints 6, watchpoints 4, context-aware 2; no PMU, trace, SPE; OS Double Lock not implemented (0xf).
   identification('ID_AA64DFR0_EL1', [3, 0, 0, 5, 0], 'HPMN0 ExtTrcBuff BRBE MTPMU TraceBuffer TraceFilt DoubleLock PMSVer CTX_CMPs SEBEP WRPs PMSS BRPs PMUVer TraceVer DebugVer', {
-    DoubleLock: 0xf, CTX_CMPs: 1, WRPs: 3, BRPs: 5, DebugVer: (hardware) => (hasFeature(hardware, 'FEAT_VHE') ? 7 : 6),
+    DoubleLock: 0xf, CTX_CMPs: 1, WRPs: 3, BRPs: 5, DebugVer: 9,
   }),
   sysreg('ID_AA64DFR1_EL1', [3, 0, 0, 5, 1], { access: 'R' }),
   sysreg('ID_AA64DFR2_EL1', [3, 0, 0, 5, 2], { access: 'R' }),
   sysreg('ID_AA64AFR0_EL1', [3, 0, 0, 5, 4], { access: 'R' }),
   sysreg('ID_AA64AFR1_EL1', [3, 0, 0, 5, 5], { access: 'R' }),
-  identification('ID_AA64ISAR0_EL1', [3, 0, 0, 6, 0], 'RNDR TLB TS FHM DP SM4 SM3 SHA3 RDM TME Atomic CRC32 SHA2 SHA1 AES -', { Atomic: 2, CRC32: 1 }),
-  identification('ID_AA64ISAR1_EL1', [3, 0, 0, 6, 1], 'LS64 XS I8MM DGH BF16 SPECRES SB FRINTTS GPI GPA LRCPC FCMA JSCVT API APA DPB', { LRCPC: 2 }),
-  sysreg('ID_AA64ISAR2_EL1', [3, 0, 0, 6, 2], { access: 'R' }),
+  identification('ID_AA64ISAR0_EL1', [3, 0, 0, 6, 0], 'RNDR TLB TS FHM DP SM4 SM3 SHA3 RDM TME Atomic CRC32 SHA2 SHA1 AES -', {
+    TLB: 2, TS: 2, FHM: 1, DP: 1, SHA3: 1, RDM: 1, Atomic: 2, CRC32: 1, SHA2: 2, SHA1: 1, AES: 2,
+  }),
+  identification('ID_AA64ISAR1_EL1', [3, 0, 0, 6, 1], 'LS64 XS I8MM DGH BF16 SPECRES SB FRINTTS GPI GPA LRCPC FCMA JSCVT API APA DPB', {
+    I8MM: 1, BF16: 1, SPECRES: 1, SB: 1, FRINTTS: 1, LRCPC: 2, FCMA: 1, JSCVT: 1, DPB: 2,
+    APA: (hardware) => (hardware.features.pauth === 'qarma5' ? 3 : 0), GPA: (hardware) => (hardware.features.pauth === 'qarma5' ? 1 : 0),
+    API: (hardware) => (hardware.features.pauth === 'fast' ? 3 : 0), GPI: (hardware) => (hardware.features.pauth === 'fast' ? 1 : 0),
+  }),
+  identification('ID_AA64ISAR2_EL1', [3, 0, 0, 6, 2], 'ATS1A LUT CSSC RPRFM - PRFMSLC SYSINSTR_128 SYSREG_128 CLRBHB PAC_frac BC MOPS APA3 GPA3 RPRES WFxT', { WFxT: 2 }),
   sysreg('ID_AA64ISAR3_EL1', [3, 0, 0, 6, 3], { access: 'R' }),
-  // Granules: 4 KiB and 64 KiB are supported by 0, 16 KiB by 1; stage 2 as stage 1.
+  // Granules: 4 KiB and 64 KiB are supported by 0, 16 KiB by 1; stage 2 says 2 (FEAT_GTG).
   identification('ID_AA64MMFR0_EL1', [3, 0, 0, 7, 0], 'ECV FGT - - ExS TGran4_2 TGran64_2 TGran16_2 TGran4 TGran64 TGran16 BigEndEL0 SNSMem BigEnd ASIDBits PARange', {
     ECV: (hardware) => (hasFeature(hardware, 'FEAT_ECV') ? 2 : 0), FGT: (hardware) => (hasFeature(hardware, 'FEAT_FGT') ? 1 : 0),
-    TGran16: 1, ASIDBits: 2, PARange: (hardware) => ({ 40: 2, 44: 4, 48: 5 })[hardware.features.paBits] ?? 2,
+    TGran16: 1, ...Object.fromEntries(['TGran4_2', 'TGran64_2', 'TGran16_2'].map((field) => [field, (hardware: Hardware) => (hardware.el2 === 'none' ? 0 : 2)])), ASIDBits: 2, PARange: (hardware) => ({ 40: 2, 44: 4, 48: 5 })[hardware.features.paBits] ?? 2,
   }),
   identification('ID_AA64MMFR1_EL1', [3, 0, 0, 7, 1], 'ECBHB CMOW TIDCP1 nTLBPA AFP HCX ETS TWED XNX SpecSEI PAN LO HPDS VH VMIDBits HAFDBS', {
-    HCX: (hardware) => (hasFeature(hardware, 'FEAT_HCX') ? 1 : 0), PAN: 2, VH: (hardware) => (hasFeature(hardware, 'FEAT_VHE') ? 1 : 0), VMIDBits: 2,
+    HCX: (hardware) => (hasFeature(hardware, 'FEAT_HCX') ? 1 : 0), PAN: 2, LO: 1, HPDS: 1, VH: (hardware) => (hasFeature(hardware, 'FEAT_VHE') ? 1 : 0), VMIDBits: 2, HAFDBS: 2,
+    XNX: (hardware) => (hasFeature(hardware, 'FEAT_XNX') ? 1 : 0),
   }),
   identification('ID_AA64MMFR2_EL1', [3, 0, 0, 7, 2], 'E0PD EVT BBM TTL - FWB IDS AT ST NV CCIDX VARange IESB LSM UAO CnP', {
-    EVT: (hardware) => (hasFeature(hardware, 'FEAT_EVT') ? 2 : 0), UAO: 1,
+    EVT: (hardware) => (hasFeature(hardware, 'FEAT_EVT') ? 2 : 0), E0PD: 1, BBM: 2, TTL: 1, FWB: (hardware) => (hasFeature(hardware, 'FEAT_S2FWB') ? 1 : 0), IDS: 1, AT: 1, UAO: 1, CnP: 1,
     NV: (hardware) => (hasFeature(hardware, 'FEAT_NV2') ? 2 : hasFeature(hardware, 'FEAT_NV') ? 1 : 0),
   }),
   sysreg('ID_AA64MMFR3_EL1', [3, 0, 0, 7, 3], { access: 'R' }),

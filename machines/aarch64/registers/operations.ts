@@ -5,9 +5,9 @@ import { elOfOp1, packEncoding } from './row.ts';
 import type { Encoding } from './row.ts';
 
 export interface Operation {
-  /** `TLBI VAE1IS`, `AT S1E1R`, `DC ZVA`, `IC IVAU`. */
+  /** `TLBI VAE1IS`, `AT S1E1R`, `DC ZVA`, `IC IVAU`, `CFP RCTX`. */
   readonly name: string;
-  readonly kind: 'TLBI' | 'AT' | 'DC' | 'IC';
+  readonly kind: 'TLBI' | 'AT' | 'DC' | 'IC' | 'CFP' | 'DVP' | 'CPP';
   /** The name without its kind. */
   readonly operation: string;
   readonly encoding: number;
@@ -43,6 +43,8 @@ export const OPERATIONS: readonly Operation[] = [
   row('IC', 'IALLUIS', [1, 0, 7, 1, 0]), row('IC', 'IALLU', [1, 0, 7, 5, 0]), row('IC', 'IVAU', [1, 3, 7, 5, 1]),
   row('DC', 'IVAC', [1, 0, 7, 6, 1]), row('DC', 'ISW', [1, 0, 7, 6, 2]), row('DC', 'CSW', [1, 0, 7, 10, 2]), row('DC', 'CISW', [1, 0, 7, 14, 2]),
   row('DC', 'ZVA', [1, 3, 7, 4, 1]), row('DC', 'CVAC', [1, 3, 7, 10, 1]), row('DC', 'CVAU', [1, 3, 7, 11, 1]), row('DC', 'CIVAC', [1, 3, 7, 14, 1]),
+  // FEAT_SPECRES: nothing is predicted here, so that nothing is to be forgotten.
+  row('CFP', 'RCTX', [1, 3, 7, 3, 4]), row('DVP', 'RCTX', [1, 3, 7, 3, 5]), row('CPP', 'RCTX', [1, 3, 7, 3, 7]),
   row('DC', 'CVAP', [1, 3, 7, 12, 1], 'FEAT_DPB'), row('DC', 'CVADP', [1, 3, 7, 13, 1], 'FEAT_DPB2'),
 ];
 

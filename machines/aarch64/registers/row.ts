@@ -31,6 +31,8 @@ export interface SystemRegister {
   readonly nv1Trap?: true;
   /** The feature without which the encoding is UNDEFINED. */
   readonly needs?: Feature;
+  /** An access is trapped as a floating-point instruction is: by CPACR_EL1.FPEN and CPTR_EL2, with their exception class. */
+  readonly floatingPoint?: true;
   /** A deliberate gap: an access that reaches the register ends the run by name. Says why. */
   readonly hole?: string;
   readonly fields?: Fields;

@@ -25,10 +25,13 @@ test('a pattern that is not 32 places, or uses a letter twice, is refused', () =
 
 /** Mnemonics of encodings that a row covers under another name than its own first word. */
 const COVERED_BY: Readonly<Record<string, RegExp>> = {
-  HINT: /^(NOP|YIELD|WFE|WFI|SEVL?|HINT \d.*)$/, MSR_SI: /^(MSR \(immediate\)|CFINV)/, RPRFM: /^PRFM \(register\)/, B_only_condbranch: /^B\.cond$/,
+  HINT: /^(NOP|YIELD|WFE|WFI|SEVL?|DGH|ESB|BTI|XPACLRI|(PAC|AUT)I[AB](1716|SP|Z)|HINT \d.*)$/, MSR_SI: /^(MSR \(immediate\)|CFINV|[AX]{2}FLAG)/, RPRFM: /^PRFM \(register\)/, B_only_condbranch: /^B\.cond$/,
   // Hints with a name of their own.
   hints: /^HINT \d/,
 };
+
+/** The mask of a vector shift has the words with immh 0, which are modified immediates. */
+const MODIFIED_IMMEDIATE = /^(MOVI|MVNI|ORR|BIC|FMOV) \(vector, immediate/;
 
 const mnemonic = (name: string): string => name.split(/[ (_.]/)[0]!;
 
@@ -36,9 +39,11 @@ const mnemonic = (name: string): string => name.split(/[ (_.]/)[0]!;
 function belongs(encoding: Encoding, rowName: string): boolean {
   const theirs = encoding.name.split('_')[0]!;
   if (encoding.group === 'control/hints' && (COVERED_BY['hints']!.test(rowName) || COVERED_BY['HINT']!.test(rowName))) return true;
+  if (encoding.group === 'simd_dp/asimdshf' && MODIFIED_IMMEDIATE.test(rowName)) return true;
   for (const [prefix, expression] of Object.entries(COVERED_BY)) if (encoding.name.startsWith(prefix)) return expression.test(rowName);
   if (encoding.group === 'ldst/memop' || encoding.group.startsWith('ldst/comswap')) return theirs.replace(/^(CASP?|SWP|LD(?:ADD|CLR|EOR|SET|[SU]MAX|[SU]MIN))(?:AL|A|L)?([BH]?)$/, '$1$2') === rowName;
-  return theirs === mnemonic(rowName);
+  // RETAASPPCR with Rm = 31 is RETAA.
+  return theirs.replace(/SPPCR$/, '') === mnemonic(rowName);
 }
 
 test.skipIf(encodings === undefined)('every row takes words of its own instruction only, and of at least one (needs ../shared/reference/data)', () => {
@@ -55,11 +60,16 @@ test.skipIf(encodings === undefined)('every row takes words of its own instructi
 /** What later extensions added and this processor does not implement: UNDEFINED, as it should be. By group or name, with the feature. */
 const ABSENT: readonly (readonly [RegExp, string])[] = [
   [/compbranch_(imm|regs)/, 'FEAT_CMPBR'], [/BC_only/, 'FEAT_HBC'], [/RETA[AB]SPPC|AUTI[AB]SPPC/, 'FEAT_PAuth_LR'], [/^(TEXIT|TENTER|TSTART|TTEST|TCHANGE)/, 'FEAT_TME and its successors'],
-  [/XAFLAG|AXFLAG/, 'FEAT_FlagM2'], [/SYSP|MSRR|MRRS/, 'FEAT_D128'], [/WFET|WFIT/, 'FEAT_WFxT'],
+  [/SYSP|MSRR|MRRS/, 'FEAT_D128'],
   [/minmax_imm/, 'FEAT_CSSC'], [/^(CTZ|CNT|ABS|[SU]M(AX|IN))_(32|64)_dp_/, 'FEAT_CSSC'], [/PT_64/, 'FEAT_CPA'], [/_unpriv$/, 'FEAT_LSUI'],
   [/ldapstl_writeback|ldiappstilp/, 'FEAT_LRCPC3'], [/ldst_gcs/, 'FEAT_GCS'], [/^(STTN?P|LDTN?P)_64/, 'FEAT_LSUI'], [/memcms|memset_go/, 'FEAT_MOPS'],
   [/^(RCW|ST64B|LD64B)|rcwcomswap/, 'FEAT_THE, FEAT_LS64'], [/memop_128/, 'FEAT_LSE128'],
+  [/ldapstl_simd|^(STL1|LDAP1)_/, 'FEAT_LRCPC3'], [/^(LD|ST)TN?P_Q_/, 'FEAT_LSUI'], [/^(LD|ST)B?F(ADD|MAX|MIN)(NM)?A?L?_/, 'FEAT_LSFE'], [/^LUTI[24]_/, 'FEAT_LUT'], [/^SM[34]/, 'FEAT_SM3, FEAT_SM4'],
+  [/^(FDOT|FMLALL?[BT]+|FMMLA|B?F[12]CVTL)_|^FCVTN_asimdsame2/, 'FEAT_FP8 and its kin, FEAT_F16F32DOT'], [/^(FAMAX|FAMIN|FSCALE)_/, 'FEAT_FAMINMAX, FEAT_FP8'], [/_sisd_(32|64)[DHS]/, 'FEAT_FPRCVT'],
 ];
+
+/** Encodings of which rows leave out what is reserved: sizes, indices and immh. Which words these are, objdump is asked (vector.test.ts). */
+const PARTLY_RESERVED = /_asi[ms]delem_|^FCMLA_advsimd_elt|_asi[ms]dshf_|_asimdins_|^DUP_asisdone|^UR(ECP|SQRT)E_|^[SU]DOT_asimdsame2/;
 
 test.skipIf(encodings === undefined)('every base encoding is a row, a hole, or of a feature that is absent by name (needs ../shared/reference/data)', () => {
   const partly: string[] = [];
@@ -69,12 +79,12 @@ test.skipIf(encodings === undefined)('every base encoding is a row, a hole, or o
     let taken = 0;
     for (const row of ROWS) if (((row.value ^ encoding.value) & row.mask & encoding.mask) === 0) taken += 2 ** (32 - bitCount(row.mask | encoding.mask));
     const absent = ABSENT.some(([expression]) => expression.test(encoding.name) || expression.test(encoding.group));
-    if (taken !== size && !absent) partly.push(`${encoding.name}: ${taken} of ${size} words`);
+    if (taken !== size && !absent && !PARTLY_RESERVED.test(encoding.name)) partly.push(`${encoding.name}: ${taken} of ${size} words`);
   }
   expect(partly).toEqual([
     // FEAT_XS.
     'DSB_BOn_barriers: 0 of 4 words',
-    // PSTATE fields without a row, and the flag instructions of FEAT_FlagM2.
+    // PSTATE fields without a row.
     expect.stringMatching(/^MSR_SI_pstate: /),
   ]);
 });

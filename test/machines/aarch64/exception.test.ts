@@ -3,9 +3,10 @@
 import { describe, expect, test } from 'vitest';
 import { receiveOffer } from '../../../machines/aarch64/cpu-interface.ts';
 import {
-  breakpoint, checkStackAlignment, exceptionReturn, hypervisorCall, pcAlignmentFault, raise, returnTo, secureMonitorCall, sendEvent, supervisorCall,
+  breakpoint, checkStackAlignment, hypervisorCall, pcAlignmentFault, raise, returnTo, secureMonitorCall, sendEvent, supervisorCall,
   takeInterrupt, undefinedInstruction, waitForEvent, waitForInterrupt,
 } from '../../../machines/aarch64/exception.ts';
+import { exceptionReturn } from '../../../machines/aarch64/exception-return.ts';
 import { fetchInstruction } from '../../../machines/aarch64/memory-access.ts';
 import { type Core, Power, Pstate, Word, elOf } from '../../../machines/aarch64/state.ts';
 import { RAM, bareCore, get, outcome, set, setPstate } from '../../support/core.ts';

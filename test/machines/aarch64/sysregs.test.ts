@@ -9,7 +9,7 @@ import { FIRST_SYSTEM_WORD, type Hardware, IMPLEMENTED_REGISTERS, SYSTEM_REGISTE
 import { bareCore, set } from '../../support/core.ts';
 import { encodingOf } from '../../support/system-access.ts';
 
-const FULL: Features = { nv: 2, vhe: true, e2h: 'writable', fgt: true, ecv: true, hcx: true, listRegisters: 4, paBits: 48 };
+const FULL: Features = { nv: 2, vhe: true, e2h: 'writable', fgt: true, ecv: true, hcx: true, pauth: 'qarma5', listRegisters: 4, paBits: 48 };
 const hardware = (features: Partial<Features> = {}, el2: Hardware['el2'] = 'guest'): Hardware => ({ features: { ...FULL, ...features }, el2, counterHz: 62_500_000 });
 const id = (register: string, field: string, machine: Hardware = hardware()): bigint => fieldValue(`${register}.${field}`, resetValue(registerByName(register)!, machine, 0));
 
@@ -48,8 +48,8 @@ describe('look-up', () => {
 });
 
 describe('identification', () => {
-  test('the machine is AArch64 at EL0 to EL2 with GICv3, without EL3 and without FP', () => {
-    expect(resetValue(registerByName('ID_AA64PFR0_EL1')!, hardware(), 0)).toBe(0x1101_0000_01ff_0111n);
+  test('the machine is AArch64 at EL0 to EL2 with GICv3, with half precision and Advanced SIMD, without EL3', () => {
+    expect(resetValue(registerByName('ID_AA64PFR0_EL1')!, hardware(), 0)).toBe(0x1101_0000_2111_0111n);
     expect(id('ID_AA64PFR0_EL1', 'EL2', hardware({}, 'none'))).toBe(0n);
   });
   test('Features decide VH, NV, E2H0, FGT, ECV, HCX and PARange', () => {
@@ -92,7 +92,7 @@ describe('reserved bits', () => {
   test('RW is RES1, and HCR_EL2 has the bits of its features only', () => {
     expect(written('HCR_EL2', 0n)).toBe(1n << 31n);
     const kept = written('HCR_EL2', ONES);
-    for (const [field, bit] of [['NV', 1n], ['NV1', 1n], ['NV2', 1n], ['AT', 1n], ['E2H', 1n], ['TID4', 1n], ['FWB', 0n], ['API', 0n], ['TERR', 0n], ['TLOR', 0n]] as const) expect(`${field} ${fieldValue(`HCR_EL2.${field}`, kept)}`).toBe(`${field} ${bit}`);
+    for (const [field, bit] of [['NV', 1n], ['NV1', 1n], ['NV2', 1n], ['AT', 1n], ['E2H', 1n], ['TID4', 1n], ['FWB', 1n], ['API', 1n], ['TERR', 1n], ['TLOR', 1n]] as const) expect(`${field} ${fieldValue(`HCR_EL2.${field}`, kept)}`).toBe(`${field} ${bit}`);
   });
   test('a vector base is 2 KiB aligned and VNCR_EL2 a page', () => {
     expect(written('VBAR_EL1', 0x1fffn)).toBe(0x1800n);

@@ -122,7 +122,7 @@ test.each([1, 2, 3, 4, 5, 6])('random accesses, edits and flushes do the same wi
     expect(seen[1], `step ${index} of seed ${seed}`).toEqual(seen[0]);
     expect(seen[2], `step ${index} of seed ${seed}, flushed`).toEqual(seen[0]);
   }
-  const ram = worlds.map((world) => Buffer.from(world.memory.bytes.buffer).toString('base64'));
+  const ram = worlds.map((world) => Buffer.from(world.memory.bytes).toString('base64'));
   expect(ram[1] === ram[0] && ram[2] === ram[0]).toBe(true);
   // The run went over both outcomes.
   expect(faults).toBeGreaterThan(100);
@@ -190,6 +190,8 @@ function filled(): Bare {
 }
 
 const asid = (value: bigint): bigint => value << 48n;
+/** Xt of a range: BaseADDR, NUM, SCALE, and TG 4 KiB: (NUM + 1) * 2^(5 * SCALE + 1) pages. */
+const range = (first: bigint, num = 0n, scale = 0n, tg = 1n): bigint => first | (num << 39n) | (scale << 44n) | (tg << 46n);
 
 describe('TLBI scopes', () => {
   const A = '0:0:g:5';
@@ -203,12 +205,23 @@ describe('TLBI scopes', () => {
     ['VMALLE1', 0n, [C, E]], ['VMALLS12E1', 0n, [C, E]], ['ALLE1', 0n, [E]], ['ALLE2', 0n, [A, B1, B2, C]],
     ['ASIDE1', asid(1n), [A, B2, C, E]], ['VAE1', asid(2n) | 1n, [A, B1, C, E]], ['VALE1', asid(1n) | 1n, [A, B2, C, E]], ['VAE1', asid(9n), [B1, B2, C, E]],
     ['VAAE1', asid(9n) | 1n, [A, C, E]], ['VAALE1', 1n, [A, C, E]], ['VAE1', asid(1n) | 2n, [A, B1, B2, C, E]], ['VAE2', 0x4_0000n, [A, B1, B2, C]], ['VALE2', 0x4_0001n, [A, B1, B2, C, E]],
-    ['IPAS2E1', 0x4_0000n, [B1, B2, C, E]], ['IPAS2LE1', 0x4_0003n, [A, B2, C, E]], ['RVAE1', 0n, [C, E]], ['VMALLE1NXS', 0n, [C, E]],
+    ['IPAS2E1', 0x4_0000n, [B1, B2, C, E]], ['IPAS2LE1', 0x4_0003n, [A, B2, C, E]], ['VMALLE1NXS', 0n, [C, E]],
   ] as const)('%s %s leaves %j on its core, and all on the other', (operation, value, left) => {
     const { cores } = filled();
     invalidateTlb(cores[0]!, operation, value);
     expect(cached(cores[0]!)).toEqual([...left]);
     expect(cached(cores[1]!)).toEqual([A, B1, B2, C, E]);
+  });
+  // FEAT_TLBIRANGE: entries whose block has a page of the range, and no others.
+  test.each([
+    ['RVAE1', range(0n), [B1, B2, C, E]], ['RVAE1', asid(1n) | range(0n), [B2, C, E]], ['RVAE1', asid(1n) | range(2n), [A, B1, B2, C, E]], ['RVALE1', asid(2n) | range(0n), [B1, C, E]],
+    ['RVAAE1', range(1n), [A, C, E]], ['RVAALE1', range(0n), [C, E]], ['RVAAE1', range(0x3_0000n, 31n, 2n), [A, B1, B2, C, E]], ['RVAE2', range(0x3_fffen), [A, B1, B2, C, E]],
+    ['RVAE2', range(0x3_fffen, 1n), [A, B1, B2, C]], ['RVALE2', range(0n, 31n, 2n), [A, B1, B2, C, E]], ['RVALE2', range(0n, 31n, 3n), [A, B1, B2, C]], ['RVAE2', range(0x1_0000n, 0n, 0n, 2n), [A, B1, B2, C]],
+    ['RVAE2', range(0x4000n, 0n, 0n, 3n), [A, B1, B2, C]], ['RIPAS2E1', range(0x4_0000n), [B1, B2, C, E]], ['RIPAS2LE1', range(0x4_0002n), [A, B2, C, E]], ['RIPAS2E1', range(0x4_0004n), [A, B1, C, E]], ['RIPAS2E1', range(0x4_0006n), [A, B1, B2, C, E]],
+  ] as const)('%s %s leaves %j', (operation, value, left) => {
+    const { cores } = filled();
+    invalidateTlb(cores[0]!, operation, value);
+    expect(cached(cores[0]!)).toEqual([...left]);
   });
   test.each(['VMALLE1IS', 'VMALLE1OS'])('%s reaches the other core', (operation) => {
     const { cores } = filled();

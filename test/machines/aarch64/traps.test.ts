@@ -286,6 +286,7 @@ test('each trap bit by itself stops each access that its row names, and clear it
   /** Bits that trap at 0, or only in a state of FEAT_NV: they have tests of their own. */
   const others = /APK|EL1PCTEN|EL1PTEN|EL1NV/;
   let accesses = 0;
+  set(t.core, 'HCR_EL2', get(t.core, 'HCR_EL2') | (1n << 40n));
   for (const row of TRAPS) {
     if (row.kind === 'EL0' || others.test(row.control)) continue;
     const place = /^(\w+)\[(\d+)\]$/.exec(row.control);

@@ -54,8 +54,11 @@ const walkLeaf = (leaf: bigint, access?: 'read' | 'write' | 'execute', more: Par
 describe('leaf descriptors', () => {
   test.each([
     ['nothing', 0n, [false, false, true]], ['S2AP 01', S2.READ, [true, false, true]], ['S2AP 10', S2.WRITE, [false, true, true]], ['S2AP 11', S2.READ | S2.WRITE, [true, true, true]],
-    ['XN', S2.READ | S2.XN, [true, false, false]], ['bit 53, which is RES0 without FEAT_XNX', S2.READ | (1n << 53n), [true, false, true]],
+    ['XN', S2.READ | S2.XN, [true, false, false]], ['XN[1:0] 01', S2.READ | (1n << 53n), [true, false, false]],
   ] as const)('%s', (_name, leaf, [read, write, execute]) => expect(walkLeaf(S2.AF | leaf)).toMatchObject({ read, write, execute }));
+  test.each([[0n, true, true], [1n, false, true], [2n, false, false], [3n, true, false]])('XN[1:0] = %i lets EL1 execute: %s, EL0: %s (FEAT_XNX)', (never, execute, executeUser) => {
+    expect(walkLeaf(S2.AF | S2.READ | (never << 53n))).toMatchObject({ execute, executeUser });
+  });
   test('an access that the descriptor denies is a Permission fault of its level', () => {
     expect(walkLeaf(S2.AF | S2.READ, 'write')).toMatchObject({ ok: false, fsc: 0xf, level: 3, onWalk: false, ipa: 0x5678 });
     expect(walkLeaf(S2.AF | S2.READ, 'read')).toMatchObject({ ok: true });

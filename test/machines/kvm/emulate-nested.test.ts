@@ -46,7 +46,7 @@ const field = (name: string): number => {
   return bits.toString(2).length - 1;
 };
 const control = (name: string): Control => ({ name, register: name.split('.')[0]!, bit: field(name), set: true });
-const HCR = ['TVM', 'TRVM', 'TACR', 'TID1', 'TID2', 'TID3', 'TID4', 'TIDCP', 'TSW', 'TPCP', 'TPU', 'TOCU', 'TICAB', 'TDZ', 'TTLB', 'TTLBIS', 'IMO', 'FMO'].map((name) => control(`HCR_EL2.${name}`));
+const HCR = ['TVM', 'TRVM', 'TACR', 'TID1', 'TID2', 'TID3', 'TID4', 'TIDCP', 'TSW', 'TPCP', 'TPU', 'TOCU', 'TICAB', 'TDZ', 'TTLB', 'TTLBIS', 'TTLBOS', 'TLOR', 'TERR', 'IMO', 'FMO'].map((name) => control(`HCR_EL2.${name}`));
 const MDCR = ['TDA', 'TDE', 'TDOSA', 'TDRA', 'TPM'].map((name) => control(`MDCR_EL2.${name}`));
 const ICH = ['TC', 'TALL0', 'TALL1', 'TDIR'].map((name) => control(`ICH_HCR_EL2.${name}`));
 const FGT = ['HFGRTR_EL2', 'HFGWTR_EL2', 'HDFGRTR_EL2', 'HDFGWTR_EL2', 'HFGITR_EL2'].flatMap((register) =>
@@ -57,7 +57,7 @@ const timers = (l1: Flavour): Control[] =>
   (['EL1PCTEN', 'EL1PTEN'] as const).map((name, place) => ({ name: `CNTHCTL_EL2.${name}`, register: 'CNTHCTL_EL2', bit: (l1 === 'vhe' ? 10 : 0) + place, set: false }));
 
 function controlsOf(l1: Flavour, fgt: boolean): Control[] {
-  return [...HCR, ...MDCR, ...ICH, { name: 'CPTR_EL2.TCPAC', register: 'CPTR_EL2', bit: 31, set: true }, ...timers(l1), ...(fgt ? [control('MDCR_EL2.TDCC'), ...FGT] : [])];
+  return [...HCR, { name: 'HCR_EL2.APK', register: 'HCR_EL2', bit: 40, set: false }, ...MDCR, ...ICH, { name: 'CPTR_EL2.TCPAC', register: 'CPTR_EL2', bit: 31, set: true }, ...timers(l1), ...(fgt ? [control('MDCR_EL2.TDCC'), ...FGT] : [])];
 }
 
 const END = 0xffffn;
@@ -65,7 +65,8 @@ const END = 0xffffn;
 /** L1 sets one control after another and runs L2 under each: the ISS of each trap of L2, a list for each control. */
 function forwarded(l1: Flavour, controls: readonly Control[], options: ProgramOptions): string[][] {
   const quiet: Readonly<Record<string, bigint>> = {
-    HCR_EL2: (1n << 31n) | (l1 === 'vhe' ? 1n << 34n : 0n), CNTHCTL_EL2: l1 === 'vhe' ? 0xc00n : 3n, CPTR_EL2: l1 === 'vhe' ? 3n << 20n : 0x33ffn & ~(1n << 10n),
+    // API and APK trap at 0.
+    HCR_EL2: (1n << 31n) | (3n << 40n) | (l1 === 'vhe' ? 1n << 34n : 0n), CNTHCTL_EL2: l1 === 'vhe' ? 0xc00n : 3n, CPTR_EL2: l1 === 'vhe' ? 3n << 20n : 0x33ffn & ~(1n << 10n),
   };
   const text = [
     BEGIN, ...Object.entries(quiet).map(([name, value]) => `${load('x0', value)}\nmsr ${name}, x0`), 'b {start}',

@@ -3,7 +3,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createMemory, markDirty, PAGE_BYTES, type Memory } from '../../../machines/memory/memory.ts';
-import { capture, clearPages, diffTrees, emptyTree, hashTree, pageOf, restore, type PageTree } from '../../../machines/memory/page-tree.ts';
+import { capture, clearPages, diffTrees, emptyTree, hashTree, pageOf, pagesApart, restore, type PageTree } from '../../../machines/memory/page-tree.ts';
 
 const SEED = 7_001;
 const PAGES = 80;
@@ -38,6 +38,36 @@ test('what was captured is what is restored, from any instant to any other, dirt
       .filter((page) => !equal(before.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES), target.bytes.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES)));
     expect(written).toEqual(differing);
   }), { seed: SEED, numRuns: 200 });
+});
+
+test('a guest page is copied when it is about to change, and not before; every instant that was captured stays as it was', () => {
+  fc.assert(fc.property(fc.array(stores, { minLength: 2, maxLength: 8 }), (instants) => {
+    const memory = fresh();
+    let live = emptyTree;
+    const trees: { tree: PageTree; bytes: Uint8Array }[] = [];
+    for (const instant of instants) {
+      const lent = new Set(memory.lent.keys());
+      for (const [page, at, value] of instant) store(memory, page, at, value);
+      const touched = new Set(instant.map(([page]) => page));
+      expect([...lent].filter((page) => !memory.lent.has(page)).every((page) => touched.has(page))).toBe(true);
+      live = capture(memory, live);
+      trees.push({ tree: live, bytes: image(memory) });
+    }
+    for (const { tree, bytes } of trees) {
+      for (let page = 1; page <= PAGES; page++) expect(equal(pageOf(tree, page), bytes.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES))).toBe(true);
+    }
+  }), { seed: SEED, numRuns: 100 });
+});
+
+test('how far two instants are apart is counted in pages that only one of them has', () => {
+  const memory = fresh();
+  store(memory, 3, 0, 1);
+  store(memory, 70, 0, 1);
+  const first = capture(memory, emptyTree);
+  store(memory, 3, 0, 2);
+  store(memory, 4, 0, 2);
+  const second = capture(memory, first);
+  expect([pagesApart(first, second), pagesApart(second, first), pagesApart(first, first), pagesApart(emptyTree, first)]).toEqual([2, 1, 0, 2]);
 });
 
 test('equal memory has one hash whatever way it was reached, and different memory another', () => {

@@ -30,7 +30,7 @@ interface Mmu extends Bench<MmuState, MmuMessage> {
   guest(vmid: number): { readonly tables: Tables; readonly vttbr: bigint };
   load(vcpu: number, vttbr: bigint, more?: { vtcr?: bigint; stage2Enabled?: boolean; nested?: boolean }): void;
   put(vcpu: number): void;
-  fault(ipa: number, access?: 'read' | 'write' | 'fetch', vcpu?: number): unknown;
+  fault(ipa: number, access?: 'read' | 'write' | 'fetch' | 'update', vcpu?: number, user?: boolean): unknown;
   tlbi(operation: string, value?: bigint, vmid?: number): void;
   look(vttbr: bigint, ipa: number): ReturnType<typeof lookupStage2>;
 }
@@ -53,8 +53,8 @@ function mmu(vcpus = 1, behaviour: Behaviour = CORRECT): Mmu {
       checkMmu(t.state);
     },
     put: (vcpu: number) => { t.tell({ type: 'put', vcpu }); },
-    fault: (ipa: number, access: 'read' | 'write' | 'fetch' = 'read', vcpu = 0) => {
-      t.tell({ type: 'fault', vcpu, ipa, access, fsc: 0x07, ...loaded.get(vcpu)! });
+    fault: (ipa: number, access: 'read' | 'write' | 'fetch' | 'update' = 'read', vcpu = 0, user = false) => {
+      t.tell({ type: 'fault', user, vcpu, ipa, access, fsc: 0x07, ...loaded.get(vcpu)! });
       checkMmu(t.state);
       return t.take(`kvm:${vcpu}`).at(-1)!.result;
     },
@@ -68,12 +68,12 @@ function mmu(vcpus = 1, behaviour: Behaviour = CORRECT): Mmu {
 }
 
 /** A shadow of L1's guest 1, which maps 2 MiB at 0 to RAM + 4 MiB and a page at 4 MiB to RAM + 1 MiB, read-only and not executable. */
-function shadowed(): Mmu & { readonly vttbr: bigint; readonly tables: Tables } {
+function shadowed(vtcr = VTCR): Mmu & { readonly vttbr: bigint; readonly tables: Tables } {
   const t = mmu();
   const { tables, vttbr } = t.guest(1);
   map(tables, 0, RAM + 4 * MIB, S2_ALL, 2);
   map(tables, 4 * MIB, RAM + MIB, S2.AF | S2.READ | S2.NORMAL | S2.XN);
-  t.load(0, vttbr);
+  t.load(0, vttbr, { vtcr });
   return Object.assign(t, { vttbr, tables });
 }
 const SLOT_0 = 1n << 48n;
@@ -107,8 +107,8 @@ describe('a fault of L2', () => {
     const t = shadowed();
     expect(t.look(SLOT_0, 0x1_2345).ok).toBe(false);
     expect([t.fault(0x1_2345, 'write'), t.fault(4 * MIB + 0x678)]).toEqual([{ outcome: 'mapped' }, { outcome: 'mapped' }]);
-    expect(t.look(SLOT_0, 0x1_2345)).toEqual({ ok: true, pa: RAM + 4 * MIB + 0x1_2345, bytes: 2 * MIB, read: true, write: true, execute: true, level: 2 });
-    expect(t.look(SLOT_0, 4 * MIB + 0x678)).toEqual({ ok: true, pa: RAM + MIB + 0x678, bytes: 4096, read: true, write: false, execute: false, level: 3 });
+    expect(t.look(SLOT_0, 0x1_2345)).toEqual({ ok: true, pa: RAM + 4 * MIB + 0x1_2345, bytes: 2 * MIB, read: true, write: true, execute: true, executeUser: true, level: 2 });
+    expect(t.look(SLOT_0, 4 * MIB + 0x678)).toEqual({ ok: true, pa: RAM + MIB + 0x678, bytes: 4096, read: true, write: false, execute: false, executeUser: false, level: 3 });
     expect(t.state.slots[0]!.entries.map(({ level }) => level)).toEqual([2, 3]);
     expect(violations(t.state, t.board)).toEqual([]);
   });
@@ -129,15 +129,35 @@ describe('a fault of L2', () => {
     expect(t.fault(6 * MIB + 0x18, 'write')).toEqual({ outcome: 'device', ipa: DEVICE + 0x18 });
   });
 
-  test('lets L2 execute only where L1 and L0 both do: XN[1] denies, and XN[0] means nothing without FEAT_XNX (bug B16)', () => {
+  test('lets L2 execute only where L1 and L0 both do: each of EL1 and EL0 by XN[1:0] (FEAT_XNX; bug B16)', () => {
     const t = shadowed();
     map(t.tables, 6 * MIB, RAM + MIB, S2_ALL | S2.XN);
     map(t.tables, 7 * MIB, RAM + MIB, S2_ALL | (1n << 53n));
     expect([t.fault(6 * MIB, 'read'), t.fault(7 * MIB, 'read')]).toEqual([{ outcome: 'mapped' }, { outcome: 'mapped' }]);
-    expect([6, 7].map((mib) => (t.look(SLOT_0, mib * MIB) as { execute: boolean }).execute)).toEqual([false, true]);
+    const rights = (mib: number): boolean[] => { const seen = t.look(SLOT_0, mib * MIB) as { execute: boolean; executeUser: boolean }; return [seen.execute, seen.executeUser]; };
+    expect([6, 7].map(rights)).toEqual([[false, false], [false, true]]);
+    expect([t.fault(7 * MIB, 'fetch'), t.fault(7 * MIB, 'fetch', 0, true)]).toEqual([{ outcome: 'inject', fsc: 0x0f, ipa: 7 * MIB }, { outcome: 'mapped' }]);
     expect(violations(t.state, t.board)).toEqual([]);
     t.state = { ...t.state, slots: t.state.slots.map((slot) => ({ ...slot, entries: slot.entries.map((entry) => ({ ...entry, execute: true })) })) };
-    expect(underivableEntries(t.state, t.board)).toEqual([{ slot: 0, ipa: 6 * MIB, what: 'execute' }]);
+    expect(underivableEntries(t.state, t.board)).toEqual([{ slot: 0, ipa: 6 * MIB, what: 'execute' }, { slot: 0, ipa: 7 * MIB, what: 'execute' }]);
+  });
+
+  test('keeps the Access flag and dirty state in L1\'s tables, which L1 asked of its hardware (FEAT_HAFDBS)', () => {
+    const t = shadowed(VTCR | (3n << 21n));
+    const DBM = 1n << 51n;
+    const clean = (S2_ALL & ~(S2.AF | S2.WRITE)) | DBM;
+    const at = map(t.tables, 6 * MIB, RAM + MIB, clean);
+    const flags = (): bigint => readWord(t.memory, at) & (S2.AF | S2.WRITE);
+    expect(t.fault(6 * MIB, 'read')).toEqual({ outcome: 'mapped' });
+    expect([flags(), t.look(SLOT_0, 6 * MIB)]).toEqual([S2.AF, expect.objectContaining({ read: true, write: false })]);
+    expect(t.fault(6 * MIB, 'write')).toEqual({ outcome: 'mapped' });
+    expect([flags(), t.look(SLOT_0, 6 * MIB)]).toEqual([S2.AF | S2.WRITE, expect.objectContaining({ read: true, write: true })]);
+    // The table of L2's own that its hardware walker marks: readable and clean, and read-only.
+    const table = map(t.tables, 7 * MIB, RAM + MIB, clean);
+    map(t.tables, 8 * MIB, RAM + MIB, S2_ALL & ~S2.WRITE);
+    expect([t.fault(7 * MIB, 'update'), readWord(t.memory, table) & S2.WRITE]).toEqual([{ outcome: 'mapped' }, S2.WRITE]);
+    expect(t.fault(8 * MIB, 'update')).toEqual({ outcome: 'inject', fsc: 0x0f, ipa: 8 * MIB });
+    expect(violations(t.state, t.board)).toEqual([]);
   });
 
   test('after L1 gave more rights is filled again with them, and the hardware forgets the old', () => {

@@ -1,0 +1,436 @@
+/** The emitter's general-purpose part: operations on 64-bit words, flags, memory and branches. */
+
+import type { AtomicOperation, BranchType, Builder, Exception } from '../builder.ts';
+import type { Access, Bytes } from '../memory-access.ts';
+import { Word } from '../state.ts';
+import { CONDITIONS } from './conditions.ts';
+import { Flags, HANDLER, importIndex, Local, PARAMETERS, PC_OFFSET, REFERENCE, far, near, next, noteBranch, pushPc } from './handler.ts';
+import { INDEX_MASK, Scratch } from './layout.ts';
+import { isBaked, isNarrow, isOrdered } from './shape.ts';
+import { Access as Memory, Code, I32, I64, Op } from './wasm/code.ts';
+
+export const NZCV_OFFSET = Word.NZCV * 8;
+export const LOADS = { 1: Memory.i64_load8_u, 2: Memory.i64_load16_u, 4: Memory.i64_load32_u, 8: Memory.i64_load } as const;
+export const STORES = { 1: Memory.i64_store8, 2: Memory.i64_store16, 4: Memory.i64_store32, 8: Memory.i64_store } as const;
+
+export class ScalarEmitter implements Builder<number, number> {
+  readonly code: Code;
+  protected readonly baked: boolean;
+  protected readonly offset: number;
+  private operands = 0;
+  /** Of the jump that follows. */
+  protected branch: BranchType | undefined;
+
+  /** `offset` is the representative instruction's place in its page, which decides what branches are near. */
+  constructor(offset: number, baked: boolean, parameters: number = PARAMETERS) {
+    this.code = new Code(parameters);
+    this.offset = offset;
+    this.baked = baked;
+  }
+
+  /** The body, after the semantics ran; `ends` where they have jumped away. */
+  finish(ends: boolean): Uint8Array {
+    if (!ends) next(this.code);
+    return this.code.finish();
+  }
+
+  /** Has the reference engine execute the instruction in hand, of which nothing was done that it would not do again. */
+  protected bail(): void {
+    const { code } = this;
+    code.get(Local.CORE); code.get(Local.SCRATCH); code.get(Local.RECORD); code.get(Local.BUDGET); code.i32(REFERENCE);
+    code.tailCallIndirect(HANDLER, 0);
+  }
+  /** The same where the number on the stack is 0. */
+  protected bailUnless(): void {
+    this.code.op(Op.i32_eqz);
+    this.bailWhen();
+  }
+  protected bailWhen(): void {
+    this.code.if();
+    this.bail();
+    this.code.end();
+  }
+
+  /** Puts the next operand on the stack, 32 bits. */
+  protected operand(): void {
+    this.code.get(Local.RECORD);
+    this.code.access(Memory.i32_load, 4 + 4 * this.operands++);
+  }
+  protected two(a: number, b: number, ...operations: readonly number[]): number {
+    const { code } = this;
+    code.get(a); code.get(b);
+    for (const operation of operations) code.op(operation);
+    return code.keep(I64);
+  }
+
+  x(): number {
+    const { code } = this;
+    code.get(Local.CORE); this.operand(); code.op(Op.i32_add); code.access(Memory.i64_load, 0);
+    return code.keep(I64);
+  }
+  setX(_register: number, value: number): void {
+    const { code } = this;
+    code.get(Local.CORE); this.operand(); code.op(Op.i32_add); code.get(value); code.access(Memory.i64_store, 0);
+  }
+  stackPointer(): number {
+    const { code } = this;
+    code.get(Local.SCRATCH); code.access(Memory.i32_load, Scratch.STACK); code.access(Memory.i64_load, 0);
+    return code.keep(I64);
+  }
+  setStackPointer(value: number): void {
+    const { code } = this;
+    code.get(Local.SCRATCH); code.access(Memory.i32_load, Scratch.STACK); code.get(value); code.access(Memory.i64_store, 0);
+  }
+  alignedStackPointer(): number {
+    const { code } = this;
+    const pointer = this.stackPointer();
+    code.get(pointer); code.i64(15n); code.op(Op.i64_and); code.op(Op.i64_eqz); code.op(Op.i32_eqz);
+    code.if();
+    code.get(Local.RECORD); code.get(Local.BUDGET); code.call(importIndex('checkStack')); code.op(Op.drop);
+    code.end();
+    return pointer;
+  }
+  pc(): number {
+    const { code } = this;
+    pushPc(code);
+    this.operand(); code.op(Op.i64_extend_i32_s); code.op(Op.i64_add);
+    return code.keep(I64);
+  }
+
+  number(value: number): number {
+    const { code } = this;
+    if (isBaked(this.baked, value)) code.i64(BigInt(value));
+    else if ((value | 0) !== value) return this.constant(BigInt.asUintN(64, BigInt(value)));
+    else { this.operand(); code.op(Op.i64_extend_i32_s); }
+    return code.keep(I64);
+  }
+  constant(value: bigint): number {
+    const { code } = this;
+    if (this.baked) code.i64(value);
+    else if (isNarrow(value)) { this.operand(); code.op(Op.i64_extend_i32_s); }
+    else {
+      this.operand(); code.op(Op.i64_extend_i32_u);
+      this.operand(); code.op(Op.i64_extend_i32_u); code.i64(32n); code.op(Op.i64_shl); code.op(Op.i64_or);
+    }
+    return code.keep(I64);
+  }
+  add(a: number, b: number): number { return this.two(a, b, Op.i64_add); }
+  subtract(a: number, b: number): number { return this.two(a, b, Op.i64_sub); }
+  multiply(a: number, b: number): number { return this.two(a, b, Op.i64_mul); }
+  private call(name: 'multiplyHighSigned' | 'multiplyHighUnsigned', a: number, b: number): number {
+    const { code } = this;
+    code.get(a); code.get(b); code.call(importIndex(name));
+    return code.keep(I64);
+  }
+  multiplyHighSigned(a: number, b: number): number { return this.call('multiplyHighSigned', a, b); }
+  multiplyHighUnsigned(a: number, b: number): number { return this.call('multiplyHighUnsigned', a, b); }
+  /** WebAssembly traps on division by zero, and of the most negative number by -1. */
+  divideSigned(a: number, b: number): number {
+    const { code } = this;
+    code.get(b); code.i64(1n); code.op(Op.i64_add); code.i64(2n); code.op(Op.i64_lt_u);
+    code.if(I64);
+    // 0 or -1: a * b is 0 or -a.
+    code.get(a); code.get(b); code.op(Op.i64_mul);
+    code.else();
+    code.get(a); code.get(b); code.op(Op.i64_div_s);
+    code.end();
+    return code.keep(I64);
+  }
+  divideUnsigned(a: number, b: number): number {
+    const { code } = this;
+    code.get(b); code.op(Op.i64_eqz);
+    code.if(I64);
+    code.i64(0n);
+    code.else();
+    code.get(a); code.get(b); code.op(Op.i64_div_u);
+    code.end();
+    return code.keep(I64);
+  }
+  and(a: number, b: number): number { return this.two(a, b, Op.i64_and); }
+  or(a: number, b: number): number { return this.two(a, b, Op.i64_or); }
+  exclusiveOr(a: number, b: number): number { return this.two(a, b, Op.i64_xor); }
+  not(a: number): number {
+    const { code } = this;
+    code.get(a); code.i64(-1n); code.op(Op.i64_xor);
+    return code.keep(I64);
+  }
+  shiftLeft(a: number, amount: number): number { return this.two(a, amount, Op.i64_shl); }
+  shiftRight(a: number, amount: number): number { return this.two(a, amount, Op.i64_shr_u); }
+  shiftRightSigned(a: number, amount: number): number { return this.two(a, amount, Op.i64_shr_s); }
+  rotateRight(a: number, amount: number): number { return this.two(a, amount, Op.i64_rotr); }
+  zeroExtend(a: number, width: 8 | 16 | 32): number {
+    const { code } = this;
+    code.get(a);
+    if (width === 32) { code.op(Op.i32_wrap_i64); code.op(Op.i64_extend_i32_u); }
+    else { code.i64(width === 8 ? 0xffn : 0xffffn); code.op(Op.i64_and); }
+    return code.keep(I64);
+  }
+  signExtend(a: number, width: 8 | 16 | 32): number {
+    const { code } = this;
+    code.get(a); code.op(width === 8 ? Op.i64_extend8_s : width === 16 ? Op.i64_extend16_s : Op.i64_extend32_s);
+    return code.keep(I64);
+  }
+  countLeadingZeros(a: number): number {
+    const { code } = this;
+    code.get(a); code.op(Op.i64_clz);
+    return code.keep(I64);
+  }
+  /** Swaps neighbours of `distance` bits, whose lower ones `mask` names. */
+  private swap(value: number, distance: bigint, mask: bigint): number {
+    const { code } = this;
+    code.get(value); code.i64(distance); code.op(Op.i64_shr_u); code.i64(mask); code.op(Op.i64_and);
+    code.get(value); code.i64(mask); code.op(Op.i64_and); code.i64(distance); code.op(Op.i64_shl);
+    code.op(Op.i64_or);
+    return code.keep(I64);
+  }
+  reverseBits(a: number): number {
+    let value = this.reverseBytes(a);
+    value = this.swap(value, 4n, 0x0f0f_0f0f_0f0f_0f0fn);
+    value = this.swap(value, 2n, 0x3333_3333_3333_3333n);
+    return this.swap(value, 1n, 0x5555_5555_5555_5555n);
+  }
+  reverseBytes(a: number): number {
+    const { code } = this;
+    let value = this.swap(a, 8n, 0x00ff_00ff_00ff_00ffn);
+    value = this.swap(value, 16n, 0x0000_ffff_0000_ffffn);
+    code.get(value); code.i64(32n); code.op(Op.i64_rotr);
+    return code.keep(I64);
+  }
+  crc32(accumulator: number, data: number, bytes: Bytes, castagnoli: boolean): number {
+    const { code } = this;
+    code.get(accumulator); code.op(Op.i32_wrap_i64); code.get(data); code.i32(2 * bytes + (castagnoli ? 1 : 0)); code.call(importIndex('crc32'));
+    code.op(Op.i64_extend_i32_u);
+    return code.keep(I64);
+  }
+
+  equal(a: number, b: number): number {
+    const { code } = this;
+    code.get(a); code.get(b); code.op(Op.i64_eq);
+    return code.keep(I32);
+  }
+  invert(a: number): number {
+    const { code } = this;
+    code.get(a); code.op(Op.i32_eqz);
+    return code.keep(I32);
+  }
+  select(condition: number, whenTrue: number, whenFalse: number): number {
+    const { code } = this;
+    code.get(whenTrue); code.get(whenFalse); code.get(condition); code.op(Op.select);
+    return code.keep(I64);
+  }
+
+  /** Puts NZCV on the stack: from its word, or from what a region has left. */
+  protected nzcv(): void {
+    const { code } = this;
+    code.get(Local.SCRATCH); code.access(Memory.i32_load, Scratch.FLAGS);
+    code.if(I32);
+    code.get(Local.CORE); code.get(Local.SCRATCH); code.i32(Flags.BEFORE); code.i64(0n); code.i64(0n); code.call(importIndex('flagsOf'));
+    code.else();
+    code.get(Local.CORE); code.access(Memory.i32_load, NZCV_OFFSET);
+    code.end();
+  }
+  flags(): number {
+    this.nzcv();
+    this.code.op(Op.i64_extend_i32_u);
+    return this.code.keep(I64);
+  }
+  setFlags(nzcv: number): void {
+    const { code } = this;
+    code.get(Local.CORE); code.get(nzcv); code.op(Op.i32_wrap_i64); code.access(Memory.i32_store, NZCV_OFFSET);
+    code.get(Local.SCRATCH); code.i32(Flags.STORED); code.access(Memory.i32_store, Scratch.FLAGS);
+  }
+  carry(): number {
+    const { code } = this;
+    this.nzcv();
+    code.i32(1); code.op(Op.i32_shr_u); code.i32(1); code.op(Op.i32_and); code.op(Op.i64_extend_i32_u);
+    return code.keep(I64);
+  }
+  flagsOfAdd(wide: number, a: number, b: number): number {
+    const { code } = this;
+    const result = this.add(a, b);
+    const sum = wide ? result : this.zeroExtend(result, 32);
+    // Carry: the sum is below an operand. Overflow: the sum's sign is neither operand's.
+    code.get(sum); code.get(a); code.op(Op.i64_lt_u);
+    const carry = code.keep(I32);
+    code.get(a); code.get(sum); code.op(Op.i64_xor); code.get(b); code.get(sum); code.op(Op.i64_xor); code.op(Op.i64_and);
+    return this.nzcvOf(wide, sum, carry, code.keep(I64));
+  }
+  flagsOfSubtract(wide: number, a: number, b: number): number {
+    const { code } = this;
+    const result = this.subtract(a, b);
+    const difference = wide ? result : this.zeroExtend(result, 32);
+    code.get(a); code.get(b); code.op(Op.i64_ge_u);
+    const carry = code.keep(I32);
+    code.get(a); code.get(b); code.op(Op.i64_xor); code.get(a); code.get(difference); code.op(Op.i64_xor); code.op(Op.i64_and);
+    return this.nzcvOf(wide, difference, carry, code.keep(I64));
+  }
+  flagsOfAddCarry(wide: number, a: number, b: number, carryIn: number): number {
+    const { code } = this;
+    const result = this.add(this.add(a, b), carryIn);
+    const sum = wide ? result : this.zeroExtend(result, 32);
+    // A carry out: below the first operand, or equal to it with a carry in.
+    code.get(sum); code.get(a); code.op(Op.i64_lt_u);
+    code.get(sum); code.get(a); code.op(Op.i64_eq); code.get(carryIn); code.op(Op.i32_wrap_i64); code.op(Op.i32_and);
+    code.op(Op.i32_or);
+    const carry = code.keep(I32);
+    code.get(a); code.get(sum); code.op(Op.i64_xor); code.get(b); code.get(sum); code.op(Op.i64_xor); code.op(Op.i64_and);
+    return this.nzcvOf(wide, sum, carry, code.keep(I64));
+  }
+  flagsOfLogical(wide: number, result: number): number {
+    const { code } = this;
+    code.get(result); code.i64(wide ? 60n : 28n); code.op(Op.i64_shr_u); code.i64(8n); code.op(Op.i64_and);
+    code.get(result); code.op(Op.i64_eqz); code.i32(2); code.op(Op.i32_shl); code.op(Op.i64_extend_i32_u);
+    code.op(Op.i64_or);
+    return code.keep(I64);
+  }
+  /** N and Z of `result`, which is zero-extended; C; V is the sign of `overflow`. */
+  private nzcvOf(wide: number, result: number, carry: number, overflow: number): number {
+    const { code } = this;
+    code.get(result); code.i64(wide ? 60n : 28n); code.op(Op.i64_shr_u); code.i64(8n); code.op(Op.i64_and);
+    code.get(overflow); code.i64(wide ? 63n : 31n); code.op(Op.i64_shr_u);
+    if (!wide) { code.i64(1n); code.op(Op.i64_and); }
+    code.op(Op.i64_or);
+    code.get(result); code.op(Op.i64_eqz); code.i32(2); code.op(Op.i32_shl);
+    code.get(carry); code.i32(1); code.op(Op.i32_shl); code.op(Op.i32_or); code.op(Op.i64_extend_i32_u);
+    code.op(Op.i64_or);
+    return code.keep(I64);
+  }
+  condition(code: number): number {
+    this.code.i32(CONDITIONS[code]!); this.nzcv(); this.code.op(Op.i32_shr_u); this.code.i32(1); this.code.op(Op.i32_and);
+    return this.code.keep(I32);
+  }
+
+  /** The entry of `va`'s page in the array at `array` of the scratch area; leaves it in a local. */
+  protected entry(array: number, va: number): number {
+    const { code } = this;
+    code.get(va); code.op(Op.i32_wrap_i64); code.i32(8); code.op(Op.i32_shr_u); code.i32(INDEX_MASK); code.op(Op.i32_and);
+    code.get(Local.SCRATCH); code.access(Memory.i32_load, array); code.op(Op.i32_add);
+    return code.keep(I32);
+  }
+  /** Whether the entry is that of `va`, which has to be aligned: its low bits are left in the comparison. */
+  protected hit(entry: number, va: number, bytes: number): void {
+    const { code } = this;
+    code.get(entry); code.access(Memory.i64_load, 0);
+    code.get(va); code.i64(BigInt.asUintN(64, ~0xfffn | BigInt(bytes - 1))); code.op(Op.i64_and); code.op(Op.i64_eq);
+  }
+  /** Whether the access may be made by the entry: aligned to its size as nearly all are, or as mayLoad and mayStore say. */
+  protected found(entry: number, va: number, bytes: number, more: 'mayLoad' | 'mayStore', access: Access): void {
+    const { code } = this;
+    this.hit(entry, va, bytes);
+    if (isOrdered(access)) return;
+    code.if(I32);
+    code.i32(1);
+    code.else();
+    code.get(entry); code.get(va); code.i32(bytes); code.call(importIndex(more));
+    code.end();
+  }
+  protected linear(entry: number, va: number): void {
+    const { code } = this;
+    code.get(entry); code.access(Memory.i32_load, 8); code.get(va); code.op(Op.i32_wrap_i64); code.op(Op.i32_add);
+  }
+  /** The access operand with the number of bytes: access * 16 + bytes. */
+  private specification(bytes: number): void {
+    this.operand();
+    this.code.i32(4); this.code.op(Op.i32_shl); this.code.i32(bytes); this.code.op(Op.i32_or);
+  }
+  load(address: number, bytes: Bytes, access: Access): number {
+    const { code } = this;
+    const entry = this.entry(Scratch.READ, address);
+    this.found(entry, address, bytes, 'mayLoad', access);
+    code.if(I64);
+    this.linear(entry, address); code.access(LOADS[bytes], 0);
+    code.else();
+    code.get(Local.RECORD); code.get(Local.BUDGET); code.get(address); this.specification(bytes); code.call(importIndex('load'));
+    code.end();
+    return code.keep(I64);
+  }
+  store(address: number, bytes: Bytes, value: number, access: Access): void {
+    const { code } = this;
+    const entry = this.entry(Scratch.WRITE, address);
+    this.found(entry, address, bytes, 'mayStore', access);
+    code.if();
+    this.linear(entry, address); code.get(value); code.access(STORES[bytes], 0);
+    code.else();
+    code.get(Local.RECORD); code.get(Local.BUDGET); code.get(address); code.get(value); this.specification(bytes); code.call(importIndex('store')); code.set(Local.BUDGET);
+    code.end();
+  }
+  storePair(address: number, bytes: 4 | 8, first: number, second: number, _access: Access): void {
+    const { code } = this;
+    const entry = this.entry(Scratch.WRITE, address);
+    code.get(address); code.i64(BigInt(bytes)); code.op(Op.i64_add);
+    const last = code.keep(I64);
+    this.foundPair(entry, address, last, bytes);
+    code.if();
+    this.linear(entry, address); code.get(first); code.access(STORES[bytes], 0);
+    this.linear(entry, address); code.get(second); code.access(STORES[bytes], bytes);
+    code.else();
+    code.get(Local.RECORD); code.get(Local.BUDGET); code.get(address); code.get(first); code.get(second); this.specification(bytes); code.call(importIndex('storePair')); code.set(Local.BUDGET);
+    code.end();
+  }
+
+  /** Both in the page of the entry. */
+  protected foundPair(entry: number, first: number, last: number, bytes: number): void {
+    const { code } = this;
+    this.hit(entry, first, bytes);
+    this.hit(entry, last, bytes);
+    code.op(Op.i32_and);
+    code.if(I32);
+    code.i32(1);
+    code.else();
+    for (const va of [first, last]) { code.get(entry); code.get(va); code.i32(bytes); code.call(importIndex('mayStore')); }
+    code.op(Op.i32_and);
+    code.end();
+  }
+
+  branchType(type: BranchType): void { this.branch = type; }
+  jump(target: number): void {
+    const { code } = this;
+    code.get(Local.CORE); code.get(target); code.access(Memory.i64_store, PC_OFFSET);
+    if (this.branch !== undefined) noteBranch(code, this.branch, () => { code.get(Local.BUDGET); code.i32(1); code.op(Op.i32_sub); });
+    far(code, importIndex(this.branch === undefined ? 'go' : 'land'));
+  }
+  jumpBy(offset: number): void {
+    const { code } = this;
+    const target = this.offset + offset;
+    if (target >= 0 && target < 4096) {
+      this.operand();
+      near(code);
+    } else {
+      code.get(Local.CORE);
+      pushPc(code);
+      this.operand(); code.op(Op.i64_extend_i32_s); code.op(Op.i64_add); code.access(Memory.i64_store, PC_OFFSET);
+      far(code, importIndex('go'));
+    }
+  }
+  jumpWhen(condition: number, offset: number): void {
+    const { code } = this;
+    code.get(condition);
+    code.if();
+    this.jumpBy(offset);
+    code.end();
+  }
+  barrier(): void {}
+
+  // What shape.ts leaves to the reference engine never gets here.
+  protected never(): never { throw new Error('this operation is the reference engine\'s'); }
+  loadExclusive(): number { return this.never(); }
+  loadExclusivePair(): readonly [number, number] { return this.never(); }
+  storeExclusive(): number { return this.never(); }
+  storeExclusivePair(): number { return this.never(); }
+  clearExclusive(): void { this.never(); }
+  atomic(_operation: AtomicOperation): number { return this.never(); }
+  compareAndSwap(): number { return this.never(); }
+  compareAndSwapPair(): readonly [number, number] { return this.never(); }
+  authenticatePointer(): number { return this.never(); }
+  readSystemRegister(): number { return this.never(); }
+  writeSystemRegister(): void { this.never(); }
+  systemInstruction(): number { return this.never(); }
+  setPstateField(): void { this.never(); }
+  waitForInterrupt(): void { this.never(); }
+  waitForEvent(): void { this.never(); }
+  sendEvent(): void { this.never(); }
+  except(_kind: Exception): void { this.never(); }
+  exceptionReturn(): void { this.never(); }
+  undefinedInstruction(): void { this.never(); }
+  hole(): void { this.never(); }
+}

@@ -1,0 +1,341 @@
+/** The interpreter: runs decoded records by handlers in WebAssembly, and does what they leave to it: decoding, slow memory accesses, everything that only the reference engine has. */
+
+import { PAGE_BYTES, RECORD_BYTES, type Memory } from '../../memory/memory.ts';
+import { landBranch } from '../branch-target.ts';
+import { decode, type Decoded } from '../decode.ts';
+import { checkStackAlignment, takeInterrupt, UNWIND } from '../exception.ts';
+import type { RunEnd, RunResult } from '../exit.ts';
+import { fetchOffset, fillFetch, inGuardedPage, loadMemory, othersMonitor, storeMemory, storePair } from '../memory-access.ts';
+import { Pstate, Word, stackWord, type Core } from '../state.ts';
+import { MODE_OF, forgetFast, forgetWrites, type Translation } from '../tlb.ts';
+import { branchAddress, translationOf } from '../translate.ts';
+import type { Bytes } from '../memory-access.ts';
+import type { Board } from '../board.ts';
+import { crc32Of } from './crc32.ts';
+import { COVERED, Ending, PAGE_END, UNDECODED } from './handler.ts';
+import { CODE_PAGES_POINTER, emptySet, INSTRUCTIONS, modeArray, PLAIN, RECORD_PAGES, RECORDS_BYTES, recordIndex, recordsAt, Scratch, scratchOf } from './layout.ts';
+import { floatingPointTrap } from './floating-point.ts';
+import { ReferenceEngine } from './reference.ts';
+import { runtimeBytes } from './runtime.ts';
+import { accessOf, SINK_WORD } from './shape.ts';
+import { Translator, type Tuning } from './translator.ts';
+import { compileWaiting, handlersEnd, MODULES, prepare } from './shapes.ts';
+
+type Handler = (core: number, scratch: number, record: number, budget: number) => number;
+
+let runtimeModule: WebAssembly.Module | undefined;
+
+const PC_LOW = 2 * Word.PC;
+/** PSTATE.BTYPE. */
+const BTYPE = 3 << Pstate.BTYPE_SHIFT;
+/** Instructions that are decoded at once at most, where no branch ends them sooner. */
+const DECODED_MAX = 64;
+
+/** The engine of one machine: its table of handlers, and which page has which records. */
+export class Interpreter {
+  private readonly memory: Memory;
+  private readonly board: Board;
+  private readonly table: WebAssembly.Table;
+  private readonly enter: Handler;
+  /** Puts NZCV into its word. */
+  private readonly settle: (core: number, scratch: number) => void;
+  private readonly imports: WebAssembly.ModuleImports;
+  private readonly translator: Translator | undefined;
+  private instantiated = 0;
+  /** The page of linear memory that each page of records is for, in the order in which they were given out. */
+  private pages: number[] = [];
+
+  /** What the run in hand is about: how much of its budget is accounted for, and how much was withheld to make the handlers come back. */
+  private core!: Core;
+  private engine!: ReferenceEngine;
+  private accounted = 0;
+  private withheld = 0;
+  private monitored = false;
+
+  constructor(board: Board, tuning?: Tuning) {
+    this.board = board;
+    this.memory = board.memory;
+    runtimeModule ??= new WebAssembly.Module(runtimeBytes());
+    const env = { memory: this.memory.wasm, decode: this.decode, reference: this.reference };
+    const { exports } = new WebAssembly.Instance(runtimeModule, { env });
+    this.table = exports['table'] as WebAssembly.Table;
+    this.enter = exports['enter'] as unknown as Handler;
+    const { go, land, multiplyHighUnsigned, multiplyHighSigned, flagsOf, mayLoad, mayStore, multiplyAdd } = exports;
+    this.settle = exports['settle'] as unknown as (core: number, scratch: number) => void;
+    this.memory.view.setInt32(CODE_PAGES_POINTER, this.memory.codePages.byteOffset, true);
+    this.imports = {
+      ...env, table: this.table, go: go!, land: land!, multiplyHighUnsigned: multiplyHighUnsigned!, multiplyHighSigned: multiplyHighSigned!, flagsOf: flagsOf!, mayLoad: mayLoad!, mayStore: mayStore!, multiplyAdd: multiplyAdd!,
+      load: this.load, store: this.store, storePair: this.storePair, checkStack: this.checkStack, crc32: this.crc32,
+    };
+    if (board.engine === 'translator') this.translator = new Translator(this.memory, this.table, this.imports, (index) => this.pages[index], tuning);
+  }
+
+  /** Attempts at most `budget` instructions of `core`, as run.ts says of `run` without stops. */
+  run(core: Core, budget: number): RunResult {
+    if (this.core !== core) {
+      this.core = core;
+      this.engine = new ReferenceEngine(core);
+    }
+    const scratch = scratchOf(core);
+    const { translator } = this;
+    const { view } = this.memory;
+    let left = budget;
+    try {
+      while (left > 0) {
+        // A load that has its answer is done with before an interrupt is looked at: what the device gave is not given twice.
+        if (core.attention && (left < budget || core.deviceReplies.length === 0)) {
+          while (core.attention && core.end === undefined) takeInterrupt(core);
+          if (core.end !== undefined) return ended(core, budget - left);
+        }
+        // The translator looks now and then where the time goes.
+        const given = translator === undefined ? left : Math.min(left, translator.slice);
+        this.accounted = given;
+        this.withheld = left - given;
+        try {
+          const record = this.findRecord(core);
+          const ending = this.enter(core.words.byteOffset, scratch, record, given);
+          left = view.getInt32(scratch + Scratch.BUDGET, true);
+          if (view.getInt32(scratch + Scratch.FLAGS, true) !== 0) this.settle(core.words.byteOffset, scratch);
+          if (ending === Ending.RECORD) {
+            const at = view.getInt32(scratch + Scratch.RECORD, true);
+            this.pcOf(at);
+            translator?.sample(at, scratch);
+          } else if (ending === Ending.BRANCH) core.words[Word.PC] = branchAddress(core, core.words[Word.PC]!);
+          this.takeBranchType(left);
+          this.account(left);
+        } catch (error) {
+          if (error !== UNWIND) throw error;
+          left = this.accounted;
+          if ((core.end as RunEnd | undefined)?.type !== 'device') {
+            left -= 1;
+            this.account(left);
+          }
+        }
+        left += this.withheld;
+        if (core.end !== undefined) return ended(core, budget - left);
+      }
+      return { attempted: budget, end: BUDGET };
+    } finally {
+      core.words[SINK_WORD] = 0n;
+      }
+  }
+
+  /** Adds what was attempted since the last time to the clock and the core's count, when `left` of the handlers' budget is left. */
+  private account(left: number): void {
+    const done = this.accounted - left;
+    if (done === 0) return;
+    this.accounted = left;
+    this.board.now += done;
+    const { ints } = this.core;
+    const before = ints[2 * Word.ATTEMPTED]! >>> 0;
+    const after = before + done;
+    ints[2 * Word.ATTEMPTED] = after | 0;
+    if (after > 0xffff_ffff) ints[2 * Word.ATTEMPTED + 1]! += 1;
+  }
+
+  /** The record of the instruction at PC, which translates and is fetched; makes the scratch area agree with the core. Raises what its fetch raises. */
+  private findRecord(core: Core): number {
+    const offset = fetchOffset(core);
+    if ((core.ints[2 * Word.PSTATE]! & BTYPE) !== 0) landBranch(core, this.memory.view.getUint32(offset, true));
+    if (this.memory.staleCode.length > 0) this.forgetStale();
+    const page = offset >>> 12;
+    let records = this.memory.codePages[page]!;
+    if (records === 0) records = this.addPage(page);
+    fillFetch(core, records);
+    const scratch = scratchOf(core);
+    const { view } = this.memory;
+    view.setBigUint64(scratch + Scratch.PAGE_VIRTUAL, core.words[Word.PC]! & ~0xfffn, true);
+    view.setInt32(scratch + Scratch.PAGE_RECORDS, records, true);
+    view.setInt32(scratch + Scratch.PAGE_GUARDED, inGuardedPage(core) ? 1 : 0, true);
+    view.setInt32(scratch + Scratch.BRANCH_TYPE, 0, true);
+    this.refresh(core);
+    return records + ((offset & 0xffc) >> 2) * RECORD_BYTES;
+  }
+
+  /** Makes the scratch area agree with PSTATE and the other cores' monitors. */
+  private refresh(core: Core): void {
+    const { view } = this.memory;
+    const scratch = scratchOf(core);
+    const translation = translationOf(core);
+    if (translation.cleaned !== this.memory.cleaned) {
+      translation.cleaned = this.memory.cleaned;
+      forgetWrites(core.board);
+    }
+    const pstate = core.ints[2 * Word.PSTATE]!;
+    const mode = MODE_OF[((pstate >> 2) & 3) | ((pstate >> 20) & 4)]!;
+    this.monitored = othersMonitor(core);
+    view.setInt32(scratch + Scratch.READ, modeArray(core, 0, mode), true);
+    view.setInt32(scratch + Scratch.WRITE, this.monitored ? emptySet(core) : modeArray(core, 1, mode), true);
+    view.setInt32(scratch + Scratch.FETCH, modeArray(core, 2, mode), true);
+    view.setInt32(scratch + Scratch.FLOATING_POINT, floatingPointTrap(core) === undefined ? 1 : 0, true);
+    view.setInt32(scratch + Scratch.STACK, core.words.byteOffset + stackWord(core) * 8, true);
+  }
+
+  /** Puts the type of an indirect branch into PSTATE.BTYPE, where it is the instruction before the one that is next when `left` of the budget is left. */
+  private takeBranchType(left: number): void {
+    const { core } = this;
+    const { view } = this.memory;
+    const scratch = scratchOf(core);
+    const type = view.getInt32(scratch + Scratch.BRANCH_TYPE, true);
+    if (type !== 0 && view.getInt32(scratch + Scratch.BRANCH_BUDGET, true) === left) core.ints[2 * Word.PSTATE] = (core.ints[2 * Word.PSTATE]! & ~BTYPE) | (type << Pstate.BTYPE_SHIFT);
+  }
+
+  /** Drops the regions that were made of instructions which have changed. */
+  private forgetStale(): void {
+    const { staleCode } = this.memory;
+    this.translator?.forget(staleCode);
+    staleCode.length = 0;
+  }
+
+  /** Gives `page` of linear memory a page of records, none decoded. When there is no room, all are given up. */
+  private addPage(page: number): number {
+    const { memory } = this;
+    if (this.pages.length === RECORD_PAGES) {
+      for (const each of this.pages) memory.codePages[each] = 0;
+      this.pages = [];
+      this.translator?.forgetAll();
+      for (const core of this.board.cores) {
+        const translation = core.translation as Translation | undefined;
+        if (translation !== undefined) forgetFast(translation);
+      }
+    }
+    const records = recordsAt(memory, this.pages.length);
+    this.pages.push(page);
+    memory.bytesAll.fill(0, records, records + RECORDS_BYTES);
+    memory.view.setInt32(records + INSTRUCTIONS * RECORD_BYTES, PAGE_END, true);
+    memory.codePages[page] = records;
+    // Stores to it have to be seen from now on.
+    forgetWrites(this.board);
+    return records;
+  }
+
+  /** Sets PC to the address of a record of the page in hand. */
+  private pcOf(record: number): void {
+    const { view } = this.memory;
+    const scratch = scratchOf(this.core);
+    const distance = (record - view.getInt32(scratch + Scratch.PAGE_RECORDS, true)) / (RECORD_BYTES / 4);
+    const low = view.getInt32(scratch + Scratch.PAGE_VIRTUAL, true);
+    const { ints } = this.core;
+    if (distance < PAGE_BYTES) {
+      ints[PC_LOW] = low + distance;
+      ints[PC_LOW + 1] = view.getInt32(scratch + Scratch.PAGE_VIRTUAL + 4, true);
+    } else this.core.words[Word.PC] = BigInt.asUintN(64, view.getBigUint64(scratch + Scratch.PAGE_VIRTUAL, true) + BigInt(distance));
+  }
+
+  /** The page of linear memory and the offset in it of the instruction that `record` is for. */
+  private placeOf(record: number): { page: number; offset: number } {
+    const index = Math.floor(recordIndex(this.memory, record));
+    return { page: this.pages[index]!, offset: (record - recordsAt(this.memory, index)) / (RECORD_BYTES / 4) };
+  }
+
+  // ---- what handlers import: `record` and `budget` are those of the instruction in hand ----------------------------------------------------
+
+  private readonly decode = (record: number): void => {
+    const { view } = this.memory;
+    const { page, offset } = this.placeOf(record);
+    let at = record;
+    const last = Math.min(PAGE_BYTES, offset + 4 * DECODED_MAX);
+    for (let place = offset; place < last; place += 4, at += RECORD_BYTES) {
+      const handler = view.getInt32(at, true);
+      if (handler !== UNDECODED && handler !== COVERED) break;
+      const prepared = prepare(view.getUint32(page * PAGE_BYTES + place, true), place);
+      view.setInt32(at, prepared.handler, true);
+      view.setInt32(at + PLAIN, prepared.handler, true);
+      for (let index = 0; index < prepared.operands.length; index++) view.setInt32(at + 4 + 4 * index, prepared.operands[index]!, true);
+      if (prepared.ends) break;
+    }
+    compileWaiting();
+    if (handlersEnd > this.table.length) this.table.grow(handlersEnd - this.table.length + 1024);
+    for (; this.instantiated < MODULES.length; this.instantiated++) void new WebAssembly.Instance(MODULES[this.instantiated]!, { env: this.imports });
+  };
+
+  /** Accounts for what was attempted before the instruction in hand, and sets PC to it. */
+  private arrive(record: number, budget: number): void {
+    this.account(budget);
+    this.pcOf(record);
+    const scratch = scratchOf(this.core);
+    if (this.memory.view.getInt32(scratch + Scratch.FLAGS, true) !== 0) this.settle(this.core.words.byteOffset, scratch);
+  }
+
+  /** Whether the run loop has to look at things before the next instruction. */
+  private mustLeave(generation: number): boolean {
+    const { core } = this;
+    return core.end !== undefined || core.attention || this.memory.staleCode.length > 0 || (core.translation as Translation | undefined)?.generation !== generation;
+  }
+
+  /** The budget to go on with: all of it, or where the run loop is wanted that of this instruction alone. */
+  private afterStore(generation: number, budget: number): number {
+    if (this.mustLeave(generation)) {
+      this.withheld += budget - 1;
+      this.accounted = 1;
+      return 1;
+    }
+    if (this.monitored) this.refresh(this.core);
+    return budget;
+  }
+
+  private readonly load = (record: number, budget: number, va: bigint, specification: number): bigint => {
+    this.arrive(record, budget);
+    return BigInt.asIntN(64, loadMemory(this.core, BigInt.asUintN(64, va), (specification & 15) as Bytes, accessOf(specification >> 4)));
+  };
+  private readonly store = (record: number, budget: number, va: bigint, value: bigint, specification: number): number => {
+    this.arrive(record, budget);
+    const { generation } = translationOf(this.core);
+    storeMemory(this.core, BigInt.asUintN(64, va), (specification & 15) as Bytes, BigInt.asUintN(64, value), accessOf(specification >> 4));
+    return this.afterStore(generation, budget);
+  };
+  private readonly storePair = (record: number, budget: number, va: bigint, first: bigint, second: bigint, specification: number): number => {
+    this.arrive(record, budget);
+    const { generation } = translationOf(this.core);
+    storePair(this.core, BigInt.asUintN(64, va), (specification & 15) as 4 | 8, BigInt.asUintN(64, first), BigInt.asUintN(64, second), accessOf(specification >> 4));
+    return this.afterStore(generation, budget);
+  };
+  private readonly checkStack = (record: number, budget: number): number => {
+    this.arrive(record, budget);
+    checkStackAlignment(this.core);
+    return 0;
+  };
+  private readonly crc32 = (accumulator: number, data: bigint, kind: number): number => crc32Of(accumulator >>> 0, BigInt.asUintN(64, data), (kind >> 1) as Bytes, (kind & 1) !== 0) | 0;
+
+  /** Executes the instruction of `record` on the reference engine. Gives the budget left, or -1 where the run has to leave: PC and the budget are told then. */
+  private readonly reference = (record: number, budget: number): number => {
+    this.arrive(record, budget);
+    const { core, engine } = this;
+    const { view } = this.memory;
+    const { page, offset } = this.placeOf(record);
+    const decoded = decoding(view.getUint32(page * PAGE_BYTES + offset, true));
+    const { generation } = translationOf(core);
+    const pstate = core.ints[2 * Word.PSTATE]!;
+    // Only BRK sees the type of the branch before it.
+    if (decoded.row?.name === 'BRK') this.takeBranchType(budget);
+    engine.jumped = false;
+    decoded.semantics(engine, decoded.fields);
+    if (!engine.jumped && budget > 1 && core.ints[2 * Word.PSTATE] === pstate && !this.mustLeave(generation)) {
+      if (this.monitored || decoded.row?.stop === 'system-register') this.refresh(core);
+      return budget - 1;
+    }
+    if (!engine.jumped) this.pcOf(record + RECORD_BYTES);
+    view.setInt32(scratchOf(core) + Scratch.BUDGET, budget - 1, true);
+    return -1;
+  };
+}
+
+const BUDGET: RunEnd = { type: 'budget' };
+
+/** Takes the reason out of the core. */
+function ended(core: Core, attempted: number): RunResult {
+  const end = core.end ?? BUDGET;
+  core.end = undefined;
+  return { attempted, end };
+}
+
+const CACHE_BITS = 14;
+
+/** Decoded words, by the word itself: right whatever is written to memory, and shared by all cores. */
+const cache: Decoded[] = Array.from({ length: 1 << CACHE_BITS }, () => decode(0));
+
+export function decoding(word: number): Decoded {
+  const index = Math.imul(word, 0x9e37_79b1) >>> (32 - CACHE_BITS);
+  const cached = cache[index]!;
+  return cached.word === word ? cached : (cache[index] = decode(word));
+}

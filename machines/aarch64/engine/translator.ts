@@ -1,0 +1,157 @@
+/** The translator: finds out where a machine spends its time, and makes handlers of whole regions there. */
+
+import { PAGE_BYTES, RECORD_BYTES, type Memory } from '../../memory/memory.ts';
+import { flowOf } from './flow.ts';
+import { COVERED, HANDLER, IMPORTS, SIGNATURES, UNDECODED } from './handler.ts';
+import { PLAIN, recordIndex, recordsAt, Scratch } from './layout.ts';
+import { emitRegion } from './region.ts';
+import { moduleBytes, type DefinedFunction } from './wasm/module.ts';
+
+/** Region handlers are numbered from here on; shapes stay below. */
+const FIRST_REGION = 8192;
+
+/** When regions are made. None of it changes what a machine does. */
+export interface Tuning {
+  /** Instructions between looks, at least and at most: often while interpreted code runs, seldom in translated code. */
+  readonly sliceMin: number;
+  readonly sliceMax: number;
+  /** Looks that find interpreted code among the same 64 instructions before a region is made there. */
+  readonly looks: number;
+  /** Regions are compiled together, this many at once, or what there is after so many looks. */
+  readonly batch: number;
+  readonly patience: number;
+}
+const TUNING: Tuning = { sliceMin: 1000, sliceMax: 64_000, looks: 8, batch: 16, patience: 24 };
+const CHUNK_BYTES = 64 * RECORD_BYTES;
+/** A region that left for its budget's sake with no more than this to go was running to the end. */
+const NEAR_END = 512;
+
+interface Region {
+  /** The record it begins with. */
+  readonly entry: number;
+  readonly number: number;
+  /** The records of its instructions, as pairs of first and one behind the last. */
+  readonly ranges: readonly (readonly [number, number])[];
+}
+
+export class Translator {
+  /** Instructions to give to the handlers before the next look. */
+  slice: number;
+  private readonly tuning: Tuning;
+  private readonly memory: Memory;
+  private readonly table: WebAssembly.Table;
+  private readonly imports: WebAssembly.ModuleImports;
+  private readonly pageOf: (index: number) => number | undefined;
+  private readonly looks = new Map<number, number>();
+  private readonly wanted = new Set<number>();
+  private patience: number;
+  private readonly regions = new Map<number, Region>();
+  /** Regions by the index of their page of records. */
+  private readonly byPage = new Map<number, Set<Region>>();
+  private readonly free: number[] = [];
+  private nextNumber = FIRST_REGION;
+
+  /** `pageOf` gives the page of linear memory that the page of records of an index is for. */
+  constructor(memory: Memory, table: WebAssembly.Table, imports: WebAssembly.ModuleImports, pageOf: (index: number) => number | undefined, tuning = TUNING) {
+    this.pageOf = pageOf;
+    this.tuning = tuning;
+    this.slice = tuning.sliceMin;
+    this.patience = tuning.patience;
+    this.memory = memory;
+    this.table = table;
+    this.imports = imports;
+  }
+
+  /** The handlers came back, their budget used up, before the instruction of `record`. */
+  sample(record: number, scratch: number): void {
+    const { view } = this.memory;
+    const { sliceMin, sliceMax, batch, looks: enough } = this.tuning;
+    const left = view.getInt32(scratch + Scratch.LEFT, true);
+    view.setInt32(scratch + Scratch.LEFT, 0, true);
+    if (left !== 0 && left <= NEAR_END) this.slice = Math.min(2 * this.slice, sliceMax);
+    else {
+      this.slice = Math.max(sliceMin, this.slice >> 1);
+      const chunk = Math.floor(record / CHUNK_BYTES);
+      const looks = (this.looks.get(chunk) ?? 0) + 1;
+      this.looks.set(chunk, looks);
+      if (looks >= enough && !this.regions.has(record)) {
+        this.wanted.add(record);
+        this.looks.set(chunk, enough >> 1);
+      }
+    }
+    if (this.wanted.size > 0 && (this.wanted.size >= batch || --this.patience < 0)) this.translate();
+  }
+
+  /** Makes regions of what is wanted. */
+  private translate(): void {
+    const { memory } = this;
+    this.patience = this.tuning.patience;
+    const made: Region[] = [];
+    const functions: DefinedFunction[] = [];
+    for (const record of this.wanted) {
+      const index = Math.floor(recordIndex(memory, record));
+      const records = recordsAt(memory, index);
+      const page = this.pageOf(index);
+      const entry = (record - records) / (RECORD_BYTES / 4);
+      if (page === undefined || entry >= PAGE_BYTES || memory.view.getInt32(record + PLAIN, true) === UNDECODED) continue;
+      const flow = flowOf(entry, (offset) => memory.view.getUint32(page * PAGE_BYTES + offset, true));
+      if (flow === undefined) continue;
+      functions.push({ type: HANDLER, body: emitRegion(flow, entry, records) });
+      const ranges = flow.order.map((start) => [records + start * (RECORD_BYTES / 4), records + flow.blocks.get(start)!.end * (RECORD_BYTES / 4)] as const);
+      for (const [first, end] of ranges) {
+        for (let at = first; at < end; at += RECORD_BYTES) {
+          if (memory.view.getInt32(at, true) !== UNDECODED) continue;
+          memory.view.setInt32(at, COVERED, true);
+          memory.view.setInt32(at + PLAIN, COVERED, true);
+        }
+      }
+      made.push({ entry: record, number: this.free.pop() ?? this.nextNumber++, ranges });
+    }
+    this.wanted.clear();
+    if (made.length === 0) return;
+    if (this.nextNumber > this.table.length) this.table.grow(this.nextNumber - this.table.length + 1024);
+    const exported = functions.map((one, index) => ({ ...one, exportName: String(index) }));
+    const { exports } = new WebAssembly.Instance(
+      new WebAssembly.Module(moduleBytes({ types: SIGNATURES, tableType: HANDLER, imports: IMPORTS, functions: exported })), { env: this.imports });
+    for (const [index, region] of made.entries()) {
+      this.table.set(region.number, exports[String(index)]);
+      memory.view.setInt32(region.entry, region.number, true);
+      this.regions.set(region.entry, region);
+      const key = Math.floor(recordIndex(memory, region.entry));
+      let set = this.byPage.get(key);
+      if (set === undefined) this.byPage.set(key, set = new Set());
+      set.add(region);
+    }
+  }
+
+  /** Drops the regions that have one of `records` among their instructions. */
+  forget(records: readonly number[]): void {
+    const { memory } = this;
+    for (const record of records) {
+      for (const region of this.byPage.get(Math.floor(recordIndex(memory, record))) ?? []) {
+        if (region.ranges.some(([first, end]) => record >= first && record < end)) this.drop(region);
+      }
+    }
+  }
+
+  private drop(region: Region): void {
+    const { view } = this.memory;
+    if (view.getInt32(region.entry, true) === region.number) view.setInt32(region.entry, view.getInt32(region.entry + PLAIN, true), true);
+    this.table.set(region.number, null);
+    this.free.push(region.number);
+    this.regions.delete(region.entry);
+    this.byPage.get(Math.floor(recordIndex(this.memory, region.entry)))?.delete(region);
+  }
+
+  /** Drops every region: their records are given to other pages. */
+  forgetAll(): void {
+    for (const region of this.regions.values()) {
+      this.table.set(region.number, null);
+      this.free.push(region.number);
+    }
+    this.regions.clear();
+    this.byPage.clear();
+    this.looks.clear();
+    this.wanted.clear();
+  }
+}
