@@ -1,21 +1,21 @@
-/** Runs random user-level instructions under qemu-aarch64 and in the reference engine: cases, the runner's ELF image, and both executions. */
+/** Runs blocks of random user-level instructions in our core and under qemu-aarch64, and finds the instruction where they part. */
 
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync, chmodSync, existsSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { FLOAT, ROWS, VECTOR } from '../../machines/aarch64/a64.ts';
-import { assemble } from '../../machines/aarch64/assemble.ts';
-import { decode } from '../../machines/aarch64/decode.ts';
-import { probe } from '../../machines/aarch64/engine/probe.ts';
-import { encode, noFields, type MutableFields, type Row } from '../../machines/aarch64/row.ts';
+import type { EngineName } from '../../machines/aarch64/board.ts';
+import { disassemble } from '../../machines/aarch64/disassemble.ts';
+import type { Row } from '../../machines/aarch64/row.ts';
 import { run } from '../../machines/aarch64/run.ts';
-import { Word, type Core } from '../../machines/aarch64/state.ts';
-import { packEncoding, slot } from '../../machines/aarch64/sysregs.ts';
-import { readBytes, writeBytes, writeWord } from '../../machines/memory/memory.ts';
+import { Word, elOf, type Core } from '../../machines/aarch64/state.ts';
+import { hasSlot, slot } from '../../machines/aarch64/sysregs.ts';
+import { Ec } from '../../machines/aarch64/syndrome.ts';
+import { readBytes, writeBytes, writeWord, type Memory } from '../../machines/memory/memory.ts';
 import { bareCore, set } from '../support/core.ts';
+import { Part, RECORD_BYTES, RECORD_WORDS, SANDBOX_BYTES, Stop, randomStates } from './random-state.ts';
+import { NOT_DRAWN, USER_ROWS, randomUnit, type Unit } from './random-words.ts';
+import { IMAGE, QEMU, SANDBOX, makeImage, runQemu, type Block, type Image, type Task } from './user-guest.ts';
 
-export const QEMU = ['/usr/bin/qemu-aarch64', '/usr/local/bin/qemu-aarch64'].find((path) => existsSync(path));
+export { NOT_DRAWN, QEMU, USER_ROWS };
+
+export const ENGINES: readonly EngineName[] = ['reference', 'interpreter', 'translator'];
 
 /** A stream of 32-bit numbers from a seed (xorshift and a finaliser; Marsaglia 2003). */
 export function randomNumbers(seed: number): () => number {
@@ -28,260 +28,158 @@ export function randomNumbers(seed: number): () => number {
   };
 }
 
-/** The image: a header page, the runner, the slots, and a page of sandbox. Everything is writable and executable at one address in both worlds. */
-const IMAGE = 0x4080_0000;
-const CODE = IMAGE + 0x1000;
-const SANDBOX = IMAGE + 0x2000;
-const SANDBOX_BYTES = 512;
-const SLOTS = IMAGE + 0x3000;
-const SLOT_WORDS = 12;
-const BLOCK = 4;
-const INPUT_WORDS = 33;
-const OUTPUT_WORDS = 35;
+/** How much one batch is. Each block runs from several states: translating fresh code is what QEMU spends its time on. */
+export interface Size { readonly blocks: number; readonly units: number; readonly states: number; readonly runs: number }
+export const FULL: Size = { blocks: 1000, units: 24, states: 61, runs: 5 };
 
-/** State before: X0 to X30, SP, NZCV. After: the same, where the code went, and a checksum of the sandbox. */
-export interface Case {
-  readonly row: Row;
-  readonly block: readonly number[];
-  readonly before: BigUint64Array;
+/** An instruction that left one state here and another under QEMU. */
+export interface Difference {
+  readonly row: string;
+  /** The instructions, those that prepare included, with their words. */
+  readonly text: readonly string[];
+  /** Whether it differs when it runs alone from the state that both had before it. */
+  readonly alone: boolean;
+  /** What differs: `V3 qemu 0x… ours 0x… before 0x…`. */
+  readonly parts: readonly string[];
 }
 
-export interface Outcome {
-  readonly name: string;
-  readonly words: readonly number[];
-  readonly before: BigUint64Array;
-  readonly theirs: BigUint64Array;
-  readonly ours: BigUint64Array;
+export interface BatchResult {
+  /** Distinct random instructions, and how often they were executed: by row. */
+  readonly distinct: ReadonlyMap<string, number>;
+  readonly executed: ReadonlyMap<string, number>;
+  /** Instructions executed that only prepare others, about: those passed over by branches are counted. */
+  readonly preparing: number;
+  readonly differences: readonly Difference[];
+  /** Runs of a block that differed and were not looked at further. */
+  readonly unexplained: number;
 }
 
-const slotAddress = (index: number): number => SLOTS + index * SLOT_WORDS * 4;
-/** The instructions end just before the fall-through pad; the taken pad is two further on. */
-const BLOCK_END = 1 + BLOCK;
-const TAKEN = BLOCK_END + 2;
+/** Most runs of a batch that are bisected. */
+const BISECTED_MAX = 24;
 
-/** Rows outside what a user program can run alike in both: privileged, excepting, waiting, or with machine-specific results. Keys are not the program's to set. float-oracle.ts and vector-oracle.ts have floating point and vectors. */
-const EXCLUDED = /^(SYSL?|MSR \(immediate\)|SVC|HVC|SMC|BRK|HLT|DCPS\d|UDF|ERET|DRPS|WFET?|WFIT?|SEVL?|HINT|PAC|AUT|XPAC|BL?RA[AB]|RETA[AB]|LDRA[AB])/;
-/** Flags as a system register, S3_3_C4_C2_0: the one that MRS and MSR reach alike. */
-const NZCV = packEncoding(3, 3, 4, 2, 0);
-
-export const USER_ROWS: readonly Row[] = ROWS.filter((row) => row.hole === undefined && !EXCLUDED.test(row.name) && !FLOAT.includes(row) && !VECTOR.includes(row));
-
-/** `count` cases, `row` by row in turn. The sandbox is shared, so that the order of cases is part of them. */
-export function makeCases(count: number, random: () => number): readonly Case[] {
-  const { core } = flatCore();
-  const cases: Case[] = [];
-  for (let turn = 0; cases.length < count; turn += 1) {
-    const row = USER_ROWS[turn % USER_ROWS.length]!;
-    const made = makeCase(row, slotAddress(cases.length), core, random);
-    if (made !== undefined) cases.push(made);
-  }
-  return cases;
-}
-
-function makeCase(row: Row, address: number, core: Core, random: () => number): Case | undefined {
-  const before = new BigUint64Array(INPUT_WORDS);
-  for (let word = 0; word < 32; word += 1) before[word] = interesting(random);
-  before[32] = BigInt(random() & 15) << 28n;
-  const block = exclusiveBlock(row, random) ?? [randomWord(row, random)];
-  if (block.includes(undefined)) return undefined;
-  const words = block as number[];
-  const first = words.find((word) => accesses(core, word, before) > 0);
-  if (first !== undefined && !placeBase(core, first, before, random)) return undefined;
-  if (/^(BR|BLR|RET)$/.test(row.name)) {
-    const { n } = decode(words[0]!).fields;
-    if (n === 31) return undefined;
-    before[n] = BigInt(address + TAKEN * 4);
-  }
-  return { row, block: words, before };
-}
-
-/** A random word of a row, allocated; branches go to the taken pad. Undefined when none was found. */
-function randomWord(row: Row, random: () => number): number | undefined {
-  for (let attempt = 0; attempt < 40; attempt += 1) {
-    const fields: MutableFields = noFields();
-    for (const { letter, width } of row.spans) {
-      const kind = random() % 8;
-      fields[letter] = kind === 0 ? 2 ** width - 1 : kind === 1 ? 0 : random() % 2 ** width;
-    }
-    // Registers are often equal to others, and now and then 31.
-    if (random() % 4 === 0) fields.m = fields.n;
-    if (random() % 4 === 0) fields.d = fields.n;
-    // Taken branches land two words behind the block, which ends with them.
-    const ahead = TAKEN - (BLOCK_END - 1);
-    if (/^(B|BL|B\.cond|CBN?Z|TBN?Z)$/.test(row.name)) fields.i = ahead;
-    if (/^(MRS|MSR)/.test(row.name)) fields.i = NZCV - 0x8000;
-    if (/\(literal\)/.test(row.name)) fields.i = random() % 6;
-    if (row.name === 'BLR' && fields.n === 30) continue;
-    const word = encode(row, fields);
-    if (word !== undefined && decode(word).row === row && !unpredictable(row, decode(word).fields)) return word;
-  }
-  return undefined;
-}
-
-/** Combinations that the manual leaves open and where QEMU's choice is not ours, and index registers that move with the base. */
-function unpredictable(row: Row, f: Readonly<MutableFields>): boolean {
-  if (/^LDA?XP/.test(row.name) && f.t === f.u) return true;
-  if (/^STL?X/.test(row.name) && (f.e === f.t || f.e === f.n || (/XP/.test(row.name) && f.e === f.u))) return true;
-  if (/register\)|CASP/.test(row.name) && f.n === f.m && /^(LDR|STR)/.test(row.name)) return true;
-  return row.name.startsWith('CASP') && (f.e === 30 || f.t === 30);
-}
-
-/** A store-exclusive after its load-exclusive, with the same base and size; both start from a clear monitor. */
-function exclusiveBlock(row: Row, random: () => number): readonly (number | undefined)[] | undefined {
-  if (!/^(ST|LD)[AL]?X/.test(row.name)) return undefined;
-  const word = randomWord(row, random);
-  const clear = assemble('clrex');
-  if (word === undefined) return [undefined];
-  if (random() % 3 === 0 || row.name.startsWith('LD')) return [clear, word];
-  const f = decode(word).fields;
-  const load = ROWS.find((other) => other.name === row.name.replace(/^STL?/, 'LD'))!;
-  // The loaded registers must leave the base alone.
-  const [t, u] = [(f.n + 3) % 31, (f.n + 5) % 31];
-  return [clear, encode(load, { s: f.s, n: f.n, t, u }), word];
-}
-
-const accesses = (core: Core, word: number, before: BigUint64Array): number => {
-  loadState(core, before);
-  return probe(core, decode(word)).length;
-};
-
-/** Moves the base register so that the access lies in the sandbox, aligned where it has to be. False when that cannot be. */
-function placeBase(core: Core, word: number, before: BigUint64Array, random: () => number): boolean {
-  const { row, fields } = decode(word);
-  if (row === undefined || /literal/.test(row.name)) return true;
-  const base = fields.n;
-  before[base] = 0n;
-  loadState(core, before);
-  const [first] = probe(core, decode(word));
-  const total = /P \(|NP$|XP|CASP/.test(row.name) ? 16 : 8;
-  let target = 64 + random() % (SANDBOX_BYTES - 128);
-  const aligned = !/^(LDR|STR|LDUR|STUR|LDTR|STTR|LDP|STP|LDNP|STNP)/.test(row.name);
-  if (aligned) target -= target % total;
-  before[base] = BigInt.asUintN(64, BigInt(SANDBOX + target) - first!.address);
-  // A base that is also another operand may have changed the address.
-  loadState(core, before);
-  return probe(core, decode(word)).every(({ address, bytes }) => address >= BigInt(SANDBOX) && address + BigInt(bytes) <= BigInt(SANDBOX + SANDBOX_BYTES));
-}
-
-/** Values where arithmetic has its edges, among random ones. */
-function interesting(random: () => number): bigint {
-  const kind = random() % 12;
-  const any = (BigInt(random()) << 32n) | BigInt(random());
-  if (kind === 0) return BigInt(random() % 70);
-  if (kind === 1) return BigInt.asUintN(64, -BigInt(random() % 70));
-  if (kind === 2) return BigInt.asUintN(64, (1n << BigInt(random() % 64)) - BigInt(random() % 3));
-  if (kind === 3) return any & 0xffff_ffffn;
-  if (kind === 4) return [0n, 1n, 0x7fff_ffffn, 0x8000_0000n, 0xffff_ffffn, 0x7fff_ffff_ffff_ffffn, 0x8000_0000_0000_0000n, 0xffff_ffff_ffff_ffffn][random() % 8]!;
-  return any;
-}
-
-/** The runner: loads a case's state, enters its slot, stores the state after, and so on; then writes everything out and exits. */
-function runner(count: number): Uint32Array {
-  const input = inputAddress(count);
-  const output = input + count * INPUT_WORDS * 8;
-  const constants = { input, output, end: output, bytes: count * OUTPUT_WORDS * 8 };
-  const lines: string[] = [
-    // d29 is the next case's state, d28 where its outcome goes.
-    ...move('x0', constants.input), FMOV_D29_X0, ...move('x0', constants.output), FMOV_D28_X0, 'b next',
-    'after:', FMOV_D30_X0, FMOV_X0_D28,
-    ...Array.from({ length: 29 }, (_, n) => `str x${n + 1}, [x0, #${8 * (n + 1)}]`),
-    FMOV_X1_D30, 'str x1, [x0]', FMOV_X1_D31, 'str x1, [x0, #240]', 'mov x1, sp', 'str x1, [x0, #248]', 'mrs x1, s3_3_c4_c2_0', 'str x1, [x0, #256]', 'str x30, [x0, #264]',
-    // The checksum of the sandbox: rotate and add.
-    ...move('x2', SANDBOX), ...move('x3', SANDBOX_BYTES / 8), 'mov x4, xzr',
-    'sum:', 'ldr x5, [x2], #8', 'ror x4, x4, #7', 'add x4, x4, x5', 'subs x3, x3, #1', 'b.ne sum',
-    'str x4, [x0, #272]', `add x0, x0, #${OUTPUT_WORDS * 8}`, FMOV_D28_X0,
-    'next:', FMOV_X1_D29, ...move('x2', constants.end), 'cmp x1, x2', 'b.eq finish',
-    `add x2, x1, #${INPUT_WORDS * 8}`, FMOV_D29_X2, 'ldr x2, [x1, #256]', 'msr s3_3_c4_c2_0, x2', 'ldr x2, [x1, #248]', 'mov sp, x2', 'ldr x30, [x1, #240]',
-    ...Array.from({ length: 28 }, (_, n) => `ldr x${n + 2}, [x1, #${8 * (n + 2)}]`), 'ldr x0, [x1]', 'ldr x1, [x1, #8]', 'br x30',
-    'finish:', ...move('x19', constants.output), ...move('x20', constants.bytes),
-    'write:', 'mov x0, #1', 'mov x1, x19', 'mov x2, x20', 'mov x8, #64', 'svc #0', 'add x19, x19, x0', 'subs x20, x20, x0', 'b.ne write',
-    'mov x0, #0', 'mov x8, #93', 'svc #0',
-  ];
-  return assembleLines(lines, CODE);
-}
-
-// The assembler has no rows for FMOV.
-const FMOV_D29_X0 = '.inst 0x9e67001d', FMOV_D28_X0 = '.inst 0x9e67001c', FMOV_D30_X0 = '.inst 0x9e67001e', FMOV_D29_X2 = '.inst 0x9e67005d';
-const FMOV_X0_D28 = '.inst 0x9e660380', FMOV_X1_D29 = '.inst 0x9e6603a1', FMOV_X1_D30 = '.inst 0x9e6603c1', FMOV_X1_D31 = '.inst 0x9e6603e1';
-const FMOV_D31_X30 = 0x9e67_03df;
-
-const move = (register: string, value: number): string[] => [
-  `movz ${register}, #${value & 0xffff}`, `movk ${register}, #${(value >>> 16) & 0xffff}, lsl #16`];
-
-/** Assembles lines with labels (`name:`); a label may stand as a branch target. */
-function assembleLines(lines: readonly string[], base: number): Uint32Array {
-  const labels = new Map<string, number>();
-  let at = base;
-  for (const line of lines) {
-    if (line.endsWith(':')) labels.set(line.slice(0, -1), at);
-    else at += 4;
-  }
-  afterAddress = labels.get('after') ?? afterAddress;
-  at = base;
-  const words: number[] = [];
-  for (const line of lines) {
-    if (line.endsWith(':')) continue;
-    const resolved = line.replace(/^(b|b\.[a-z]+) ([a-z]+)$/, (_, mnemonic: string, label: string) => `${mnemonic} 0x${labels.get(label)!.toString(16)}`);
-    words.push(assemble(resolved, BigInt(at)));
-    at += 4;
-  }
-  return Uint32Array.from(words);
-}
-let afterAddress = 0;
-
-const inputAddress = (count: number): number => (slotAddress(count) + 4095) & ~4095;
-
-/** Everything that both worlds load at IMAGE: runner, sandbox, slots, input. The output's room follows it. */
-function image(cases: readonly Case[], random: () => number): Uint8Array {
-  const input = inputAddress(cases.length);
-  const bytes = new Uint8Array(input - IMAGE + cases.length * INPUT_WORDS * 8);
-  const view = new DataView(bytes.buffer);
-  for (const [index, word] of runner(cases.length).entries()) view.setUint32(CODE - IMAGE + 4 * index, word, true);
-  for (let at = 0; at < SANDBOX_BYTES; at += 4) view.setUint32(SANDBOX - IMAGE + at, random(), true);
-  const nop = assemble('nop');
-  for (const [index, { block, before }] of cases.entries()) {
-    const address = slotAddress(index);
-    const words = [
-      assemble(`ldr x30, ${address + 40}`, BigInt(address)), ...Array.from({ length: BLOCK - block.length }, () => nop), ...block,
-      FMOV_D31_X30, assemble(`bl ${afterAddress}`, BigInt(address + 24)), FMOV_D31_X30, assemble(`bl ${afterAddress}`, BigInt(address + 32)), nop,
-    ];
-    for (const [place, word] of words.entries()) view.setUint32(address - IMAGE + 4 * place, word, true);
-    view.setBigUint64(address - IMAGE + 40, before[30]!, true);
-    for (let word = 0; word < INPUT_WORDS; word += 1) {
-      view.setBigUint64(input - IMAGE + (index * INPUT_WORDS + word) * 8, word === 30 ? BigInt(address) : before[word]!, true);
+/** Batch `number` of `seed`: rows in turn, in a random order. */
+export async function runBatch(engine: EngineName, seed: number, number: number, size: Size = FULL, rows: readonly Row[] = USER_ROWS): Promise<BatchResult> {
+  const random = randomNumbers((Math.imul(seed, 0x85eb_ca6b) ^ Math.imul(number + 1, 0xc2b2_ae35)) >>> 0);
+  const blocks = makeBlocks(rows, size, random);
+  const states = randomStates(size.states, random);
+  const tasks = blocks.flatMap((_, block) => Array.from({ length: size.runs }, (__, time): Task => ({ block, state: (block * size.runs + time) % size.states })));
+  const { theirs, ours } = await runBoth(engine, blocks, states, tasks);
+  const differing = tasks.flatMap((task, index) => (same(theirs, ours, index) ? [] : [task]));
+  const distinct = new Map<string, number>(), executed = new Map<string, number>();
+  let preparing = 0;
+  for (const { units } of blocks) {
+    preparing += 3 * size.runs;
+    for (const { row, drawn, items } of units) {
+      distinct.set(row.name, (distinct.get(row.name) ?? 0) + 1);
+      executed.set(row.name, (executed.get(row.name) ?? 0) + size.runs);
+      preparing += (items.length - drawn.length) * size.runs;
     }
   }
-  return bytes;
+  const differences = await bisect(engine, blocks, states, differing.slice(0, BISECTED_MAX));
+  return { distinct, executed, preparing, differences, unexplained: Math.max(0, differing.length - BISECTED_MAX) };
 }
 
-/** A static ELF executable with one segment, readable, writable and executable. */
-function elf(contents: Uint8Array, roomBytes: number): Uint8Array {
-  const header = new Uint8Array(120);
-  const view = new DataView(header.buffer);
-  header.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
-  view.setUint16(16, 2, true);
-  view.setUint16(18, 183, true);
-  view.setUint32(20, 1, true);
-  view.setBigUint64(24, BigInt(CODE), true);
-  view.setBigUint64(32, 64n, true);
-  view.setUint16(52, 64, true);
-  view.setUint16(54, 56, true);
-  view.setUint16(56, 1, true);
-  view.setUint32(64, 1, true);
-  view.setUint32(68, 7, true);
-  view.setBigUint64(80, BigInt(IMAGE), true);
-  view.setBigUint64(88, BigInt(IMAGE), true);
-  view.setBigUint64(96, BigInt(contents.length), true);
-  view.setBigUint64(104, BigInt(contents.length + roomBytes), true);
-  view.setBigUint64(112, 4096n, true);
-  const file = contents.slice();
-  file.set(header, 0);
-  return file;
+function makeBlocks(rows: readonly Row[], size: Size, random: () => number): readonly Block[] {
+  const place = { core: flatCore('reference').core, sandbox: SANDBOX };
+  const order = rows.slice();
+  const blocks: Block[] = [];
+  let turn = order.length;
+  while (blocks.length < size.blocks) {
+    const units: Unit[] = [];
+    while (units.length < size.units) {
+      if (turn === order.length) {
+        turn = 0;
+        for (let index = order.length - 1; index > 0; index -= 1) {
+          const other = random() % (index + 1);
+          [order[index], order[other]] = [order[other]!, order[index]!];
+        }
+      }
+      const unit = randomUnit(order[turn]!, place, random);
+      turn += 1;
+      if (unit !== undefined) units.push(unit);
+    }
+    blocks.push({ units });
+  }
+  return blocks;
 }
 
-/** A core at EL0 with a flat map of 1 GiB of normal memory. */
-function flatCore(): { core: Core; memory: ReturnType<typeof bareCore>['memory'] } {
-  const { core, memory } = bareCore({ el: 0, el2: 'none', ramBytes: 0x280_0000 });
+/** The outcomes of the tasks in both worlds. QEMU runs in its own process meanwhile. */
+async function runBoth(engine: EngineName, blocks: readonly Block[], states: BigUint64Array, tasks: readonly Task[]): Promise<{ theirs: BigUint64Array; ours: BigUint64Array }> {
+  const image = makeImage(blocks, states, tasks);
+  const running = runQemu(image, tasks.length);
+  const ours = runOurs(engine, image, states, tasks);
+  return { theirs: await running, ours };
+}
+
+const same = (theirs: BigUint64Array, ours: BigUint64Array, index: number): boolean =>
+  Buffer.compare(bytesOf(theirs, index), bytesOf(ours, index)) === 0;
+const bytesOf = (records: BigUint64Array, index: number): Uint8Array => new Uint8Array(records.buffer, records.byteOffset + index * RECORD_BYTES, RECORD_BYTES);
+const recordOf = (records: BigUint64Array, index: number): BigUint64Array => records.subarray(index * RECORD_WORDS, (index + 1) * RECORD_WORDS);
+
+/** Finds in each run of a block the first instruction behind which the states differ, by running every beginning of the block; then runs it alone. */
+async function bisect(engine: EngineName, blocks: readonly Block[], states: BigUint64Array, differing: readonly Task[]): Promise<readonly Difference[]> {
+  if (differing.length === 0) return [];
+  const beginnings = differing.flatMap(({ block }) => blocks[block]!.units.map((_, last): Block => ({ units: blocks[block]!.units.slice(0, last + 1) })));
+  let at = 0;
+  const tasks = differing.flatMap(({ block, state }) => blocks[block]!.units.map((): Task => ({ block: at++, state })));
+  const { theirs, ours } = await runBoth(engine, beginnings, states, tasks);
+  const guilty: { unit: Unit; before: BigUint64Array; theirs: BigUint64Array; ours: BigUint64Array }[] = [];
+  let start = 0;
+  for (const { block, state } of differing) {
+    const { units } = blocks[block]!;
+    const first = units.findIndex((_, index) => !same(theirs, ours, start + index));
+    // Differing as a whole and in no beginning would be a difference between two runs of one program.
+    const index = first < 0 ? units.length - 1 : first;
+    const before = index === 0 ? recordOf(states, state) : recordOf(ours, start + index - 1);
+    guilty.push({ unit: units[index]!, before, theirs: recordOf(theirs, start + index), ours: recordOf(ours, start + index) });
+    start += units.length;
+  }
+  const befores = new BigUint64Array(guilty.length * RECORD_WORDS);
+  for (const [index, { before }] of guilty.entries()) {
+    befores.set(before, index * RECORD_WORDS);
+    befores[index * RECORD_WORDS + Part.STOP] = 0n;
+  }
+  const alone = guilty.map(({ unit }): Block => ({ units: [unit] }));
+  const again = await runBoth(engine, alone, befores, alone.map((_, index) => ({ block: index, state: index })));
+  return guilty.map(({ unit, before, theirs: their, ours: our }, index) => {
+    const differs = !same(again.theirs, again.ours, index);
+    return { row: unit.row.name, text: textOf(unit), alone: differs, parts: differs ? partsOf(recordOf(befores, index), recordOf(again.theirs, index), recordOf(again.ours, index)) : partsOf(before, their, our) };
+  });
+}
+
+/** The words of a unit as they stand at address 0, with constants a kilobyte on. */
+function textOf({ items }: Unit): readonly string[] {
+  const constants: bigint[] = [];
+  const text = items.map((item, index) => {
+    const before = constants.length;
+    const word = typeof item === 'number' ? item : item(4 * index, (value) => 1024 + 8 * (constants.push(value) - 1));
+    return `${word.toString(16).padStart(8, '0')} ${disassemble(word, BigInt(4 * index))}${constants.length > before ? ` = ${hexadecimal(constants.at(-1)!)}` : ''}`;
+  });
+  return text;
+}
+
+const hexadecimal = (value: bigint): string => `0x${value.toString(16)}`;
+
+function partsOf(before: BigUint64Array, theirs: BigUint64Array, ours: BigUint64Array): readonly string[] {
+  const parts: string[] = [];
+  const compare = (name: string, from: number, words = 1): void => {
+    const value = (record: BigUint64Array): string => hexadecimal(words === 2 ? record[from]! | (record[from + 1]! << 64n) : record[from]!);
+    if (value(theirs) !== value(ours)) parts.push(`${name} qemu ${value(theirs)} ours ${value(ours)} before ${value(before)}`);
+  };
+  for (let register = 0; register < 31; register += 1) compare(`X${register}`, register);
+  compare('SP', Part.SP);
+  compare('NZCV', Part.NZCV);
+  compare('FPSR', Part.FPSR);
+  compare('FPCR', Part.FPCR);
+  compare('stop', Part.STOP);
+  for (let register = 0; register < 32; register += 1) compare(`V${register}`, Part.V + 2 * register, 2);
+  for (let word = Part.SANDBOX; word < RECORD_WORDS; word += 1) compare(`sandbox+${8 * (word - Part.SANDBOX)}`, word);
+  return parts.length === 0 ? [] : [...parts, `with FPCR ${hexadecimal(before[Part.FPCR]!)} FPSR ${hexadecimal(before[Part.FPSR]!)} NZCV ${hexadecimal(before[Part.NZCV]!)}`];
+}
+
+/** A core at EL0 with a flat map of 1 GiB of normal memory, and vectors that are endless loops. */
+export function flatCore(engine: EngineName): { core: Core; memory: Memory } {
+  const { core, memory } = bareCore({ el: 0, el2: 'none', ramBytes: 0x280_0000, engine });
   // One level-1 table for a 39-bit space; entry 1 is a block at 0x4000_0000: AF, inner shareable, EL0 may read and write.
   const table = 0x4000_0000;
   writeWord(memory, table + 8, 0x4000_0000n | 0x741n);
@@ -290,69 +188,79 @@ function flatCore(): { core: Core; memory: ReturnType<typeof bareCore>['memory']
   set(core, 'MAIR_EL1', 0xffn);
   // RES1 bits and M; without SA0 as in QEMU's user mode, UCT, UCI and DZE set.
   set(core, 'SCTLR_EL1', 0x30d0_0980n | 1n | (1n << 14n) | (1n << 15n) | (1n << 26n));
+  set(core, 'CPACR_EL1', 3n << 20n);
+  set(core, 'VBAR_EL1', BigInt(VECTORS));
+  for (let vector = 0; vector < 16; vector += 1) writeWord(memory, VECTORS + 0x80 * vector, BigInt(STAY));
   return { core, memory };
 }
 
+const VECTORS = 0x4000_2000;
+/** B to itself. */
+const STAY = 0x1400_0000;
+
 const SP_EL0 = slot('SP_EL0');
+const FPCR = hasSlot('FPCR') ? slot('FPCR') : undefined;
+const FPSR = hasSlot('FPSR') ? slot('FPSR') : undefined;
+const ELR_EL1 = slot('ELR_EL1'), ESR_EL1 = slot('ESR_EL1');
+const USER_PSTATE = 0x3c0n;
 
-function loadState(core: Core, before: BigUint64Array): void {
-  for (let register = 0; register < 31; register += 1) core.words[register] = before[register]!;
-  core.words[SP_EL0] = before[31]!;
-  core.words[Word.NZCV] = before[32]! >> 28n;
-}
-
-/** Runs the cases in both worlds, and gives those whose outcomes differ. */
-export function compareCases(cases: readonly Case[], random: () => number): readonly Outcome[] {
-  const contents = image(cases, random);
-  const theirs = runQemu(contents, cases.length);
-  const ours = runReference(contents, cases);
-  const differing: Outcome[] = [];
-  for (const [index, made] of cases.entries()) {
-    const at = index * OUTPUT_WORDS;
-    const their = theirs.subarray(at, at + OUTPUT_WORDS);
-    const our = ours.subarray(at, at + OUTPUT_WORDS);
-    if (their.some((word, place) => word !== our[place])) differing.push({ name: made.row.name, words: made.block, before: made.before, theirs: their, ours: our });
-  }
-  return differing;
-}
-
-function runQemu(contents: Uint8Array, count: number): BigUint64Array {
-  const folder = mkdtempSync(join(tmpdir(), 'zeno-oracle-'));
-  try {
-    const path = join(folder, 'cases.elf');
-    writeFileSync(path, elf(contents, count * OUTPUT_WORDS * 8));
-    chmodSync(path, 0o755);
-    const output = execFileSync(QEMU!, ['-cpu', 'max,pauth=off', path], { maxBuffer: 2 ** 30 });
-    if (output.length !== count * OUTPUT_WORDS * 8) throw new Error(`qemu-aarch64 wrote ${output.length} bytes for ${count} cases`);
-    return new BigUint64Array(output.buffer.slice(output.byteOffset, output.byteOffset + output.length));
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
-
-function runReference(contents: Uint8Array, cases: readonly Case[]): BigUint64Array {
-  const { core, memory } = flatCore();
-  writeBytes(memory, IMAGE, contents);
-  const outcomes = new BigUint64Array(cases.length * OUTPUT_WORDS);
-  for (const [index, { block, before }] of cases.entries()) {
-    const address = slotAddress(index);
-    loadState(core, before);
-    core.words[Word.PC] = BigInt(address + (BLOCK_END - block.length) * 4);
-    run(core, block.length);
-    const at = index * OUTPUT_WORDS;
-    for (let register = 0; register < 31; register += 1) outcomes[at + register] = core.words[register]!;
-    outcomes[at + 31] = core.words[SP_EL0]!;
-    outcomes[at + 32] = core.words[Word.NZCV]! << 28n;
-    // The runner notes the return address of the pad's BL.
-    outcomes[at + 33] = core.words[Word.PC]! + 8n;
-    outcomes[at + 34] = checksum(readBytes(memory, SANDBOX, SANDBOX_BYTES));
+function runOurs(engine: EngineName, image: Image, states: BigUint64Array, tasks: readonly Task[]): BigUint64Array {
+  const { core, memory } = flatCore(engine);
+  writeBytes(memory, IMAGE, image.bytes);
+  writeBytes(memory, image.after, Uint8Array.of(0, 0, 0, STAY >>> 24));
+  const outcomes = new BigUint64Array(tasks.length * RECORD_WORDS);
+  for (const [index, { block, state }] of tasks.entries()) {
+    const { address, words } = image.blocks[block]!;
+    runOne(core, memory, recordOf(states, state), address, words, image.after, recordOf(outcomes, index));
   }
   return outcomes;
 }
 
-function checksum(bytes: Uint8Array): bigint {
-  const view = new DataView(bytes.buffer);
-  let sum = 0n;
-  for (let at = 0; at < bytes.length; at += 8) sum = BigInt.asUintN(64, ((sum >> 7n) | (sum << 57n)) + view.getBigUint64(at, true) + 0n);
-  return sum;
+const TPIDR_EL0 = slot('TPIDR_EL0');
+
+function runOne(core: Core, memory: Memory, state: BigUint64Array, address: number, length: number, after: number, outcome: BigUint64Array): void {
+  const { words } = core;
+  words.set(state.subarray(0, 31));
+  words[TPIDR_EL0] = state[30]!;
+  words[SP_EL0] = state[Part.SP]!;
+  words[Word.NZCV] = state[Part.NZCV]! >> 28n;
+  if (FPSR !== undefined) words[FPSR] = state[Part.FPSR]!;
+  if (FPCR !== undefined) words[FPCR] = state[Part.FPCR]!;
+  words.set(state.subarray(Part.V, Part.V + 64), Word.VECTOR);
+  words[Word.PSTATE] = USER_PSTATE;
+  words[Word.MONITOR] = 0n;
+  words[Word.PC] = BigInt(address);
+  writeBytes(memory, SANDBOX, new Uint8Array(state.buffer, state.byteOffset + 8 * Part.SANDBOX, SANDBOX_BYTES));
+  let stop = 0n;
+  try {
+    // The block, and the loop behind it.
+    const { end } = run(core, length + 2);
+    if (end.type !== 'budget') stop = BigInt(Stop.HOLE) << 56n;
+    else if (elOf(core) !== 0) stop = (BigInt(signalOf(core)) << 56n) | words[ELR_EL1]!;
+    else if (words[Word.PC] !== BigInt(after)) stop = (BigInt(Stop.ASTRAY) << 56n) | words[Word.PC]!;
+  } catch (error) {
+    stop = (BigInt(Stop.THROWN) << 56n) | words[Word.PC]!;
+    thrown.add(error instanceof Error ? error.message : String(error));
+  }
+  outcome.set(words.subarray(0, 31));
+  outcome[Part.SP] = words[SP_EL0]!;
+  outcome[Part.NZCV] = words[Word.NZCV]! << 28n;
+  outcome[Part.FPSR] = FPSR === undefined ? state[Part.FPSR]! : words[FPSR]!;
+  outcome[Part.FPCR] = FPCR === undefined ? state[Part.FPCR]! : words[FPCR]!;
+  outcome[Part.STOP] = stop;
+  outcome.set(words.subarray(Word.VECTOR, Word.VECTOR + 64), Part.V);
+  new Uint8Array(outcome.buffer, outcome.byteOffset + 8 * Part.SANDBOX, SANDBOX_BYTES).set(readBytes(memory, SANDBOX, SANDBOX_BYTES));
+}
+
+/** What our core threw that was no exception of the guest. */
+export const thrown = new Set<string>();
+
+/** The signal that Linux makes of an exception from EL0. */
+function signalOf(core: Core): number {
+  const esr = core.words[ESR_EL1]!;
+  const ec = Number(esr >> 26n) & 63;
+  if (ec === Ec.UNKNOWN || ec === Ec.ILLEGAL_STATE) return Stop.ILLEGAL;
+  if (ec === Ec.BRK) return Stop.TRAP;
+  if (ec === Ec.PC_ALIGNMENT || ec === Ec.SP_ALIGNMENT || (Number(esr) & 0x3f) === 0x21) return Stop.ALIGNMENT;
+  return Stop.ADDRESS;
 }

@@ -30,7 +30,7 @@ const reservedBitmask = (f: Fields): boolean => (f.s === 0 && f.N === 1) || bitm
 
 /**
  * MOVZ or MOVN could make this constant, so that `mov` stands for them. GNU's rule; MoveWidePreferred of the manual
- * leaves out constants with 15 or 16 zeros, for which the text would then mean two words.
+ * leaves out constants with 15 or 16 zeros, for which the text would then mean two words. Into SP neither can move.
  */
 function isWideConstant(f: Fields): boolean {
   const width = f.s ? 64 : 32;
@@ -42,7 +42,7 @@ const oneHalfword = (value: bigint): boolean => [0n, 16n, 32n, 48n].some((distan
 
 const LOGICAL_IMMEDIATE: readonly Row[] = ([['AND', '00', 'and', false], ['ORR', '01', 'or', false], ['EOR', '10', 'exclusiveOr', false], ['ANDS', '11', 'and', true]] as const).map(([name, opc, operation, flags]) =>
   instruction(`${name} (immediate)`, `s ${opc} 100100 N rrrrrr jjjjjj nnnnn ddddd`, logicalImmediate(operation, flags), [
-    ...(name === 'ORR' ? [alias('mov <Rd|SP>, #<bitmask>', { n: 31 }, (f) => !isWideConstant(f))] : []),
+    ...(name === 'ORR' ? [alias('mov <Rd|SP>, #<bitmask>', { n: 31 }, (f) => f.d === 31 || !isWideConstant(f))] : []),
     ...(name === 'ANDS' ? [alias('tst <Rn>, #<bitmask>', { d: 31 })] : []),
     `${name.toLowerCase()} ${flags ? '<Rd>' : '<Rd|SP>'}, <Rn>, #<bitmask>`,
   ], { unallocated: reservedBitmask }));

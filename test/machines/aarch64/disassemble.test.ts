@@ -45,7 +45,7 @@ const DIFFERENCES: readonly (readonly [name: string, holds: (sample: Sample, our
 ];
 
 test.skipIf(!installed)(`disassembly is objdump's text, but for ${DIFFERENCES.length} named differences (needs ${OBJDUMP})`, () => {
-  const words = samples(40, 3);
+  const words = samples(400, 3);
   const theirs = objdump(words.map(({ word }) => word));
   expect(theirs).toHaveLength(words.length);
   const differing = words.flatMap((sample, index) => {
