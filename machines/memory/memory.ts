@@ -28,7 +28,7 @@ export interface Memory {
   /** Where in linear memory the engines' own area begins, behind all regions: caches that are no state. ENGINE_BYTES long. */
   readonly engineOffset: number;
   /** One word a page of linear memory: where the records of its instructions are, 0 when none were decoded. Lies in the engines' area. */
-  readonly codePages: Int32Array;
+  readonly codePages: Uint32Array;
   /** The regions. `bytesAll` has the engines' area as well. */
   readonly bytes: Uint8Array;
   readonly bytesAll: Uint8Array;
@@ -75,7 +75,7 @@ export function createMemory(specs: readonly RegionSpec[]): Memory {
   // Zero, and not in the host's memory before it is touched; the same holds of the bytes a page below.
   const memory = new WebAssembly.Memory({ initial: Math.ceil((codePagesOffset + 4 * pages) / WASM_PAGE_BYTES) });
   return {
-    regions, pages, wasm: memory, engineOffset: offset, codePages: new Int32Array(memory.buffer, codePagesOffset, pages), cleaned: 0, staleCode: [],
+    regions, pages, wasm: memory, engineOffset: offset, codePages: new Uint32Array(memory.buffer, codePagesOffset, pages), cleaned: 0, staleCode: [],
     bytes: new Uint8Array(memory.buffer, 0, offset), bytesAll: new Uint8Array(memory.buffer), view: new DataView(memory.buffer), words: new BigUint64Array(memory.buffer),
     dirty: new Uint8Array(pages), dirtyPages: [], lent: new Map(), copies: 0, holdsDescriptors: new Uint8Array(pages), descriptorPages: [],
   };

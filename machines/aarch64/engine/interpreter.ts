@@ -103,7 +103,7 @@ export class Interpreter {
           left = view.getInt32(scratch + Scratch.BUDGET, true);
           if (view.getInt32(scratch + Scratch.FLAGS, true) !== 0) this.settle(core.words.byteOffset, scratch);
           if (ending === Ending.RECORD) {
-            const at = view.getInt32(scratch + Scratch.RECORD, true);
+            const at = view.getUint32(scratch + Scratch.RECORD, true);
             this.pcOf(at);
             translator?.sample(at, scratch);
           } else if (ending === Ending.BRANCH) core.words[Word.PC] = branchAddress(core, core.words[Word.PC]!);
@@ -219,7 +219,7 @@ export class Interpreter {
   private pcOf(record: number): void {
     const { view } = this.memory;
     const scratch = scratchOf(this.core);
-    const distance = (record - view.getInt32(scratch + Scratch.PAGE_RECORDS, true)) / (RECORD_BYTES / 4);
+    const distance = (record - view.getUint32(scratch + Scratch.PAGE_RECORDS, true)) / (RECORD_BYTES / 4);
     const low = view.getInt32(scratch + Scratch.PAGE_VIRTUAL, true);
     const { ints } = this.core;
     if (distance < PAGE_BYTES) {
@@ -234,9 +234,10 @@ export class Interpreter {
     return { page: this.pages[index]!, offset: (record - recordsAt(this.memory, index)) / (RECORD_BYTES / 4) };
   }
 
-  // ---- what handlers import: `record` and `budget` are those of the instruction in hand ----------------------------------------------------
+  // ---- what handlers import: `record` and `budget` are those of the instruction in hand; offsets above 2 GiB arrive as negative numbers ----------------------------------------------------
 
-  private readonly decode = (record: number): void => {
+  private readonly decode = (signed: number): void => {
+    const record = signed >>> 0;
     const { view } = this.memory;
     const { page, offset } = this.placeOf(record);
     let at = record;
@@ -258,7 +259,7 @@ export class Interpreter {
   /** Accounts for what was attempted before the instruction in hand, and sets PC to it. */
   private arrive(record: number, budget: number): void {
     this.account(budget);
-    this.pcOf(record);
+    this.pcOf(record >>> 0);
     const scratch = scratchOf(this.core);
     if (this.memory.view.getInt32(scratch + Scratch.FLAGS, true) !== 0) this.settle(this.core.words.byteOffset, scratch);
   }
@@ -304,7 +305,8 @@ export class Interpreter {
   private readonly crc32 = (accumulator: number, data: bigint, kind: number): number => crc32Of(accumulator >>> 0, BigInt.asUintN(64, data), (kind >> 1) as Bytes, (kind & 1) !== 0) | 0;
 
   /** Executes the instruction of `record` on the reference engine. Gives the budget left, or -1 where the run has to leave: PC and the budget are told then. */
-  private readonly reference = (record: number, budget: number): number => {
+  private readonly reference = (signed: number, budget: number): number => {
+    const record = signed >>> 0;
     this.arrive(record, budget);
     const { core, engine } = this;
     const { view } = this.memory;
