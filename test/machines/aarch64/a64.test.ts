@@ -55,7 +55,7 @@ test.skipIf(encodings === undefined)('every row takes words of its own instructi
 
 /** What later extensions added and this processor does not implement: UNDEFINED, as it should be. By group or name, with the feature. */
 const ABSENT: readonly (readonly [RegExp, string])[] = [
-  [/compbranch_(imm|regs)/, 'FEAT_CMPBR'], [/BC_only/, 'FEAT_HBC'], [/RETA[AB]SPPC|AUTI[AB]SPPC/, 'FEAT_PAuth_LR'], [/^(TEXIT|TENTER|TSTART|TTEST|TCHANGE)/, 'FEAT_TME and its successors'],
+  [/compbranch_(imm|regs)/, 'FEAT_CMPBR'], [/BC_only/, 'FEAT_HBC'], [/RETA[AB]SPPC|AUTI[AB]SPPC|64LR_dp_1src/, 'FEAT_PAuth_LR'], [/^(TEXIT|TENTER|TSTART|TTEST|TCHANGE)/, 'FEAT_TME and its successors'],
   [/SYSP|MSRR|MRRS/, 'FEAT_D128'],
   [/minmax_imm/, 'FEAT_CSSC'], [/^(CTZ|CNT|ABS|[SU]M(AX|IN))_(32|64)_dp_/, 'FEAT_CSSC'], [/PT_64/, 'FEAT_CPA'], [/_unpriv$/, 'FEAT_LSUI'],
   [/ldapstl_writeback|ldiappstilp/, 'FEAT_LRCPC3'], [/ldst_gcs/, 'FEAT_GCS'], [/^(STTN?P|LDTN?P)_64/, 'FEAT_LSUI'], [/memcms|memset_go/, 'FEAT_MOPS'],
