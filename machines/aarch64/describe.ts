@@ -91,5 +91,6 @@ function describePstate(core: Core): string {
   const pstate = core.ints[2 * Word.PSTATE]!;
   const flags = core.ints[2 * Word.NZCV]!;
   const others = (['IL', 'SS', 'PAN', 'UAO', 'DIT', 'SSBS', 'TCO'] as const).filter((name) => (pstate & Pstate[name]) !== 0);
-  return `${letters('NZCV', flags, 3)} ${letters('DAIF', pstate, 9)}${others.length > 0 ? ` ${others.join(' ')}` : ''}`;
+  const btype = (pstate >> Pstate.BTYPE_SHIFT) & 3;
+  return `${letters('NZCV', flags, 3)} ${letters('DAIF', pstate, 9)}${btype === 0 ? '' : ` BTYPE=${btype}`}${others.length > 0 ? ` ${others.join(' ')}` : ''}`;
 }
