@@ -1,7 +1,7 @@
 /** Builds a World from images and options: the one way in which tests, scenarios, the command line and the page get theirs. */
 
 import { produce } from 'immer';
-import { blockAddress, vncrPage, type Board, type EngineName, type Features } from '../machines/aarch64/board.ts';
+import { ENGINE, blockAddress, vncrPage, type Board, type EngineName, type Features } from '../machines/aarch64/board.ts';
 import { BLOCK_BYTES, type Core } from '../machines/aarch64/state.ts';
 import { initialDistributor, initialRedistributor } from '../machines/gic/state.ts';
 import { behaviourOf, type Behaviour } from '../machines/kvm/behaviour.ts';
@@ -42,7 +42,7 @@ export interface BootOptions {
   readonly variants?: readonly string[];
   readonly seed?: number;
   readonly quantum?: number;
-  /** What executes instructions; default `interpreter`. */
+  /** What executes instructions; default ENGINE. */
   readonly engine?: EngineName;
   readonly kernel?: Image;
   readonly firmware?: Image;
@@ -154,7 +154,7 @@ function checkOptions(options: BootOptions): void {
 
 function createBoard(memory: Memory, options: BootOptions): Board {
   const board: Board = {
-    memory, cores: [], features: hardwareFeatures(options), el2: options.el2, now: 0, counterHz: 62_500_000, outbox: [], events: [], footprint: undefined, engine: options.engine ?? 'interpreter', execution: undefined,
+    memory, cores: [], features: hardwareFeatures(options), el2: options.el2, now: 0, counterHz: 62_500_000, outbox: [], events: [], footprint: undefined, engine: options.engine ?? ENGINE, execution: undefined,
     deviceAt: (pa) => deviceAt(pa, options.vcpus),
     stage2: () => { throw new Error('stage 2 is wired when the machine has its actors'); },
   };

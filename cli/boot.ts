@@ -10,13 +10,14 @@ import { flatten, parseDeviceTree } from '../actors/flattened-tree.ts';
 import { readFirmware, readImage, type Image } from '../actors/images.ts';
 import { InputError } from '../actors/input-error.ts';
 import type { Outcome, World } from '../actors/world.ts';
+import type { EngineName } from '../machines/aarch64/board.ts';
 import type { Flavour, Mechanism } from '../machines/kvm/state.ts';
 import { sha256 } from '../scenarios/node.ts';
 import { SEMANTICS } from '../scenarios/scenario.ts';
 import type { Image as ImageSum, Manifest } from '../snapshots/compatibility.ts';
 import { close, placeOf, stepForward, take, worldOf } from '../snapshots/history.ts';
 import { REBUILDERS, type Opened } from './open.ts';
-import { seedOption, wholeNumber } from './options.ts';
+import { engineOption, seedOption, wholeNumber } from './options.ts';
 import { reportRun, statusOf } from './run.ts';
 import type { RunEnd } from './runner.ts';
 import { startSession, totalsOf, type Session } from './session.ts';
@@ -45,6 +46,7 @@ interface BootFlags extends Partial<Record<ImageKind, string>> {
   readonly nested?: Mechanism;
   readonly l1?: Flavour | 'both';
   readonly pauth: Pauth;
+  readonly engine: EngineName;
   readonly input?: string;
   readonly expect?: string;
   readonly maxInsns?: number;
@@ -72,6 +74,7 @@ export function addBoot(program: Command): void {
     .addOption(new Option('--nested <mechanism>', 'under --el2 kvm: start the guest at virtual EL2').choices(['pv', 'nv', 'nv2', 'none']))
     .addOption(new Option('--l1 <flavour>', 'the EL2 that the guest sees').choices(['vhe', 'nvhe', 'both']))
     .addOption(new Option('--pauth <function>', 'what signs pointers: QARMA5, a function that costs less, or nothing').choices(['qarma5', 'fast', 'none']).default('fast'))
+    .addOption(engineOption())
     .option('--input <file>', 'typed at the console, as fast as the guest reads it')
     .option('--expect <text>', 'passed when the console shows TEXT after all input was read')
     .addOption(new Option('--max-insns <n>', 'stop after so many instructions').argParser(wholeNumber('--max-insns', 1)))
@@ -89,7 +92,7 @@ async function boot(flags: BootFlags): Promise<number> {
     el2: flags.el2, nested, l1: flags.l1 ?? (flags.el2 === 'kvm' ? 'vhe' : 'both'), vcpus: flags.smp, memoryBytes: flags.mem, append: flags.append ?? null, pauth: flags.pauth,
     files: Object.fromEntries(IMAGE_KINDS.flatMap((kind) => (flags[kind] === undefined ? [] : [[kind, resolvePath(flags[kind])]]))),
   };
-  const session = startSession(openBoot(record, flags.seed), flags.record);
+  const session = startSession(openBoot(record, flags.seed, flags.engine), flags.record);
   try {
     const end = await runConsole(session, flags, input);
     reportRun(session, 'boot', end, flags.json === true);
@@ -185,7 +188,7 @@ function judge(world: World): Outcome {
 }
 
 /** Boots what `record` says. Throws InputError for a file that is missing or not what it should be. */
-function openBoot(record: BootRecord, seed: number): Opened {
+function openBoot(record: BootRecord, seed: number, engine: EngineName): Opened {
   const sums: ImageSum[] = [];
   const read = (kind: ImageKind): Uint8Array | undefined => {
     const path = record.files[kind];
@@ -204,7 +207,7 @@ function openBoot(record: BootRecord, seed: number): Opened {
   const tree = dtbBytes && parseDeviceTree(dtbBytes, record.files.dtb!);
   const dtb = tree && flatten(withChosen(tree.root, chosen), tree.reservations, tree.bootCpu);
   const options: BootOptions = {
-    vcpus: record.vcpus, memoryBytes: record.memoryBytes, el2: record.el2, nested: record.nested, l1: record.l1, pauth: record.pauth, seed,
+    vcpus: record.vcpus, memoryBytes: record.memoryBytes, el2: record.el2, nested: record.nested, l1: record.l1, pauth: record.pauth, seed, engine,
     ...(kernel && { kernel }), ...(firmware && { firmware }), ...(initrd && { initrd }), ...(dtb && { dtb }), ...(record.append === null ? {} : { append: record.append }),
   };
   const { world } = bootMachine(options);
@@ -213,7 +216,7 @@ function openBoot(record: BootRecord, seed: number): Opened {
   return { world, manifest, claims: {}, judge, images: { l1: images, l2: [] } };
 }
 
-REBUILDERS.set('boot', async (manifest) => openBoot(manifest.options as unknown as BootRecord, manifest.seed));
+REBUILDERS.set('boot', async (manifest, engine) => openBoot(manifest.options as unknown as BootRecord, manifest.seed, engine));
 
 function readInput(option: string, path: string): Uint8Array {
   try {

@@ -7,6 +7,7 @@ import type { Image } from '../actors/images.ts';
 import { readImage } from '../actors/images.ts';
 import { InputError } from '../actors/input-error.ts';
 import type { Outcome, World } from '../actors/world.ts';
+import type { EngineName } from '../machines/aarch64/board.ts';
 import type { Flavour, Mechanism } from '../machines/kvm/state.ts';
 import { SCENARIOS } from '../scenarios/all.ts';
 import { builtGuests, sha256 } from '../scenarios/node.ts';
@@ -28,17 +29,17 @@ export interface Opened {
 }
 
 /** How recordings of a kind are set up again. Throws InputError when what they need is not there. */
-export type Rebuild = (manifest: Manifest) => Promise<Opened>;
+export type Rebuild = (manifest: Manifest, engine: EngineName) => Promise<Opened>;
 
 /** By `manifest.scenario`. Any other name is a built-in scenario, or the path of a TypeScript file with one. */
 export const REBUILDERS: Map<string, Rebuild> = new Map();
 
-/** Sets up again what `manifest` describes. */
-export async function rebuild(manifest: Manifest): Promise<Opened> {
+/** Sets up again what `manifest` describes, on any engine. */
+export async function rebuild(manifest: Manifest, engine: EngineName): Promise<Opened> {
   const special = REBUILDERS.get(manifest.scenario);
-  if (special) return special(manifest);
+  if (special) return special(manifest, engine);
   const { nested, l1, vcpus, variants, append } = manifest.options as { nested: Mechanism; l1: Flavour | 'both'; vcpus: number; variants?: string[]; append?: string };
-  return openScenario(manifest.scenario, { nested, l1, vcpus, variants: variants ?? [], seed: manifest.seed, ...(append === undefined ? {} : { append }) });
+  return openScenario(manifest.scenario, { nested, l1, vcpus, variants: variants ?? [], seed: manifest.seed, engine, ...(append === undefined ? {} : { append }) });
 }
 
 /** A built-in scenario by name, or the default export of a TypeScript file, ready to run. Throws InputError. */

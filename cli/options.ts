@@ -2,6 +2,7 @@
 
 import { Option } from 'commander';
 import { InputError } from '../actors/input-error.ts';
+import { ENGINE, ENGINES } from '../machines/aarch64/board.ts';
 
 /** A reader of whole numbers from `least` on. */
 export const wholeNumber = (option: string, least = 0) => (text: string): number => {
@@ -11,6 +12,9 @@ export const wholeNumber = (option: string, least = 0) => (text: string): number
 };
 
 export const seedOption = (): Option => new Option('--seed <n>', 'seed of what is random').argParser(wholeNumber('--seed')).default(0);
+
+/** No part of what is recorded: a recording made on one engine replays on another. */
+export const engineOption = (): Option => new Option('--engine <name>', 'what executes instructions').choices([...ENGINES]).default(ENGINE);
 
 export const jsonOption = (what = 'one object a line'): Option => new Option('--json', what);
 

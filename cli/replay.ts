@@ -1,21 +1,24 @@
 /** `zeno replay DIR`: runs a recording again and compares every frame, and every keyframe's fingerprint. */
 
 import type { Command } from 'commander';
+import type { EngineName } from '../machines/aarch64/board.ts';
 import { goTo } from '../snapshots/history.ts';
 import { verify, type Verdict } from '../snapshots/verify.ts';
 import { InputError } from '../actors/input-error.ts';
-import { jsonOption } from './options.ts';
+import { engineOption, jsonOption } from './options.ts';
 import { grouped, paint, print, printJson, progress } from './output.ts';
 import { withSession, type Session, type ZenoHistory } from './session.ts';
 
 export function addReplay(program: Command): void {
   program.command('replay').argument('<dir>', 'a recording').description('run it again and compare every keyframe')
-    .option('--branch <name>', 'only this branch').addOption(jsonOption('one object'))
-    .action(async (directory: string, flags: { branch?: string; json?: boolean }) => { process.exitCode = await replay(directory, flags); });
+    .option('--branch <name>', 'only this branch').addOption(engineOption()).addOption(jsonOption('one object'))
+    .action(async (directory: string, flags: ReplayFlags) => { process.exitCode = await replay(directory, flags); });
 }
 
-async function replay(directory: string, flags: { readonly branch?: string; readonly json?: boolean }): Promise<number> {
-  return withSession(directory, {}, ({ history }) => {
+interface ReplayFlags { readonly branch?: string; readonly engine: EngineName; readonly json?: boolean }
+
+async function replay(directory: string, flags: ReplayFlags): Promise<number> {
+  return withSession(directory, { engine: flags.engine }, ({ history }) => {
     const names = history.lines.all.map((line) => line.name);
     if (flags.branch !== undefined && !names.includes(flags.branch)) throw new InputError(`--branch ${flags.branch}: there is no such branch: there are ${names.join(', ')}`);
     const verdict = replayBranches(history, flags.branch === undefined ? names : [flags.branch]);

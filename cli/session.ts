@@ -3,6 +3,7 @@
 import type { Choice } from '../actors/choices.ts';
 import { InputError } from '../actors/input-error.ts';
 import type { World, WorldEvent } from '../actors/world.ts';
+import { ENGINE, type EngineName } from '../machines/aarch64/board.ts';
 import { assertReplayable, type Manifest } from '../snapshots/compatibility.ts';
 import { goTo, openHistory, timelineOf, worldOf, type History, type HistoryOptions, type Place } from '../snapshots/history.ts';
 import { lineage, memoryLines } from '../snapshots/lines.ts';
@@ -52,6 +53,8 @@ export function startSession(opened: Opened, directory: string | undefined): Ses
   return { opened, history, recording, close() { recording?.close(); files.close(); } };
 }
 
+export interface SessionOptions { readonly edit?: boolean; readonly engine?: EngineName }
+
 /** A session on a recording: always has one. */
 export interface RecordedSession extends Session { readonly recording: Recording<Choice> }
 
@@ -59,12 +62,12 @@ export interface RecordedSession extends Session { readonly recording: Recording
  * The recording in `directory`, its cursor's branch current. `edit: true` where the verb adds to it. Throws what userMessage
  * knows: no recording, damage, another build's.
  */
-export async function openSession(directory: string, options: { readonly edit?: boolean } = {}): Promise<RecordedSession> {
+export async function openSession(directory: string, options: SessionOptions = {}): Promise<RecordedSession> {
   const files = nodeFiles();
   const recording = openRecording<Choice>(files, trimmed(directory));
   for (const text of recording.notes) amiss(text);
   assertManifest(recording.manifest, directory);
-  const opened = await rebuild(recording.manifest);
+  const opened = await rebuild(recording.manifest, options.engine ?? ENGINE);
   for (const mismatch of assertReplayable(recording.manifest, opened.manifest)) amiss(`${directory}: ${mismatch.message}`);
   const history = openHistory(watched(systemOf()), opened.world, recording, historyOptions());
   const { cursor } = recording;
@@ -80,7 +83,7 @@ function watched(system: ZenoSystem): ZenoSystem {
 }
 
 /** Does `work` on an open recording and closes it, however that ends. */
-export async function withSession<Result>(directory: string, options: { readonly edit?: boolean }, work: (session: RecordedSession) => Result | Promise<Result>): Promise<Result> {
+export async function withSession<Result>(directory: string, options: SessionOptions, work: (session: RecordedSession) => Result | Promise<Result>): Promise<Result> {
   const session = await openSession(directory, options);
   try {
     return await work(session);

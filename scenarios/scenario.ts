@@ -5,12 +5,13 @@ import type { Choice } from '../actors/choices.ts';
 import { readImage } from '../actors/images.ts';
 import { InputError } from '../actors/input-error.ts';
 import type { Outcome, World, WorldEvent } from '../actors/world.ts';
+import type { EngineName } from '../machines/aarch64/board.ts';
 import type { Flavour, Mechanism } from '../machines/kvm/state.ts';
 import type { Image, Manifest } from '../snapshots/compatibility.ts';
 import type { Claims } from '../snapshots/property.ts';
 
 /** Changes whenever the same choices could lead to another world. */
-export const SEMANTICS = '1';
+export const SEMANTICS = '2';
 
 export type ZenoClaims = Claims<World, Choice, WorldEvent>;
 
@@ -38,6 +39,8 @@ export interface ScenarioOptions {
   readonly vcpus?: number;
   readonly variants?: readonly string[];
   readonly seed?: number;
+  /** What executes instructions: no part of a recording, since all do the same. */
+  readonly engine?: EngineName;
   /** More of L1's command line, behind the scenario's own. */
   readonly append?: string;
 }
@@ -64,7 +67,7 @@ export function prepare(scenario: Scenario, options: ScenarioOptions, files: Gue
   const append = [`l1=${options.l1 === 'both' ? 'vhe' : options.l1}`, `payload=${scenario.payload}`, ...[scenario.append, options.append].filter(Boolean)].join(' ');
   const bootOptions: BootOptions = {
     vcpus, memoryBytes: MEMORY_BYTES, el2: options.nested === 'none' ? 'guest' : 'kvm', nested: options.nested, l1: options.l1,
-    variants: options.variants ?? [], seed: options.seed ?? 0, kernel: readImage(l1, names[0]!), initrd: l2, append,
+    variants: options.variants ?? [], seed: options.seed ?? 0, kernel: readImage(l1, names[0]!), initrd: l2, append, ...(options.engine === undefined ? {} : { engine: options.engine }),
   };
   const images: Image[] = [l1, l2].map((bytes, index) => ({ name: names[index]!, sum: sumOf(bytes), bytes: bytes.length }));
   const manifest: Manifest = {

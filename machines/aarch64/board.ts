@@ -73,6 +73,8 @@ export type Observer = (core: Core, kind: 'read' | 'write' | 'eret', encoding: n
 /** What executes instructions. All attempt the same ones, so that a recording made on one replays on another. */
 export const ENGINES = ['reference', 'interpreter', 'translator'] as const;
 export type EngineName = (typeof ENGINES)[number];
+/** The one that a machine has unless it is told. */
+export const ENGINE: EngineName = 'interpreter';
 
 export interface Board {
   readonly engine: EngineName;

@@ -29,7 +29,7 @@ describe('words', () => {
     ['run hypercall --smp 0', /--smp 0: it must be a whole number from 1 on/],
     ['run hypercall --smp 17', /--smp 17: this board has 1 to 16 vCPUs/],
     ['run hypercall --l1 both', /--l1 both: under L0/],
-    ['run hypercall --engine interpreter', /--engine interpreter is not built yet: reference is the only engine/],
+    ['run hypercall --engine qemu', /'qemu' is invalid. Allowed choices are reference, interpreter, translator/],
     ['run hypercall --variant lost-doorbel', /--variant lost-doorbel: there is no such variant; there is lost-doorbell/],
     ['run two-vcpus-ipi --smp 1', /--smp 1: two-vcpus-ipi needs at least 2 vCPUs/],
     ['run hypercall --until exit:x', /"exit:x" is not a position: a whole number comes after exit:/],

@@ -8,6 +8,7 @@ import { checkStackAlignment, takeInterrupt, UNWIND } from '../exception.ts';
 import type { RunEnd, RunResult } from '../exit.ts';
 import { fillFetch, inGuardedPage, instructionOffset, loadMemory, othersMonitor, storeMemory, storePair } from '../memory-access.ts';
 import { limitOf } from '../pmu.ts';
+import type { Profile } from '../profile.ts';
 import { Pstate, Word, stackWord, type Core } from '../state.ts';
 import { MODE_OF, forgetFast, forgetWrites, type Translation } from '../tlb.ts';
 import { branchAddress, translationOf } from '../translate.ts';
@@ -69,7 +70,7 @@ export class Interpreter {
       ...env, table: this.table, go: go!, land: land!, multiplyHighUnsigned: multiplyHighUnsigned!, multiplyHighSigned: multiplyHighSigned!, flagsOf: flagsOf!, mayLoad: mayLoad!, mayStore: mayStore!, multiplyAdd: multiplyAdd!,
       load: this.load, store: this.store, storePair: this.storePair, checkStack: this.checkStack, crc32: this.crc32,
     };
-    if (board.engine === 'translator') this.translator = new Translator(this.memory, this.table, this.imports, (index) => this.pages[index], tuning);
+    if (board.engine === 'translator') this.translator = new Translator(board, this.table, this.imports, (index) => this.pages[index], tuning);
   }
 
   /** Attempts at most `budget` instructions of `core`, as run.ts says of `run` without stops. Without an end, debug exceptions have to be looked for from now on, which the reference engine does. */
@@ -99,6 +100,7 @@ export class Interpreter {
         this.withheld = left - given;
         try {
           const record = this.findRecord(core);
+          const began = this.board.profile?.clock() ?? 0;
           const ending = this.enter(core.words.byteOffset, scratch, record, given);
           left = view.getInt32(scratch + Scratch.BUDGET, true);
           if (view.getInt32(scratch + Scratch.FLAGS, true) !== 0) this.settle(core.words.byteOffset, scratch);
@@ -109,6 +111,7 @@ export class Interpreter {
           } else if (ending === Ending.BRANCH) core.words[Word.PC] = branchAddress(core, core.words[Word.PC]!);
           this.takeBranchType(left);
           this.account(left);
+          if (this.board.profile !== undefined) this.noteTranslated(this.board.profile, scratch, given - left, began);
         } catch (error) {
           if (error !== UNWIND) throw error;
           left = this.accounted;
@@ -124,6 +127,15 @@ export class Interpreter {
     } finally {
       core.words[SINK_WORD] = 0n;
       }
+  }
+
+  /** A stretch counts whole, by the clock, as translated where most of its instructions were. */
+  private noteTranslated(profile: Profile, scratch: number, attempted: number, began: number): void {
+    const { view } = this.memory;
+    const translated = view.getInt32(scratch + Scratch.TRANSLATED, true);
+    view.setInt32(scratch + Scratch.TRANSLATED, 0, true);
+    profile.counts.translated += translated;
+    if (2 * translated > attempted) profile.ms.translated += profile.clock() - began;
   }
 
   /** Adds what was attempted since the last time to the clock and the core's count, when `left` of the handlers' budget is left. */

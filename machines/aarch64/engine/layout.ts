@@ -31,6 +31,8 @@ export const Scratch = {
   /** PSTATE.BTYPE of the indirect branch taken last, and the budget behind it: in force for as long as that is what is left. */
   BRANCH_TYPE: 68,
   BRANCH_BUDGET: 72,
+  /** Instructions attempted in regions, where a profile asks. */
+  TRANSLATED: 76,
 } as const;
 
 /** A VA shifted right by 8 and masked so is the offset of its entry in an array. */

@@ -19,14 +19,15 @@ interface Symbolic { readonly kind: number; readonly a: number; readonly b: numb
 /** WebAssembly structures around the code in hand, innermost last: a loop to continue, a block before a merge, or another (`if`, the region itself). */
 type Context = readonly { readonly type: 'loop' | 'merge' | 'other'; readonly start: number }[];
 
-/** The body of the handler for `flow`, whose records are at `records`; `entry` is where it begins. */
-export function emitRegion(flow: Flow, entry: number, records: number): Uint8Array {
-  return new Region(flow, records).emit(entry);
+/** The body of the handler for `flow`, whose records are at `records`; `entry` is where it begins. With `counted` it adds what it attempts to the scratch area. */
+export function emitRegion(flow: Flow, entry: number, records: number, counted: boolean): Uint8Array {
+  return new Region(flow, records, counted).emit(entry);
 }
 
 class Region extends Emitter {
   private readonly flow: Flow;
   private readonly records: number;
+  private readonly counted: boolean;
   /** NZCV as kept, in the kinds of Flags. */
   private readonly kind = this.code.local(I32);
   private readonly flagsA = this.code.local(I64);
@@ -54,8 +55,9 @@ class Region extends Emitter {
   private outcome = -1;
   private target = -1;
 
-  constructor(flow: Flow, records: number) {
+  constructor(flow: Flow, records: number, counted: boolean) {
     super(0, true);
+    this.counted = counted;
     this.flow = flow;
     this.records = records;
   }
@@ -143,6 +145,7 @@ class Region extends Emitter {
     this.depth -= 1;
     code.end();
     code.get(Local.BUDGET); code.i32(count); code.op(Op.i32_sub); code.set(Local.BUDGET);
+    this.attempted(count);
     for (const [index, decoded] of block.instructions.entries()) this.instruction(decoded, start + 4 * index, count - index);
     this.atEnd.set(start, this.current);
     this.finishBlock(block, context);
@@ -222,8 +225,17 @@ class Region extends Emitter {
   private leave(at: number, undone: number): void {
     const { code } = this;
     code.i32(this.recordOf(at)); code.set(Local.RECORD);
-    if (undone !== 0) { code.get(Local.BUDGET); code.i32(undone); code.op(Op.i32_add); code.set(Local.BUDGET); }
+    if (undone !== 0) {
+      code.get(Local.BUDGET); code.i32(undone); code.op(Op.i32_add); code.set(Local.BUDGET);
+      this.attempted(-undone);
+    }
     code.branch(this.depth - 1);
+  }
+
+  private attempted(count: number): void {
+    const { code } = this;
+    if (!this.counted) return;
+    code.get(Local.SCRATCH); code.get(Local.SCRATCH); code.access(Memory.i32_load, Scratch.TRANSLATED); code.i32(count); code.op(Op.i32_add); code.access(Memory.i32_store, Scratch.TRANSLATED);
   }
 
   private recordOf(at: number): number { return this.records + at * (RECORD_BYTES / 4); }

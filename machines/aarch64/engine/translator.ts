@@ -1,6 +1,7 @@
 /** The translator: finds out where a machine spends its time, and makes handlers of whole regions there. */
 
 import { PAGE_BYTES, RECORD_BYTES, type Memory } from '../../memory/memory.ts';
+import type { Board } from '../board.ts';
 import { flowOf } from './flow.ts';
 import { COVERED, HANDLER, IMPORTS, SIGNATURES, UNDECODED } from './handler.ts';
 import { PLAIN, recordIndex, recordsAt, Scratch } from './layout.ts';
@@ -38,6 +39,7 @@ export class Translator {
   /** Instructions to give to the handlers before the next look. */
   slice: number;
   private readonly tuning: Tuning;
+  private readonly board: Board;
   private readonly memory: Memory;
   private readonly table: WebAssembly.Table;
   private readonly imports: WebAssembly.ModuleImports;
@@ -52,12 +54,13 @@ export class Translator {
   private nextNumber = FIRST_REGION;
 
   /** `pageOf` gives the page of linear memory that the page of records of an index is for. */
-  constructor(memory: Memory, table: WebAssembly.Table, imports: WebAssembly.ModuleImports, pageOf: (index: number) => number | undefined, tuning = TUNING) {
+  constructor(board: Board, table: WebAssembly.Table, imports: WebAssembly.ModuleImports, pageOf: (index: number) => number | undefined, tuning = TUNING) {
     this.pageOf = pageOf;
     this.tuning = tuning;
     this.slice = tuning.sliceMin;
     this.patience = tuning.patience;
-    this.memory = memory;
+    this.board = board;
+    this.memory = board.memory;
     this.table = table;
     this.imports = imports;
   }
@@ -84,6 +87,16 @@ export class Translator {
 
   /** Makes regions of what is wanted. */
   private translate(): void {
+    const { profile } = this.board;
+    const began = profile?.clock() ?? 0;
+    const made = this.makeRegions();
+    if (profile === undefined) return;
+    profile.ms.translating += profile.clock() - began;
+    profile.counts.regions += made;
+    if (made > 0) profile.counts.modules += 1;
+  }
+
+  private makeRegions(): number {
     const { memory } = this;
     this.patience = this.tuning.patience;
     const made: Region[] = [];
@@ -96,7 +109,7 @@ export class Translator {
       if (page === undefined || entry >= PAGE_BYTES || memory.view.getInt32(record + PLAIN, true) === UNDECODED) continue;
       const flow = flowOf(entry, (offset) => memory.view.getUint32(page * PAGE_BYTES + offset, true));
       if (flow === undefined) continue;
-      functions.push({ type: HANDLER, body: emitRegion(flow, entry, records) });
+      functions.push({ type: HANDLER, body: emitRegion(flow, entry, records, this.board.profile !== undefined) });
       const ranges = flow.order.map((start) => [records + start * (RECORD_BYTES / 4), records + flow.blocks.get(start)!.end * (RECORD_BYTES / 4)] as const);
       for (const [first, end] of ranges) {
         for (let at = first; at < end; at += RECORD_BYTES) {
@@ -108,7 +121,7 @@ export class Translator {
       made.push({ entry: record, number: this.free.pop() ?? this.nextNumber++, ranges });
     }
     this.wanted.clear();
-    if (made.length === 0) return;
+    if (made.length === 0) return 0;
     if (this.nextNumber > this.table.length) this.table.grow(this.nextNumber - this.table.length + 1024);
     const exported = functions.map((one, index) => ({ ...one, exportName: String(index) }));
     const { exports } = new WebAssembly.Instance(
@@ -122,6 +135,7 @@ export class Translator {
       if (set === undefined) this.byPage.set(key, set = new Set());
       set.add(region);
     }
+    return made.length;
   }
 
   /** Drops the regions that have one of `records` among their instructions. */
@@ -135,6 +149,7 @@ export class Translator {
   }
 
   private drop(region: Region): void {
+    if (this.board.profile !== undefined) this.board.profile.counts.dropped += 1;
     const { view } = this.memory;
     if (view.getInt32(region.entry, true) === region.number) view.setInt32(region.entry, view.getInt32(region.entry + PLAIN, true), true);
     this.table.set(region.number, null);
