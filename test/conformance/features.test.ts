@@ -96,6 +96,8 @@ function claims(data: Data, hardware: Hardware): (feature: string) => boolean {
   }));
   // Of pointer authentication the registers say by what.
   rules.set('FEAT_PAuth', 'FEAT_PACQARMA5 || FEAT_PACIMP');
+  // The ciphers together, which no field names.
+  rules.set('FEAT_Crypto', 'FEAT_AES || FEAT_SHA1');
   const known = new Map<string, boolean>();
   const has = (feature: string): boolean => {
     const already = known.get(feature);
