@@ -2,6 +2,7 @@
 
 import type { AtomicOperation, BranchType, Builder, Exception } from '../builder.ts';
 import type { Access, Bytes } from '../memory-access.ts';
+import { GRANULE_BYTES } from '../monitor.ts';
 import { Word } from '../state.ts';
 import { CONDITIONS } from './conditions.ts';
 import { Flags, HANDLER, importIndex, Local, PARAMETERS, PC_OFFSET, REFERENCE, far, near, next, noteBranch, pushPc } from './handler.ts';
@@ -10,6 +11,9 @@ import { isBaked, isNarrow, isOrdered } from './shape.ts';
 import { Access as Memory, Code, I32, I64, Op } from './wasm/code.ts';
 
 export const NZCV_OFFSET = Word.NZCV * 8;
+const MONITOR_OFFSET = Word.MONITOR * 8;
+const MONITOR_BYTES_OFFSET = Word.MONITOR_BYTES * 8;
+const EXTENSIONS = { 1: 8, 2: 16, 4: 32 } as const;
 export const LOADS = { 1: Memory.i64_load8_u, 2: Memory.i64_load16_u, 4: Memory.i64_load32_u, 8: Memory.i64_load } as const;
 export const STORES = { 1: Memory.i64_store8, 2: Memory.i64_store16, 4: Memory.i64_store32, 8: Memory.i64_store } as const;
 
@@ -383,6 +387,143 @@ export class ScalarEmitter implements Builder<number, number> {
   }
 
   branchType(type: BranchType): void { this.branch = type; }
+  // ---- exclusives and atomics: aligned, in RAM, and while no other core has its monitor set (the array for stores is empty then); else the reference engine
+
+  /** The offset in linear memory of `bytes` at `va`, which have to be in both arrays when `write`, else in that for loads. */
+  private aligned(va: number, bytes: number, write: boolean): number {
+    const { code } = this;
+    const entry = this.entry(Scratch.READ, va);
+    this.hit(entry, va, bytes);
+    if (write) {
+      this.hit(this.entry(Scratch.WRITE, va), va, bytes);
+      code.op(Op.i32_and);
+    }
+    this.bailUnless();
+    this.linear(entry, va);
+    return code.keep(I32);
+  }
+  /** The monitor's word for the granule of an offset in RAM: its physical address and 1. */
+  private granule(offset: number): number {
+    const { code } = this;
+    code.get(offset); code.get(Local.SCRATCH); code.access(Memory.i32_load, Scratch.RAM_FIRST); code.op(Op.i32_sub);
+    code.get(Local.SCRATCH); code.access(Memory.i32_load, Scratch.RAM_BYTES); code.op(Op.i32_lt_u);
+    this.bailUnless();
+    code.get(offset); code.op(Op.i64_extend_i32_u); code.get(Local.SCRATCH); code.access(Memory.i64_load, Scratch.RAM_DELTA); code.op(Op.i64_add);
+    code.i64(BigInt(-GRANULE_BYTES)); code.op(Op.i64_and); code.i64(1n); code.op(Op.i64_add);
+    return code.keep(I64);
+  }
+  private mark(offset: number, bytes: number): void {
+    const { code } = this;
+    const granule = this.granule(offset);
+    code.get(Local.CORE); code.get(granule); code.access(Memory.i64_store, MONITOR_OFFSET);
+    code.get(Local.CORE); code.i64(BigInt(bytes)); code.access(Memory.i64_store, MONITOR_BYTES_OFFSET);
+  }
+  /** Whether the monitor has `bytes` at an offset marked; opens it. */
+  private passes(offset: number, bytes: number): number {
+    const { code } = this;
+    const granule = this.granule(offset);
+    code.get(Local.CORE); code.access(Memory.i64_load, MONITOR_OFFSET); code.get(granule); code.op(Op.i64_eq);
+    code.get(Local.CORE); code.access(Memory.i64_load, MONITOR_BYTES_OFFSET); code.i64(BigInt(bytes)); code.op(Op.i64_eq); code.op(Op.i32_and);
+    const passes = code.keep(I32);
+    this.clearExclusive();
+    return passes;
+  }
+  private loaded(offset: number, bytes: Bytes, displacement = 0): number {
+    const { code } = this;
+    code.get(offset); code.access(LOADS[bytes], displacement);
+    return code.keep(I64);
+  }
+  private status(passes: number): number {
+    const { code } = this;
+    code.get(passes); code.op(Op.i32_eqz); code.op(Op.i64_extend_i32_u);
+    return code.keep(I64);
+  }
+  loadExclusive(address: number, bytes: Bytes, _access: Access): number {
+    const offset = this.aligned(address, bytes, false);
+    this.mark(offset, bytes);
+    return this.loaded(offset, bytes);
+  }
+  loadExclusivePair(address: number, _access: Access): readonly [number, number] {
+    const offset = this.aligned(address, 16, false);
+    this.mark(offset, 16);
+    return [this.loaded(offset, 8), this.loaded(offset, 8, 8)];
+  }
+  storeExclusive(address: number, bytes: Bytes, value: number, _access: Access): number {
+    const { code } = this;
+    const offset = this.aligned(address, bytes, true);
+    const passes = this.passes(offset, bytes);
+    code.get(passes);
+    code.if();
+    code.get(offset); code.get(value); code.access(STORES[bytes], 0);
+    code.end();
+    return this.status(passes);
+  }
+  storeExclusivePair(address: number, low: number, high: number, _access: Access): number {
+    const { code } = this;
+    const offset = this.aligned(address, 16, true);
+    const passes = this.passes(offset, 16);
+    code.get(passes);
+    code.if();
+    code.get(offset); code.get(low); code.access(Memory.i64_store, 0);
+    code.get(offset); code.get(high); code.access(Memory.i64_store, 8);
+    code.end();
+    return this.status(passes);
+  }
+  clearExclusive(): void {
+    const { code } = this;
+    code.get(Local.CORE); code.i64(0n); code.access(Memory.i64_store, MONITOR_OFFSET);
+  }
+  atomic(operation: AtomicOperation, address: number, bytes: Bytes, operand: number, _access: Access): number {
+    const { code } = this;
+    const offset = this.aligned(address, bytes, true);
+    const before = this.loaded(offset, bytes);
+    code.get(offset);
+    this.combined(operation, bytes, before, operand);
+    code.access(STORES[bytes], 0);
+    return before;
+  }
+  /** What the operation makes of a value in memory, on the stack; only its low `bytes` matter. */
+  private combined(operation: AtomicOperation, bytes: Bytes, before: number, operand: number): void {
+    const { code } = this;
+    const both = (opcode: number): void => { code.get(before); code.get(operand); code.op(opcode); };
+    switch (operation) {
+      case 'swap': code.get(operand); return;
+      case 'add': both(Op.i64_add); return;
+      case 'set': both(Op.i64_or); return;
+      case 'exclusive-or': both(Op.i64_xor); return;
+      case 'clear': code.get(before); code.get(operand); code.i64(-1n); code.op(Op.i64_xor); code.op(Op.i64_and); return;
+      default: {
+        const signed = operation.startsWith('signed');
+        const extended = (value: number): number => (bytes === 8 ? value : signed ? this.signExtend(value, EXTENSIONS[bytes]) : this.zeroExtend(value, EXTENSIONS[bytes]));
+        const [one, other] = [extended(before), extended(operand)];
+        code.get(one); code.get(other); code.get(one); code.get(other);
+        code.op(operation.endsWith('maximum') ? (signed ? Op.i64_gt_s : Op.i64_gt_u) : signed ? Op.i64_lt_s : Op.i64_lt_u);
+        code.op(Op.select);
+      }
+    }
+  }
+  compareAndSwap(address: number, bytes: Bytes, expected: number, replacement: number, _access: Access): number {
+    const { code } = this;
+    const offset = this.aligned(address, bytes, true);
+    const before = this.loaded(offset, bytes);
+    code.get(before); code.get(bytes === 8 ? expected : this.zeroExtend(expected, EXTENSIONS[bytes])); code.op(Op.i64_eq);
+    code.if();
+    code.get(offset); code.get(replacement); code.access(STORES[bytes], 0);
+    code.end();
+    return before;
+  }
+  compareAndSwapPair(address: number, expected: readonly [number, number], replacement: readonly [number, number], _access: Access): readonly [number, number] {
+    const { code } = this;
+    const offset = this.aligned(address, 16, true);
+    const before = [this.loaded(offset, 8), this.loaded(offset, 8, 8)] as const;
+    code.get(before[0]); code.get(expected[0]); code.op(Op.i64_eq); code.get(before[1]); code.get(expected[1]); code.op(Op.i64_eq); code.op(Op.i32_and);
+    code.if();
+    code.get(offset); code.get(replacement[0]); code.access(Memory.i64_store, 0);
+    code.get(offset); code.get(replacement[1]); code.access(Memory.i64_store, 8);
+    code.end();
+    return before;
+  }
+
   jump(target: number): void {
     const { code } = this;
     code.get(Local.CORE); code.get(target); code.access(Memory.i64_store, PC_OFFSET);
@@ -413,14 +554,6 @@ export class ScalarEmitter implements Builder<number, number> {
 
   // What shape.ts leaves to the reference engine never gets here.
   protected never(): never { throw new Error('this operation is the reference engine\'s'); }
-  loadExclusive(): number { return this.never(); }
-  loadExclusivePair(): readonly [number, number] { return this.never(); }
-  storeExclusive(): number { return this.never(); }
-  storeExclusivePair(): number { return this.never(); }
-  clearExclusive(): void { this.never(); }
-  atomic(_operation: AtomicOperation): number { return this.never(); }
-  compareAndSwap(): number { return this.never(); }
-  compareAndSwapPair(): readonly [number, number] { return this.never(); }
   authenticatePointer(): number { return this.never(); }
   readSystemRegister(): number { return this.never(); }
   writeSystemRegister(): void { this.never(); }

@@ -10,23 +10,28 @@ import { VectorEmitter } from './emitter-vector.ts';
 import { Fpcr, Fpsr } from './float/format.ts';
 import { ARITHMETIC, COMPARISONS, EXTREMA, ROUNDINGS } from './forms.ts';
 import { importIndex, Local } from './handler.ts';
-import { Access as Memory, F64, I32, I64, Op } from './wasm/code.ts';
+import { Access as Memory, F64, I32, I64, Op, type Code } from './wasm/code.ts';
 
 const FPCR_OFFSET = slot('FPCR') * 8;
 const FPSR_OFFSET = slot('FPSR') * 8;
 /** FPCR bits that must be 0: RMode (nearest) and FZ. */
 const OTHER_MODES = (3 << Fpcr.RMODE_SHIFT) | Fpcr.FZ;
 
+export function pushPlainMode(code: Code): void {
+  code.get(Local.CORE); code.access(Memory.i32_load, FPCR_OFFSET); code.i32(OTHER_MODES); code.op(Op.i32_and); code.op(Op.i32_eqz);
+}
+export function pushInexact(code: Code): void {
+  code.get(Local.CORE); code.access(Memory.i32_load, FPSR_OFFSET); code.i32(Fpsr.IXC); code.op(Op.i32_and);
+}
+
 export class Emitter extends VectorEmitter implements VectorBuilder<number, number, number> {
   /** Whether FPCR says nearest and nothing flushed: on the stack. */
   protected plainMode(): void {
-    const { code } = this;
-    code.get(Local.CORE); code.access(Memory.i32_load, FPCR_OFFSET); code.i32(OTHER_MODES); code.op(Op.i32_and); code.op(Op.i32_eqz);
+    pushPlainMode(this.code);
   }
   /** Whether FPSR says Inexact already. */
   protected inexact(): void {
-    const { code } = this;
-    code.get(Local.CORE); code.access(Memory.i32_load, FPSR_OFFSET); code.i32(Fpsr.IXC); code.op(Op.i32_and);
+    pushInexact(this.code);
   }
   private needs(inexact: boolean): void {
     this.plainMode();

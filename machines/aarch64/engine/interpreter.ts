@@ -1,6 +1,6 @@
 /** The interpreter: runs decoded records by handlers in WebAssembly, and does what they leave to it: decoding, slow memory accesses, everything that only the reference engine has. */
 
-import { PAGE_BYTES, RECORD_BYTES, type Memory } from '../../memory/memory.ts';
+import { PAGE_BYTES, RECORD_BYTES, regionNamed, type Memory } from '../../memory/memory.ts';
 import { landBranch } from '../branch-target.ts';
 import { lookAtDebug } from '../debug-checks.ts';
 import { decode, type Decoded } from '../decode.ts';
@@ -58,6 +58,7 @@ export class Interpreter {
   constructor(board: Board, tuning?: Tuning) {
     this.board = board;
     this.memory = board.memory;
+    this.nameRam();
     runtimeModule ??= new WebAssembly.Module(runtimeBytes());
     const env = { memory: this.memory.wasm, decode: this.decode, reference: this.reference };
     const { exports } = new WebAssembly.Instance(runtimeModule, { env });
@@ -136,6 +137,18 @@ export class Interpreter {
     view.setInt32(scratch + Scratch.TRANSLATED, 0, true);
     profile.counts.translated += translated;
     if (2 * translated > attempted) profile.ms.translated += profile.clock() - began;
+  }
+
+  /** Tells the scratch areas where RAM is: what exclusives mark is a physical address. */
+  private nameRam(): void {
+    const { view } = this.memory;
+    const { offset, bytes, base } = regionNamed(this.memory, 'ram');
+    for (const core of this.board.cores) {
+      const scratch = scratchOf(core);
+      view.setUint32(scratch + Scratch.RAM_FIRST, offset, true);
+      view.setUint32(scratch + Scratch.RAM_BYTES, bytes, true);
+      view.setBigInt64(scratch + Scratch.RAM_DELTA, BigInt(base - offset), true);
+    }
   }
 
   /** Adds what was attempted since the last time to the clock and the core's count, when `left` of the handlers' budget is left. */

@@ -33,6 +33,10 @@ export const Scratch = {
   BRANCH_BUDGET: 72,
   /** Instructions attempted in regions, where a profile asks. */
   TRANSLATED: 76,
+  /** RAM: its first offset and its bytes in linear memory, and what to add to an offset to get its physical address (64 bits). */
+  RAM_FIRST: 80,
+  RAM_BYTES: 84,
+  RAM_DELTA: 88,
 } as const;
 
 /** A VA shifted right by 8 and masked so is the offset of its entry in an array. */

@@ -3,13 +3,14 @@
 import { PAGE_BYTES, RECORD_BYTES } from '../../memory/memory.ts';
 import type { Decoded } from '../decode.ts';
 import type { Access, Bytes } from '../memory-access.ts';
+import { CONDITIONS } from './conditions.ts';
 import { LOADS, NZCV_OFFSET, STORES } from './emitter-scalar.ts';
 import { Word } from '../state.ts';
-import { Emitter } from './emitter.ts';
+import { Emitter, pushInexact, pushPlainMode } from './emitter.ts';
 import type { Block, Flow } from './flow.ts';
-import { dispatch, Flags, HANDLER, importIndex, Local, noteBranch, PC_OFFSET } from './handler.ts';
+import { dispatch, Flags, HANDLER, importIndex, Local, noteBranch, PARAMETERS, PC_OFFSET } from './handler.ts';
 import { INDEX_MASK, PLAIN, Scratch } from './layout.ts';
-import { Access as Memory, I32, I64, Op, Simd, V128 } from './wasm/code.ts';
+import { Access as Memory, Code, I32, I64, Op, Simd, V128 } from './wasm/code.ts';
 
 /** A lazily kept NZCV: its kind in `Flags`, and locals. */
 const vectorOffset = (register: number): number => (Word.VECTOR + 2 * register) * 8;
@@ -64,19 +65,27 @@ class Region extends Emitter {
 
   emit(entry: number): Uint8Array {
     const { code } = this;
-    for (const [local, word] of [[this.readArray, Scratch.READ], [this.writeArray, Scratch.WRITE], [this.stack, Scratch.STACK]] as const) {
-      code.get(Local.SCRATCH); code.access(Memory.i32_load, word); code.set(local);
-    }
-    code.i32(Flags.BEFORE); code.set(this.kind);
-    super.plainMode(); code.set(this.plain);
-    super.inexact(); code.set(this.told);
     this.open(() => code.block(), () => this.tree(entry, [{ type: 'other', start: -1 }]));
     // Whoever leaves the region to a plain handler comes here, with RECORD and BUDGET told.
     this.settleFlags();
     code.get(Local.CORE); code.get(Local.SCRATCH); code.get(Local.RECORD); code.get(Local.BUDGET);
     code.get(Local.RECORD); code.access(Memory.i32_load, PLAIN);
     code.tailCallIndirect(HANDLER, 0);
-    return code.finish();
+    return code.finish(this.beginning());
+  }
+
+  /** What comes first: the locals that the body turned out to use get their values. */
+  private beginning(): Code {
+    const { code } = this;
+    const head = new Code(PARAMETERS);
+    for (const [local, word] of [[this.readArray, Scratch.READ], [this.writeArray, Scratch.WRITE], [this.stack, Scratch.STACK]] as const) {
+      if (!code.used.has(local)) continue;
+      head.get(Local.SCRATCH); head.access(Memory.i32_load, word); head.set(local);
+    }
+    if (code.used.has(this.kind)) { head.i32(Flags.BEFORE); head.set(this.kind); }
+    if (code.used.has(this.plain)) { pushPlainMode(head); head.set(this.plain); }
+    if (code.used.has(this.told)) { pushInexact(head); head.set(this.told); }
+    return head;
   }
 
   private open(begin: () => void, inside: () => void): void {
@@ -347,8 +356,11 @@ class Region extends Emitter {
   /** A local that holds NZCV, where it was left lazy. */
   private forced(local: number): number {
     const symbolic = this.lazy.get(local);
-    if (symbolic === undefined) return local;
-    const { kind, a, b } = symbolic;
+    return symbolic === undefined ? local : this.settled(symbolic);
+  }
+  /** A local that holds the NZCV of `symbolic`. */
+  private settled({ kind, a, b }: Symbolic): number {
+    if (kind === Flags.STORED) return a;
     const wide = kind === Flags.ADD64 || kind === Flags.SUBTRACT64 || kind === Flags.LOGICAL64 ? 1 : 0;
     if (kind === Flags.ADD32 || kind === Flags.ADD64) return super.flagsOfAdd(wide, a, b);
     if (kind === Flags.SUBTRACT32 || kind === Flags.SUBTRACT64) return super.flagsOfSubtract(wide, a, b);
@@ -360,7 +372,7 @@ class Region extends Emitter {
   override setFlags(nzcv: number): void {
     const { code } = this;
     const symbolic = this.lazy.get(nzcv);
-    this.current = symbolic;
+    this.current = symbolic ?? { kind: Flags.STORED, a: nzcv, b: nzcv };
     if (symbolic === undefined) {
       code.get(Local.CORE); code.get(nzcv); code.op(Op.i32_wrap_i64); code.access(Memory.i32_store, NZCV_OFFSET);
       code.i32(Flags.STORED); code.set(this.kind);
@@ -386,11 +398,30 @@ class Region extends Emitter {
     code.get(Local.CORE); code.get(Local.SCRATCH); code.get(this.kind); code.get(this.flagsA); code.get(this.flagsB); code.call(importIndex('flagsOf'));
   }
 
+  override carry(): number {
+    const { code, current } = this;
+    if (current === undefined) return super.carry();
+    const { kind, a, b } = current;
+    if (kind === Flags.SUBTRACT32 || kind === Flags.SUBTRACT64) { code.get(a); code.get(b); code.op(Op.i64_ge_u); code.op(Op.i64_extend_i32_u); }
+    else {
+      const value = this.settled(current);
+      code.get(value); code.i64(1n); code.op(Op.i64_shr_u); code.i64(1n); code.op(Op.i64_and);
+    }
+    return code.keep(I64);
+  }
+
   override condition(number: number): number {
     const { code, current } = this;
     const base = number >> 1;
     if (current === undefined || base === 7) return super.condition(number);
     const { kind, a, b } = current;
+    /** By the table, of NZCV computed for it. */
+    const looked = (): number => {
+      const value = this.settled(current);
+      code.i32(CONDITIONS[number]!); code.get(value); code.op(Op.i32_wrap_i64); code.op(Op.i32_shr_u); code.i32(1); code.op(Op.i32_and);
+      return code.keep(I32);
+    };
+    if (kind === Flags.STORED) return looked();
     const inverted = (number & 1) === 1;
     const narrow = kind === Flags.SUBTRACT32 || kind === Flags.LOGICAL32 || kind === Flags.ADD32;
     /** As a signed number of the operation's width. */
@@ -407,7 +438,7 @@ class Region extends Emitter {
         case 4: code.get(a); code.get(b); return compare(Op.i64_gt_u, Op.i64_le_u);
         case 5: signed(a); signed(b); return compare(Op.i64_ge_s, Op.i64_lt_s);
         case 6: signed(a); signed(b); return compare(Op.i64_gt_s, Op.i64_le_s);
-        default: return super.condition(number);
+        default: return looked();
       }
     }
     if (kind === Flags.LOGICAL32 || kind === Flags.LOGICAL64) {
@@ -416,10 +447,10 @@ class Region extends Emitter {
         case 2: signed(a); code.i64(0n); return compare(Op.i64_lt_s, Op.i64_ge_s);
         case 5: signed(a); code.i64(0n); return compare(Op.i64_ge_s, Op.i64_lt_s);
         case 6: signed(a); code.i64(0n); return compare(Op.i64_gt_s, Op.i64_le_s);
-        default: return super.condition(number);
+        default: return looked();
       }
     }
-    if (base !== 0 && base !== 2) return super.condition(number);
+    if (base !== 0 && base !== 2) return looked();
     code.get(a); code.get(b); code.op(Op.i64_add);
     if (narrow) code.op(Op.i64_extend32_s);
     code.i64(0n);

@@ -188,14 +188,16 @@ class Recorder implements VectorBuilder<number, number, number> {
     this.access(access);
     this.note('storePair', address, bytes, first, second);
   }
-  loadExclusive(): number { return this.reference(); }
-  loadExclusivePair(): readonly [number, number] { return [this.reference(), this.reference()]; }
-  storeExclusive(): number { return this.reference(); }
-  storeExclusivePair(): number { return this.reference(); }
-  clearExclusive(): void { this.reference(); }
-  atomic(_operation: AtomicOperation): number { return this.reference(); }
-  compareAndSwap(): number { return this.reference(); }
-  compareAndSwapPair(): readonly [number, number] { return [this.reference(), this.reference()]; }
+  loadExclusive(address: number, bytes: Bytes): number { return this.note('ldx', address, bytes); }
+  loadExclusivePair(address: number): readonly [number, number] { return [this.note('ldxp', address), this.values++]; }
+  storeExclusive(address: number, bytes: Bytes, value: number): number { return this.note('stx', address, bytes, value); }
+  storeExclusivePair(address: number, low: number, high: number): number { return this.note('stxp', address, low, high); }
+  clearExclusive(): void { this.note('clrex'); }
+  atomic(operation: AtomicOperation, address: number, bytes: Bytes, operand: number): number { return this.note(`atomic ${operation}`, address, bytes, operand); }
+  compareAndSwap(address: number, bytes: Bytes, expected: number, replacement: number): number { return this.note('cas', address, bytes, expected, replacement); }
+  compareAndSwapPair(address: number, expected: readonly [number, number], replacement: readonly [number, number]): readonly [number, number] {
+    return [this.note('casp', address, ...expected, ...replacement), this.values++];
+  }
 
   branchType(type: BranchType): void { this.note('branch type', type); }
   jump(target: number): void {

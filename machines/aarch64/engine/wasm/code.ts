@@ -52,6 +52,8 @@ export class Code {
   length = 0;
   readonly parameters: number;
   readonly locals: ValueType[] = [];
+  /** Locals that were read. */
+  readonly used = new Set<number>();
 
   constructor(parameters: number) {
     this.parameters = parameters;
@@ -103,7 +105,7 @@ export class Code {
   }
 
   op(opcode: number): void { this.byte(opcode); }
-  get(local: number): void { this.byte(0x20); this.unsigned(local); }
+  get(local: number): void { this.used.add(local); this.byte(0x20); this.unsigned(local); }
   set(local: number): void { this.byte(0x21); this.unsigned(local); }
   tee(local: number): void { this.byte(0x22); this.unsigned(local); }
   /** Takes the value on the stack into a new local. */
@@ -142,8 +144,8 @@ export class Code {
   tailCall(index: number): void { this.byte(0x12); this.unsigned(index); }
   tailCallIndirect(type: number, table: number): void { this.byte(0x13); this.unsigned(type); this.unsigned(table); }
 
-  /** The body as the code section holds it, size first. */
-  finish(): Uint8Array {
+  /** The body as the code section holds it, size first; with `beginning` before what was written here. */
+  finish(beginning = EMPTY): Uint8Array {
     const head = new Code(0);
     const runs: [number, ValueType][] = [];
     for (const type of this.locals) {
@@ -154,12 +156,16 @@ export class Code {
     head.unsigned(runs.length);
     for (const [count, type] of runs) { head.unsigned(count); head.byte(type); }
     const size = new Code(0);
-    size.unsigned(head.length + this.length + 1);
-    const body = new Uint8Array(size.length + head.length + this.length + 1);
+    const all = head.length + beginning.length + this.length + 1;
+    size.unsigned(all);
+    const body = new Uint8Array(size.length + all);
     body.set(size.bytes.subarray(0, size.length));
     body.set(head.bytes.subarray(0, head.length), size.length);
-    body.set(this.bytes.subarray(0, this.length), size.length + head.length);
+    body.set(beginning.bytes.subarray(0, beginning.length), size.length + head.length);
+    body.set(this.bytes.subarray(0, this.length), size.length + head.length + beginning.length);
     body[body.length - 1] = Op.end;
     return body;
   }
 }
+
+const EMPTY = new Code(0);
