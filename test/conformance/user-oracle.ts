@@ -143,7 +143,9 @@ async function bisect(engine: EngineName, blocks: readonly Block[], states: BigU
   const again = await runBoth(engine, alone, befores, alone.map((_, index) => ({ block: index, state: index })));
   return guilty.map(({ unit, before, theirs: their, ours: our }, index) => {
     const differs = !same(again.theirs, again.ours, index);
-    return { row: unit.row.name, text: textOf(unit), alone: differs, parts: differs ? partsOf(recordOf(befores, index), recordOf(again.theirs, index), recordOf(again.ours, index)) : partsOf(before, their, our) };
+    const text = textOf(unit);
+    const parts = differs ? partsOf(recordOf(befores, index), recordOf(again.theirs, index), recordOf(again.ours, index)) : partsOf(before, their, our);
+    return { row: unit.row.name, text, alone: differs, parts: [...parts, operandsOf(text, before)] };
   });
 }
 
@@ -156,6 +158,16 @@ function textOf({ items }: Unit): readonly string[] {
     return `${word.toString(16).padStart(8, '0')} ${disassemble(word, BigInt(4 * index))}${constants.length > before ? ` = ${hexadecimal(constants.at(-1)!)}` : ''}`;
   });
   return text;
+}
+
+/** The registers that a text names, before it. */
+function operandsOf(text: readonly string[], before: BigUint64Array): string {
+  const names = new Set(text.flatMap((line) => [...line.slice(8).matchAll(/\b([xwvqdshb])(\d+)\b/g)].map(([, kind, number]) => `${kind === 'x' || kind === 'w' ? 'X' : 'V'}${number}`)));
+  const value = (name: string): bigint => {
+    const number = Number(name.slice(1));
+    return name.startsWith('X') ? before[number]! : before[Part.V + 2 * number]! | (before[Part.V + 2 * number + 1]! << 64n);
+  };
+  return `before: ${[...names].map((name) => `${name} ${hexadecimal(value(name))}`).join(', ')}`;
 }
 
 const hexadecimal = (value: bigint): string => `0x${value.toString(16)}`;
