@@ -1,6 +1,7 @@
 /** Runs blocks of random user-level instructions in our core and under qemu-aarch64, and finds the instruction where they part. */
 
 import type { EngineName } from '../../machines/aarch64/board.ts';
+import { decode } from '../../machines/aarch64/decode.ts';
 import { disassemble } from '../../machines/aarch64/disassemble.ts';
 import type { Row } from '../../machines/aarch64/row.ts';
 import { run } from '../../machines/aarch64/run.ts';
@@ -10,7 +11,7 @@ import { Ec } from '../../machines/aarch64/syndrome.ts';
 import { readBytes, writeBytes, writeWord, type Memory } from '../../machines/memory/memory.ts';
 import { bareCore, set } from '../support/core.ts';
 import { Part, RECORD_BYTES, RECORD_WORDS, SANDBOX_BYTES, Stop, randomStates } from './random-state.ts';
-import { NOT_DRAWN, USER_ROWS, randomUnit, type Unit } from './random-words.ts';
+import { KNOWN_DIFFERENCES, NOT_DRAWN, USER_ROWS, randomUnit, type Unit } from './random-words.ts';
 import { IMAGE, QEMU, SANDBOX, makeImage, runQemu, type Block, type Image, type Task } from './user-guest.ts';
 
 export { NOT_DRAWN, QEMU, USER_ROWS };
@@ -39,6 +40,8 @@ export interface Difference {
   readonly text: readonly string[];
   /** Whether it differs when it runs alone from the state that both had before it. */
   readonly alone: boolean;
+  /** The name of the known difference that this is. */
+  readonly known: string | undefined;
   /** What differs: `V3 qemu 0x… ours 0x… before 0x…`. */
   readonly parts: readonly string[];
 }
@@ -145,7 +148,9 @@ async function bisect(engine: EngineName, blocks: readonly Block[], states: BigU
     const differs = !same(again.theirs, again.ours, index);
     const text = textOf(unit);
     const parts = differs ? partsOf(recordOf(befores, index), recordOf(again.theirs, index), recordOf(again.ours, index)) : partsOf(before, their, our);
-    return { row: unit.row.name, text, alone: differs, parts: [...parts, operandsOf(text, before)] };
+    const fields = decode(unit.drawn[0]!).fields;
+    const known = KNOWN_DIFFERENCES.find(({ holds }) => holds(unit.row, fields, before, differs))?.name;
+    return { row: unit.row.name, text, alone: differs, known, parts: [...parts, operandsOf(text, before)] };
   });
 }
 
