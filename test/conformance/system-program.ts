@@ -126,7 +126,7 @@ export function randomSystemProgram(random: Random, { hardware, translated }: Ta
   };
 
   const accessRows = ROWS.filter((row) => row.hole === undefined && (row.value & 0x0a00_0000) === 0x0800_0000 && (row.mask & 0x0800_0000) !== 0 && !/\(literal|^LDRA[AB]/.test(row.name) && (has('FEAT_LSE2') || !STRICT.test(row.name)));
-  const plainRows = ROWS.filter((row) => row.hole === undefined && ((row.value & row.mask & 0x1c00_0000) === 0x1000_0000 || (row.value & 0x0e00_0000) === 0x0a00_0000 || (row.value & 0x0e00_0000) === 0x0e00_0000));
+  const plainRows = ROWS.filter((row) => row.hole === undefined && (has('FEAT_PAuth') || !/^(PAC|AUT|XPAC)/.test(row.name)) && ((row.value & row.mask & 0x1c00_0000) === 0x1000_0000 || (row.value & 0x0e00_0000) === 0x0a00_0000 || (row.value & 0x0e00_0000) === 0x0e00_0000));
   const registersOf = (row: Row, word: number): number[] => {
     const { d, t, u, e, n } = decode(word).fields;
     const vector = (row.value & 0x0e00_0000) === 0x0c00_0000;

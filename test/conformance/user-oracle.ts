@@ -58,7 +58,7 @@ export interface BatchResult {
 }
 
 /** Most runs of a batch that are bisected. */
-const BISECTED_MAX = 24;
+const BISECTED_MAX = 60;
 
 /** Batch `number` of `seed`: rows in turn, in a random order. */
 export async function runBatch(engine: EngineName, seed: number, number: number, size: Size = FULL, rows: readonly Row[] = USER_ROWS): Promise<BatchResult> {
