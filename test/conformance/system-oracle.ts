@@ -364,6 +364,19 @@ export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
     meet: ({ theirs, qemu }) => (((theirs[32]! & 0x7fn) === 0n && (theirs[33]! & 0xcn) !== 0n && qemu(`ESR_EL${Number(theirs[33]! >> 2n) & 3}`) >> 26n === 0x1cn) ? 'end' : undefined),
   },
   {
+    name: 'ISS.AR of LDLAR and STLLR', rule: 'Arm ARM, ESR_ELx, ISS encoding for a Data Abort: set for instructions with acquire or release semantics, which these have within their LORegion',
+    meet({ core, taken, word }) {
+      const esr = slot(`ESR_EL${taken?.level ?? 1}`);
+      if (taken === undefined || word === undefined || !/^(LDLAR|STLLR)/.test(decode(word).row?.name ?? '') || (core.words[esr]! ^ taken.theirs['ESR']!) !== 0x4000n) return undefined;
+      core.words[esr] = taken.theirs['ESR']!;
+      return 'adopted';
+    },
+  },
+  {
+    name: 'a store exclusive that fails for its monitor, and would fault', rule: 'Arm ARM, AArch64.ExclusiveMonitorsPass: IMPLEMENTATION DEFINED which is looked at first; QEMU looks at the monitor, we at the fault',
+    meet: ({ core, word, before, ours, theirs }) => (word !== undefined && /^STL?X/.test(decode(word).row?.name ?? '') && isVector(core, ours) && theirs[32] === before[32]! + 4n && theirs[decode(word).fields.e] === 1n ? 'end' : undefined),
+  },
+  {
     name: 'QEMU leaves the top byte of the address of an illegal return', rule: 'Arm ARM, AArch64.ExceptionReturn: AArch64.BranchAddr is applied, illegal or not',
     meet({ core, word, ours, theirs }) {
       if (word !== ERET || (ours[33]! & BigInt(Pstate.IL)) === 0n || branchAddress(core, theirs[32]!) !== ours[32]) return undefined;
