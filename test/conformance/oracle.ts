@@ -34,7 +34,7 @@ async function main(): Promise<void> {
   const options: Options = { engine, seed: Number(values.seed), rows: values.rows };
   console.log(`seed ${options.seed}, engine ${engine}, ${USER_ROWS.length} rows`);
 
-  const totals = { distinct: new Map<string, number>(), executed: new Map<string, number>(), preparing: 0, unexplained: 0, differing: new Map<string, Difference[]>() };
+  const totals = { distinct: new Map<string, number>(), executed: new Map<string, number>(), preparing: 0, unexplained: 0, differing: new Map<string, Difference[]>(), known: new Map<string, number>() };
   const messages = new Set<string>();
   const began = Date.now();
   const deadline = began + 1000 * Number(values.seconds);
@@ -56,6 +56,10 @@ async function main(): Promise<void> {
       totals.unexplained += result.unexplained;
       for (const message of said) messages.add(message);
       for (const difference of result.differences) {
+        if (difference.known !== undefined) {
+          totals.known.set(difference.known, (totals.known.get(difference.known) ?? 0) + 1);
+          continue;
+        }
         const known = totals.differing.get(difference.row) ?? [];
         totals.differing.set(difference.row, known);
         known.push(difference);
@@ -71,7 +75,7 @@ async function main(): Promise<void> {
   const seconds = (Date.now() - began) / 1000;
   const rows = USER_ROWS.filter(({ name }) => new RegExp(options.rows).test(name)).map(({ name }) => name);
   console.log(`executed by row: ${rows.map((name) => `${name} ${totals.executed.get(name) ?? 0}`).join(', ')}`);
-  for (const { name, rule } of KNOWN_DIFFERENCES) console.log(`known difference, not drawn: ${name}: ${rule}`);
+  for (const { name, rule } of KNOWN_DIFFERENCES) console.log(`known difference, met ${totals.known.get(name) ?? 0} times: ${name}: ${rule}`);
   for (const [name, reason] of NOT_DRAWN) console.log(`not drawn: ${name.source}: ${reason}`);
   for (const message of messages) console.log(`our core threw: ${message}`);
   for (const [row, { length }] of totals.differing) console.log(`differs: ${row}: ${length} times`);

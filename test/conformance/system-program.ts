@@ -101,7 +101,8 @@ export function randomSystemProgram(random: Random, { hardware, translated }: Ta
     if (!chance(3)) value |= 1n;
     // TVM, TRVM, TDZ, TTLB, TPU, TPCP, TSW, TACR, TIDCP, TID3 to TID0, DC, FB, PTW, SWIO, CD, ID.
     for (const bit of [26, 30, 28, 25, 24, 23, 22, 21, 20, 18, 17, 16, 15, 12, 9, 2, 1, 33, 32]) if (chance(6)) value |= 1n << BigInt(bit);
-    // TTLBIS, TTLBOS, TOCU, TICAB, TID4.
+    // API and APK; TTLBIS, TTLBOS, TOCU, TICAB, TID4.
+    if (!chance(4)) value |= 3n << 40n;
     for (const bit of [54, 55, 52, 50, 49]) if (chance(8)) value |= 1n << BigInt(bit);
     // Under DC stage 1 is off, and vectors in the high half are nowhere.
     if (contexts.some(({ vbar }) => vbar >> 63n === 1n)) value &= ~(1n << 12n);
@@ -126,7 +127,7 @@ export function randomSystemProgram(random: Random, { hardware, translated }: Ta
   };
 
   const accessRows = ROWS.filter((row) => row.hole === undefined && (row.value & 0x0a00_0000) === 0x0800_0000 && (row.mask & 0x0800_0000) !== 0 && !/\(literal|^LDRA[AB]/.test(row.name) && (has('FEAT_LSE2') || !STRICT.test(row.name)));
-  const plainRows = ROWS.filter((row) => row.hole === undefined && ((row.value & row.mask & 0x1c00_0000) === 0x1000_0000 || (row.value & 0x0e00_0000) === 0x0a00_0000 || (row.value & 0x0e00_0000) === 0x0e00_0000));
+  const plainRows = ROWS.filter((row) => row.hole === undefined && (has('FEAT_PAuth') || !/^(PAC|AUT|XPAC)/.test(row.name)) && ((row.value & row.mask & 0x1c00_0000) === 0x1000_0000 || (row.value & 0x0e00_0000) === 0x0a00_0000 || (row.value & 0x0e00_0000) === 0x0e00_0000));
   const registersOf = (row: Row, word: number): number[] => {
     const { d, t, u, e, n } = decode(word).fields;
     const vector = (row.value & 0x0e00_0000) === 0x0c00_0000;
@@ -330,7 +331,7 @@ ldr x28, ${constant(2, BigInt(DATA + 0xa000))}; mov sp, x28; ldr x28, ${constant
   for (const [at, view] of tables.bytes) parts.push({ address: at, bytes: new Uint8Array(view.buffer) });
 
   const title = `E2H ${e2h ? 1 : 0}, EL2 ${(hostSctlr & 1n) === 1n ? describe(host) : 'MMU off'}, EL1 ${contexts.map(describe).join(' | ')}`;
-  return { entry: CODE[2]! + startOffset, parts, watched: [{ address: DATA, bytes: DATA_BYTES }], title };
+  return { entry: CODE[2]! + startOffset, parts, watched: [{ address: DATA, bytes: DATA_BYTES }, ...[...tables.bytes].filter(([, view]) => view.byteLength >= 1024).map(([address, view]) => ({ address, bytes: view.byteLength }))], title };
 }
 
 /** Exclusive, atomic and ordered accesses. */
@@ -362,6 +363,10 @@ function context(tables: Tables, random: Random, hardware: Hardware, translated:
   // M mostly; A, UMA, DZE, UCT, nTWI, nTWE, WXN, SPAN, UCI, C, I. Not SA and SA0, which QEMU does not look at.
   let sctlr = !translated && chance(6) ? 0n : 1n;
   for (const bit of [1, 9, 14, 15, 16, 18, 19, 23, 26, 2, 12]) if (chance(bit === 1 || bit === 19 ? 6 : 2)) sctlr |= 1n << BigInt(bit);
+  // EnIA, EnIB, EnDA, EnDB, nAA.
+  for (const bit of [31, 30, 27, 13, 6]) if (chance(2)) sctlr |= 1n << BigInt(bit);
+  // HPD0, HPD1, HA, HD, TBID0, TBID1, E0PD0, E0PD1.
+  for (const bit of [41, 42, 39, 40, 51, 52, 55, 56]) if (chance(4)) tcr |= 1n << BigInt(bit);
   const asid = BigInt(1 + draw(200)) << 48n;
   const alias = (sctlr & 1n) === 1n && (tcr & (1n << 23n)) === 0n && chance(3) ? 0xffff_ffff_0000_0000n : 0n;
   return {

@@ -18,7 +18,7 @@ test.skipIf(QEMU === undefined)(`random user-level instructions of every row lea
   for (let batch = 0; batch < BATCHES; batch += 1) {
     const result = await runBatch('reference', SEED, batch);
     for (const [name, count] of result.executed) executed.set(name, (executed.get(name) ?? 0) + count);
-    differences.push(...result.differences);
+    differences.push(...result.differences.filter(({ known }) => known === undefined));
     unexplained += result.unexplained;
   }
   console.log(`seed ${SEED}: ${[...executed.values()].reduce((sum, count) => sum + count, 0)} instructions executed; by row: ${[...executed].map(([name, count]) => `${name} ${count}`).join(', ')}`);

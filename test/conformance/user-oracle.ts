@@ -1,6 +1,7 @@
 /** Runs blocks of random user-level instructions in our core and under qemu-aarch64, and finds the instruction where they part. */
 
 import type { EngineName } from '../../machines/aarch64/board.ts';
+import { decode } from '../../machines/aarch64/decode.ts';
 import { disassemble } from '../../machines/aarch64/disassemble.ts';
 import type { Row } from '../../machines/aarch64/row.ts';
 import { run } from '../../machines/aarch64/run.ts';
@@ -10,7 +11,7 @@ import { Ec } from '../../machines/aarch64/syndrome.ts';
 import { readBytes, writeBytes, writeWord, type Memory } from '../../machines/memory/memory.ts';
 import { bareCore, set } from '../support/core.ts';
 import { Part, RECORD_BYTES, RECORD_WORDS, SANDBOX_BYTES, Stop, randomStates } from './random-state.ts';
-import { NOT_DRAWN, USER_ROWS, randomUnit, type Unit } from './random-words.ts';
+import { KNOWN_DIFFERENCES, NOT_DRAWN, USER_ROWS, randomUnit, type Unit } from './random-words.ts';
 import { IMAGE, QEMU, SANDBOX, makeImage, runQemu, type Block, type Image, type Task } from './user-guest.ts';
 
 export { NOT_DRAWN, QEMU, USER_ROWS };
@@ -39,6 +40,8 @@ export interface Difference {
   readonly text: readonly string[];
   /** Whether it differs when it runs alone from the state that both had before it. */
   readonly alone: boolean;
+  /** The name of the known difference that this is. */
+  readonly known: string | undefined;
   /** What differs: `V3 qemu 0x… ours 0x… before 0x…`. */
   readonly parts: readonly string[];
 }
@@ -55,7 +58,7 @@ export interface BatchResult {
 }
 
 /** Most runs of a batch that are bisected. */
-const BISECTED_MAX = 24;
+const BISECTED_MAX = 60;
 
 /** Batch `number` of `seed`: rows in turn, in a random order. */
 export async function runBatch(engine: EngineName, seed: number, number: number, size: Size = FULL, rows: readonly Row[] = USER_ROWS): Promise<BatchResult> {
@@ -143,7 +146,11 @@ async function bisect(engine: EngineName, blocks: readonly Block[], states: BigU
   const again = await runBoth(engine, alone, befores, alone.map((_, index) => ({ block: index, state: index })));
   return guilty.map(({ unit, before, theirs: their, ours: our }, index) => {
     const differs = !same(again.theirs, again.ours, index);
-    return { row: unit.row.name, text: textOf(unit), alone: differs, parts: differs ? partsOf(recordOf(befores, index), recordOf(again.theirs, index), recordOf(again.ours, index)) : partsOf(before, their, our) };
+    const text = textOf(unit);
+    const parts = differs ? partsOf(recordOf(befores, index), recordOf(again.theirs, index), recordOf(again.ours, index)) : partsOf(before, their, our);
+    const fields = decode(unit.drawn[0]!).fields;
+    const known = KNOWN_DIFFERENCES.find(({ holds }) => holds(unit.row, fields, before, differs))?.name;
+    return { row: unit.row.name, text, alone: differs, known, parts: [...parts, operandsOf(text, before)] };
   });
 }
 
@@ -156,6 +163,16 @@ function textOf({ items }: Unit): readonly string[] {
     return `${word.toString(16).padStart(8, '0')} ${disassemble(word, BigInt(4 * index))}${constants.length > before ? ` = ${hexadecimal(constants.at(-1)!)}` : ''}`;
   });
   return text;
+}
+
+/** The registers that a text names, before it. */
+function operandsOf(text: readonly string[], before: BigUint64Array): string {
+  const names = new Set(text.flatMap((line) => [...line.slice(8).matchAll(/\b([xwvqdshb])(\d+)\b/g)].map(([, kind, number]) => `${kind === 'x' || kind === 'w' ? 'X' : 'V'}${number}`)));
+  const value = (name: string): bigint => {
+    const number = Number(name.slice(1));
+    return name.startsWith('X') ? before[number]! : before[Part.V + 2 * number]! | (before[Part.V + 2 * number + 1]! << 64n);
+  };
+  return `before: ${[...names].map((name) => `${name} ${hexadecimal(value(name))}`).join(', ')}`;
 }
 
 const hexadecimal = (value: bigint): string => `0x${value.toString(16)}`;
