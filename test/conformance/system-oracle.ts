@@ -424,8 +424,14 @@ export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
     },
   },
   {
-    name: 'QEMU does not translate the address of cache maintenance', rule: 'Arm ARM D7.5.8, DC and IC by VA can generate Data Aborts',
-    meet: ({ core, ours, word }) => (word !== undefined && word >>> 19 === 0xd508_0000 >>> 19 && isVector(core, ours) && isDataAbort(core.words[slot(`ESR_EL${Number(ours[33]! >> 2n) & 3}`)]!) ? 'end' : undefined),
+    name: 'QEMU does not translate the address of cache maintenance, but for DC CVAP and CVADP, where PSTATE.PAN counts', rule: 'Arm ARM D7.5.8, DC and IC by VA can generate Data Aborts; D8.4, PAN has no effect on them',
+    meet({ word, ours, core, theirs, qemu }) {
+      if (word === undefined || word >>> 19 !== 0xd508_0000 >>> 19) return undefined;
+      const faulted = isVector(core, ours) && isDataAbort(core.words[slot(`ESR_EL${Number(ours[33]! >> 2n) & 3}`)]!);
+      const theirLevel = Number(theirs[33]! >> 2n) & 3;
+      const persistence = ((word & 0xffff_fee0) >>> 0) === 0xd50b_7c20 && theirLevel !== 0 && isDataAbort(qemu(`ESR_EL${theirLevel}`)) && (qemu(`ESR_EL${theirLevel}`) & 0x3cn) === 0xcn;
+      return faulted || persistence ? 'end' : undefined;
+    },
   },
   {
     name: 'bits that should be one or zero and are not', rule: 'Arm ARM, (1) and (0) in encodings: CONSTRAINED UNPREDICTABLE; QEMU holds some of them UNDEFINED',
