@@ -121,13 +121,32 @@ export class ScalarEmitter implements Builder<number, number> {
   add(a: number, b: number): number { return this.two(a, b, Op.i64_add); }
   subtract(a: number, b: number): number { return this.two(a, b, Op.i64_sub); }
   multiply(a: number, b: number): number { return this.two(a, b, Op.i64_mul); }
-  private call(name: 'multiplyHighSigned' | 'multiplyHighUnsigned', a: number, b: number): number {
+  /** That of unsigned numbers, less the other operand for each that is negative. */
+  multiplyHighSigned(a: number, b: number): number {
     const { code } = this;
-    code.get(a); code.get(b); code.call(importIndex(name));
+    code.get(this.multiplyHighUnsigned(a, b));
+    for (const [one, other] of [[a, b], [b, a]] as const) {
+      code.get(one); code.i64(63n); code.op(Op.i64_shr_s); code.get(other); code.op(Op.i64_and); code.op(Op.i64_sub);
+    }
     return code.keep(I64);
   }
-  multiplyHighSigned(a: number, b: number): number { return this.call('multiplyHighSigned', a, b); }
-  multiplyHighUnsigned(a: number, b: number): number { return this.call('multiplyHighUnsigned', a, b); }
+  /** Of four products of halves. */
+  multiplyHighUnsigned(a: number, b: number): number {
+    const { code } = this;
+    const half = (value: number, high: boolean): void => {
+      code.get(value);
+      if (high) { code.i64(32n); code.op(Op.i64_shr_u); }
+      else { code.i64(0xffff_ffffn); code.op(Op.i64_and); }
+    };
+    const product = (aHigh: boolean, bHigh: boolean): void => { half(a, aHigh); half(b, bHigh); code.op(Op.i64_mul); };
+    // middle = aHigh * bLow + (aLow * bLow >> 32); other = aLow * bHigh + the low half of middle.
+    product(true, false); product(false, false); code.i64(32n); code.op(Op.i64_shr_u); code.op(Op.i64_add);
+    const middle = code.keep(I64);
+    product(false, true); half(middle, false); code.op(Op.i64_add);
+    const other = code.keep(I64);
+    product(true, true); half(middle, true); code.op(Op.i64_add); half(other, true); code.op(Op.i64_add);
+    return code.keep(I64);
+  }
   /** WebAssembly traps on division by zero, and of the most negative number by -1. */
   divideSigned(a: number, b: number): number {
     const { code } = this;

@@ -3,7 +3,7 @@
 import { RECORD_BYTES } from '../../memory/memory.ts';
 import type { BranchType } from '../builder.ts';
 import { Word } from '../state.ts';
-import { Scratch } from './layout.ts';
+import { PLAIN, Scratch } from './layout.ts';
 import { Access, I32, I64, Op, type Code } from './wasm/code.ts';
 import type { FunctionImport, Signature } from './wasm/module.ts';
 
@@ -31,7 +31,6 @@ export const SIGNATURES: readonly Signature[] = [
   { parameters: [I32, I32, I64, I64, I32], results: [I32] },
   { parameters: [I32, I32, I64, I64, I64, I32], results: [I32] },
   { parameters: [I32, I32], results: [I32] },
-  { parameters: [I64, I64], results: [I64] },
   { parameters: [I32, I64, I32], results: [I32] },
   { parameters: [I32, I32, I32, I64, I64], results: [I32] },
   { parameters: [I32, I64, I32], results: [I32] },
@@ -42,8 +41,8 @@ export const SIGNATURES: readonly Signature[] = [
 /** Imported functions, by their order. `load` and its like get the access's number and size: access * 16 + bytes. */
 export const IMPORTS = [
   { name: 'load', type: 1 }, { name: 'store', type: 2 }, { name: 'storePair', type: 3 }, { name: 'reference', type: 4 }, { name: 'checkStack', type: 4 },
-  { name: 'multiplyHighUnsigned', type: 5 }, { name: 'multiplyHighSigned', type: 5 }, { name: 'crc32', type: 6 }, { name: 'go', type: HANDLER }, { name: 'land', type: HANDLER }, { name: 'begin', type: HANDLER }, { name: 'flagsOf', type: 7 },
-  { name: 'mayLoad', type: 8 }, { name: 'mayStore', type: 8 }, { name: 'multiplyAdd', type: 10 },
+  { name: 'crc32', type: 5 }, { name: 'go', type: HANDLER }, { name: 'land', type: HANDLER }, { name: 'begin', type: HANDLER }, { name: 'flagsOf', type: 6 },
+  { name: 'mayLoad', type: 7 }, { name: 'mayStore', type: 7 }, { name: 'multiplyAdd', type: 9 },
 ] as const satisfies readonly FunctionImport[];
 export type ImportName = (typeof IMPORTS)[number]['name'];
 export const importIndex = (name: ImportName): number => IMPORTS.findIndex((one) => one.name === name);
@@ -60,10 +59,10 @@ export const Flags = { BEFORE: -1, STORED: 0, ADD32: 1, ADD64: 2, SUBTRACT32: 3,
 
 export const PC_OFFSET = Word.PC * 8;
 
-/** Tail-calls the handler of the record in RECORD. */
-export function dispatch(code: Code): void {
+/** Tail-calls the handler of the record in RECORD: the one that comes first, or with PLAIN that of its instruction alone. */
+export function dispatch(code: Code, place: 0 | typeof PLAIN = 0): void {
   code.get(Local.CORE); code.get(Local.SCRATCH); code.get(Local.RECORD); code.get(Local.BUDGET);
-  code.get(Local.RECORD); code.access(Access.i32_load, 0);
+  code.get(Local.RECORD); code.access(Access.i32_load, place);
   code.tailCallIndirect(HANDLER, 0);
 }
 

@@ -66,12 +66,12 @@ export class Interpreter {
     const { exports } = new WebAssembly.Instance(runtime, { env });
     this.table = exports['table'] as WebAssembly.Table;
     this.enter = exports['enter'] as unknown as Handler;
-    const { go, land, begin, multiplyHighUnsigned, multiplyHighSigned, flagsOf, mayLoad, mayStore, multiplyAdd } = exports;
+    const { go, land, begin, flagsOf, mayLoad, mayStore, multiplyAdd } = exports;
     this.settle = exports['settle'] as unknown as (core: number, scratch: number) => void;
     this.memory.view.setUint32(CODE_PAGES_POINTER, this.memory.codePages.byteOffset, true);
     this.memory.view.setUint32(COUNTS_POINTER, countsOffset(this.memory), true);
     this.imports = {
-      ...env, table: this.table, go: go!, land: land!, begin: begin!, multiplyHighUnsigned: multiplyHighUnsigned!, multiplyHighSigned: multiplyHighSigned!, flagsOf: flagsOf!, mayLoad: mayLoad!, mayStore: mayStore!, multiplyAdd: multiplyAdd!,
+      ...env, table: this.table, go: go!, land: land!, begin: begin!, flagsOf: flagsOf!, mayLoad: mayLoad!, mayStore: mayStore!, multiplyAdd: multiplyAdd!,
       load: this.load, store: this.store, storePair: this.storePair, checkStack: this.checkStack, crc32: this.crc32,
     };
     if (counting) this.translator = new Translator(board, this.table, this.imports, (index) => this.pages[index], tuning);
@@ -236,7 +236,7 @@ export class Interpreter {
     const records = recordsAt(memory, this.pages.length);
     this.pages.push(page);
     memory.bytesAll.fill(0, records, records + RECORDS_BYTES);
-    memory.view.setInt32(records + INSTRUCTIONS * RECORD_BYTES, PAGE_END, true);
+    for (const place of [0, PLAIN]) memory.view.setInt32(records + INSTRUCTIONS * RECORD_BYTES + place, PAGE_END, true);
     memory.codePages[page] = records;
     // Stores to it have to be seen from now on.
     forgetWrites(this.board);
@@ -271,10 +271,11 @@ export class Interpreter {
     let at = record;
     const last = Math.min(PAGE_BYTES, offset + 4 * DECODED_MAX);
     for (let place = offset; place < last; place += 4, at += RECORD_BYTES) {
-      const handler = view.getInt32(at, true);
-      if (handler !== UNDECODED && handler !== COVERED) break;
+      const plain = view.getInt32(at + PLAIN, true);
+      if (plain !== UNDECODED && plain !== COVERED) break;
       const prepared = prepare(view.getUint32(page * PAGE_BYTES + place, true), place);
-      view.setInt32(at, prepared.handler, true);
+      // A region may begin with what was not decoded yet.
+      if (view.getInt32(at, true) === plain) view.setInt32(at, prepared.handler, true);
       view.setInt32(at + PLAIN, prepared.handler, true);
       for (let index = 0; index < prepared.operands.length; index++) view.setInt32(at + 4 + 4 * index, prepared.operands[index]!, true);
       if (prepared.ends) break;

@@ -71,7 +71,8 @@ export function emptySet(core: Core): number {
 /** Operands of a record: words behind the handler. */
 export const OPERANDS_MAX = RECORD_BYTES / 4 - 2;
 /** Where a record has the handler of its instruction alone; the first word may be that of a region that begins with it. */
-export const PLAIN = RECORD_BYTES - 4;
+export const PLAIN = 28;
+if (PLAIN !== RECORD_BYTES - 4) throw new Error('the plain handler is the last word of a record');
 export const INSTRUCTIONS = PAGE_BYTES / 4;
 /** The records of one page: one an instruction, and one behind the last that goes on to the next page. */
 export const RECORDS_BYTES = (INSTRUCTIONS + 1) * RECORD_BYTES;

@@ -8,7 +8,7 @@ import { LOADS, NZCV_OFFSET, STORES } from './emitter-scalar.ts';
 import { Word } from '../state.ts';
 import { Emitter, pushInexact, pushPlainMode } from './emitter.ts';
 import type { Block, Flow } from './flow.ts';
-import { dispatch, Flags, HANDLER, importIndex, Local, noteBranch, PARAMETERS, PC_OFFSET } from './handler.ts';
+import { dispatch, Flags, importIndex, Local, noteBranch, PARAMETERS, PC_OFFSET } from './handler.ts';
 import { INDEX_MASK, PLAIN, Scratch } from './layout.ts';
 import { Access as Memory, Code, I32, I64, Op, Simd, V128 } from './wasm/code.ts';
 
@@ -68,9 +68,7 @@ class Region extends Emitter {
     this.open(() => code.block(), () => this.tree(entry, [{ type: 'other', start: -1 }]));
     // Whoever leaves the region to a plain handler comes here, with RECORD and BUDGET told.
     this.settleFlags();
-    code.get(Local.CORE); code.get(Local.SCRATCH); code.get(Local.RECORD); code.get(Local.BUDGET);
-    code.get(Local.RECORD); code.access(Memory.i32_load, PLAIN);
-    code.tailCallIndirect(HANDLER, 0);
+    dispatch(code, PLAIN);
     return code.finish(this.beginning());
   }
 

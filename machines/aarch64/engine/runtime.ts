@@ -5,14 +5,14 @@ import { CODE_PAGE } from '../tlb.ts';
 import { NZCV_OFFSET, ScalarEmitter } from './emitter-scalar.ts';
 import { multiplyAdd } from './multiply-add.ts';
 import { Ending, FIRST_REGION, Flags, HANDLER, Local, PARAMETERS, PC_OFFSET, SIGNATURES, dispatch } from './handler.ts';
-import { CODE_PAGES_POINTER, COUNTS, COUNTS_POINTER, INDEX_MASK, INSTRUCTIONS, Scratch } from './layout.ts';
+import { CODE_PAGES_POINTER, COUNTS, COUNTS_POINTER, INDEX_MASK, INSTRUCTIONS, PLAIN, Scratch } from './layout.ts';
 import { Access, Code, I32, I64, Op } from './wasm/code.ts';
 import { moduleBytes } from './wasm/module.ts';
 
 /** Entries of the table to begin with; it grows. */
 export const TABLE_ENTRIES = 1024;
 
-/** Exports `table`, `flagsOf`, `settle`, `mayLoad`, `mayStore`, `multiplyAdd`, `land` (as `go`, behind an indirect branch), `begin` (as `enter`, where a region may begin), `enter` (a handler that goes to the record's handler), `go` (a handler that goes to PC), `multiplyHighUnsigned`, `multiplyHighSigned`. */
+/** Exports `table`, `flagsOf`, `settle`, `mayLoad`, `mayStore`, `multiplyAdd`, `land` (as `go`, behind an indirect branch), `begin` (as `enter`, where a region may begin), `enter` (a handler that goes to the record's handler), `go` (a handler that goes to PC). */
 /** With `counting` it tells `hot` of records without a region that are branched to often. */
 export function runtimeBytes(counting: boolean): Uint8Array<ArrayBuffer> {
   const decode = 0, reference = 1;
@@ -25,13 +25,11 @@ export function runtimeBytes(counting: boolean): Uint8Array<ArrayBuffer> {
     { type: HANDLER, body: byReference(reference) },
     { type: HANDLER, body: enter(), exportName: 'enter' },
     { type: HANDLER, body: go(false, hot), exportName: 'go' },
-    { type: 5, body: multiplyHigh(false), exportName: 'multiplyHighUnsigned' },
-    { type: 5, body: multiplyHigh(true), exportName: 'multiplyHighSigned' },
-    { type: 7, body: flagsOf(first + 7), exportName: 'flagsOf' },
-    { type: 8, body: mayLoad(), exportName: 'mayLoad' },
-    { type: 8, body: mayStore(), exportName: 'mayStore' },
-    { type: 9, body: settle(first + 7), exportName: 'settle' },
-    { type: 10, body: multiplyAdd(), exportName: 'multiplyAdd' },
+    { type: 6, body: flagsOf(first + 5), exportName: 'flagsOf' },
+    { type: 7, body: mayLoad(), exportName: 'mayLoad' },
+    { type: 7, body: mayStore(), exportName: 'mayStore' },
+    { type: 8, body: settle(first + 5), exportName: 'settle' },
+    { type: 9, body: multiplyAdd(), exportName: 'multiplyAdd' },
     { type: HANDLER, body: go(true, hot), exportName: 'land' },
     { type: HANDLER, body: begin(hot), exportName: 'begin' },
   ];
@@ -39,11 +37,11 @@ export function runtimeBytes(counting: boolean): Uint8Array<ArrayBuffer> {
   return moduleBytes({ types, tableType: HANDLER, tableEntries: TABLE_ENTRIES, imports, functions, elements: { start: 0, functions: [first, first + 1, first + 2, first] } });
 }
 
-/** Decodes the record and goes to the handler that it has then. */
+/** Decodes the record and goes to its plain handler: whoever wanted a region there has been sent away by it. */
 function undecoded(decode: number): Uint8Array {
   const code = new Code(PARAMETERS);
   code.get(Local.RECORD); code.call(decode);
-  dispatch(code);
+  dispatch(code, PLAIN);
   return code.finish();
 }
 
@@ -157,31 +155,6 @@ function pushLands(code: Code, entry: number, pc: number): void {
   isWord(0xd503_233f); isNot(3);
   isWord(0xd503_237f); isNot(3);
   isWord(0xd503_249f); isNot(2);
-}
-
-/** The high 64 bits of a product, of four products of halves. */
-function multiplyHigh(signed: boolean): Uint8Array {
-  const code = new Code(2);
-  const a = 0, b = 1;
-  const half = (local: number, high: boolean): void => {
-    code.get(local);
-    if (high) { code.i64(32n); code.op(Op.i64_shr_u); }
-    else { code.i64(0xffff_ffffn); code.op(Op.i64_and); }
-  };
-  const product = (aHigh: boolean, bHigh: boolean): void => { half(a, aHigh); half(b, bHigh); code.op(Op.i64_mul); };
-  const middle = code.local(I64);
-  const other = code.local(I64);
-  // middle = aHigh * bLow + (aLow * bLow >> 32); other = aLow * bHigh + low half of middle.
-  product(true, false); product(false, false); code.i64(32n); code.op(Op.i64_shr_u); code.op(Op.i64_add); code.set(middle);
-  product(false, true); half(middle, false); code.op(Op.i64_add); code.set(other);
-  product(true, true); half(middle, true); code.op(Op.i64_add); half(other, true); code.op(Op.i64_add);
-  if (signed) {
-    // Less the other operand for each that is negative.
-    for (const [one, two] of [[a, b], [b, a]] as const) {
-      code.get(one); code.i64(63n); code.op(Op.i64_shr_s); code.get(two); code.op(Op.i64_and); code.op(Op.i64_sub);
-    }
-  }
-  return code.finish();
 }
 
 /** NZCV: of a kind of `Flags` and its operands; of the scratch area's for BEFORE; of its word for STORED. Parameters: core, scratch, kind, a, b. */
