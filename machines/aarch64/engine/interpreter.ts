@@ -255,10 +255,11 @@ export class Interpreter {
     let at = record;
     const last = Math.min(PAGE_BYTES, offset + 4 * DECODED_MAX);
     for (let place = offset; place < last; place += 4, at += RECORD_BYTES) {
-      const handler = view.getInt32(at, true);
+      // The first word may be that of a region already, which comes here by the other.
+      const handler = view.getInt32(at + PLAIN, true);
       if (handler !== UNDECODED && handler !== COVERED) break;
       const prepared = prepare(view.getUint32(page * PAGE_BYTES + place, true), place);
-      view.setInt32(at, prepared.handler, true);
+      if (view.getInt32(at, true) === handler) view.setInt32(at, prepared.handler, true);
       view.setInt32(at + PLAIN, prepared.handler, true);
       for (let index = 0; index < prepared.operands.length; index++) view.setInt32(at + 4 + 4 * index, prepared.operands[index]!, true);
       if (prepared.ends) break;
