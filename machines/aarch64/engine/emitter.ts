@@ -52,15 +52,15 @@ export class Emitter extends VectorEmitter implements VectorBuilder<number, numb
     else { code.op(Op.i32_reinterpret_f32); code.op(Op.i64_extend_i32_u); }
     return code.keep(I64);
   }
-  /** Whether a value is a finite normal number. */
+  /** Whether a value is a finite normal number, and not the least: a result that was rounded up to that is told as an underflow (Arm ARM: FPRound looks before it rounds). */
   private normal(size: FloatSize, value: number): void {
     const { code } = this;
     const [fraction, top] = size === 64 ? [53n, 0x7ffn] : [24n, 0xffn];
-    // Without the sign; the exponent less one is below the greatest less one.
+    // Without the sign, above the least and below infinity.
     code.get(value);
     if (size === 64) { code.i64(1n); code.op(Op.i64_shl); }
     else { code.i64(1n); code.op(Op.i64_shl); code.i64(0xffff_ffffn); code.op(Op.i64_and); }
-    code.i64(1n << fraction); code.op(Op.i64_sub); code.i64((top - 1n) << fraction); code.op(Op.i64_lt_u);
+    code.i64((1n << fraction) + 2n); code.op(Op.i64_sub); code.i64(((top - 1n) << fraction) - 2n); code.op(Op.i64_lt_u);
   }
   /** Whether a value is zero, of either sign. */
   private isZero(size: FloatSize, value: number): void {
