@@ -1,6 +1,11 @@
 /** Code that changes under the engines: written by itself, by others, mapped elsewhere, and more of it than they have room for. */
 
-import { describe, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { ROWS } from '../../machines/aarch64/a64.ts';
+import { decode } from '../../machines/aarch64/decode.ts';
+import { prepare } from '../../machines/aarch64/engine/shapes.ts';
+import { encode, noFields } from '../../machines/aarch64/row.ts';
+import { generator } from '../../snapshots/explore.ts';
 import { RECORD_PAGES } from '../../machines/aarch64/engine/layout.ts';
 import { invalidateStage2 } from '../../machines/aarch64/translate.ts';
 import { writeBytes, writeWord } from '../../machines/memory/memory.ts';
@@ -232,5 +237,24 @@ describe('more code than there is room for', () => {
       }, insns: 25_000,
     });
   }, 240_000);
-});
 
+  test('handlers of all shapes of instructions, and regions, have numbers of their own', () => {
+    const draw = generator(1);
+    const found = new Map<number, number>();
+    for (const row of ROWS.filter(({ hole }) => hole === undefined)) {
+      const kinds = row.spans.filter(({ letter, width }) => width !== 5 || !'dntumae'.includes(letter));
+      for (let each = 0; each < 120; each++) {
+        const fields = noFields();
+        for (const { letter, width } of kinds) fields[letter] = draw(2 ** Math.min(width, 30));
+        const word = encode(row, fields);
+        if (word === undefined || decode(word).row !== row) continue;
+        const { handler, ends } = prepare(word, 0);
+        if (!ends && !found.has(handler) && !/\[|B\.|CB|TB/.test(row.name + (row.forms[0]?.text ?? '['))) found.set(handler, word);
+      }
+    }
+    const late = [...found].filter(([handler]) => handler >= 8192).map(([, word]) => word).slice(0, 200);
+    expect(late.length).toBe(200);
+    const body = late.map((word) => `.inst 0x${word.toString(16)}`).join('\n');
+    runCase('shapes', { text: `movz x19, #300\nouter: movz x18, #20\nloop: add x17, x17, x18; sub x18, x18, #1; cbnz x18, {loop}\n${body}\nsub x19, x19, #1; cbnz x19, {outer}\nend: b {end}`, insns: 14_000 });
+  });
+});

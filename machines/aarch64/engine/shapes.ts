@@ -2,7 +2,7 @@
 
 import { decode, type Decoded } from '../decode.ts';
 import { Emitter } from './emitter.ts';
-import { FIRST_SHAPE, HANDLER, IMPORTS, REFERENCE, SIGNATURES } from './handler.ts';
+import { FIRST_REGION, FIRST_SHAPE, HANDLER, IMPORTS, REFERENCE, SIGNATURES } from './handler.ts';
 import { shapeOf } from './shape.ts';
 import { moduleBytes, type DefinedFunction } from './wasm/module.ts';
 
@@ -29,6 +29,7 @@ export function prepare(word: number, offset: number): Prepared {
   let number = numbers.get(shape.key);
   if (number === undefined) {
     number = FIRST_SHAPE + numbers.size;
+    if (number === FIRST_REGION) return { handler: REFERENCE, operands: [], ends: shape.ends };
     numbers.set(shape.key, number);
     const emitter = new Emitter(offset, shape.baked);
     decoded.semantics(emitter, decoded.fields);

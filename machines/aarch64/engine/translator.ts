@@ -3,13 +3,10 @@
 import { PAGE_BYTES, RECORD_BYTES, type Memory } from '../../memory/memory.ts';
 import type { Board } from '../board.ts';
 import { flowOf } from './flow.ts';
-import { COVERED, HANDLER, IMPORTS, SIGNATURES, UNDECODED } from './handler.ts';
+import { COVERED, FIRST_REGION, HANDLER, IMPORTS, SIGNATURES, UNDECODED } from './handler.ts';
 import { PLAIN, recordIndex, recordsAt, Scratch } from './layout.ts';
 import { emitRegion } from './region.ts';
 import { moduleBytes, type DefinedFunction } from './wasm/module.ts';
-
-/** Region handlers are numbered from here on; shapes stay below. */
-const FIRST_REGION = 8192;
 
 /** When regions are made. None of it changes what a machine does. */
 export interface Tuning {
