@@ -29,7 +29,7 @@ export function prepare(word: number, offset: number): Prepared {
   let number = numbers.get(shape.key);
   if (number === undefined) {
     number = FIRST_SHAPE + numbers.size;
-    if (number === FIRST_REGION) throw new RangeError('there are more shapes of instructions than handlers for them');
+    if (number === FIRST_REGION) return { handler: REFERENCE, operands: [], ends: shape.ends };
     numbers.set(shape.key, number);
     const emitter = new Emitter(offset, shape.baked);
     decoded.semantics(emitter, decoded.fields);
