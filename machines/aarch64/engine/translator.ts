@@ -103,7 +103,9 @@ export class Translator {
       const records = recordsAt(memory, index);
       const page = this.pageOf(index);
       const entry = (record - records) / (RECORD_BYTES / 4);
-      if (page === undefined || entry >= PAGE_BYTES || memory.view.getInt32(record + PLAIN, true) === UNDECODED) continue;
+      // What the region leaves to has to be there: decoding stops at a region.
+      const plain = memory.view.getInt32(record + PLAIN, true);
+      if (page === undefined || entry >= PAGE_BYTES || plain === UNDECODED || plain === COVERED) continue;
       const flow = flowOf(entry, (offset) => memory.view.getUint32(page * PAGE_BYTES + offset, true));
       if (flow === undefined) continue;
       functions.push({ type: HANDLER, body: emitRegion(flow, entry, records, this.board.profile !== undefined) });
