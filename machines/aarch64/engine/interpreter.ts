@@ -101,8 +101,9 @@ export class Interpreter {
         }
         // The translator looks now and then where the time goes. What is still to be looked at is so behind the instruction in hand.
         const given = core.attention ? 1 : Math.min(left - least, translator?.slice ?? GIVEN_MAX);
+        const beyond = left - given;
         this.accounted = given;
-        this.withheld = left - given;
+        this.withheld = beyond;
         try {
           const record = this.findRecord(core);
           const began = this.board.profile?.clock() ?? 0;
@@ -112,7 +113,8 @@ export class Interpreter {
           if (ending === Ending.RECORD) {
             const at = view.getUint32(scratch + Scratch.RECORD, true);
             this.pcOf(at);
-            translator?.sample(at, scratch);
+            // What came back early, for a store into code say, is no look at where the time goes.
+            if (this.withheld === beyond) translator?.sample(at, scratch);
           } else if (ending === Ending.BRANCH) core.words[Word.PC] = branchAddress(core, core.words[Word.PC]!);
           this.takeBranchType(left);
           this.account(left);

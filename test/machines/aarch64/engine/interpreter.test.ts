@@ -5,6 +5,7 @@ import { assemble } from '../../../../machines/aarch64/assemble.ts';
 import type { EngineName } from '../../../../machines/aarch64/board.ts';
 import { Interpreter } from '../../../../machines/aarch64/engine/interpreter.ts';
 import { RECORD_PAGES } from '../../../../machines/aarch64/engine/layout.ts';
+import { createProfile } from '../../../../machines/aarch64/profile.ts';
 import { run } from '../../../../machines/aarch64/run.ts';
 import { Word } from '../../../../machines/aarch64/state.ts';
 import { type Bare, bareCore, DEVICE, program, RAM, set } from '../../../support/core.ts';
@@ -113,5 +114,17 @@ describe('regions', () => {
     core.words[Word.VECTOR + 2 * 2] = 0x1111_1111_1111_1111n;
     expect(run(core, 20_000)).toEqual({ attempted: 20_000, end: { type: 'budget' } });
     expect(core.words[Word.VECTOR + 2 * 26]).toBe(0x2244_8810_2040_8000n);
+  });
+
+  test('are not made again and again of code that changes all the time', () => {
+    const bare = machine('translator');
+    const { core, board, memory } = bare;
+    board.profile = createProfile(() => 0);
+    program(memory, RAM, assembled(['str w1, [x2]', 'add x3, x3, #1', 'nop', 'b 0x0']));
+    core.words[1] = BigInt(assemble('add x4, x4, #1', 0n));
+    core.words[2] = BigInt(RAM + 8);
+    run(core, 100_000);
+    expect(core.words[4]).toBe(25_000n);
+    expect(board.profile.counts.regions).toBe(0);
   });
 });
