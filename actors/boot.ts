@@ -62,7 +62,9 @@ export interface Booted {
 
 export const RAM_BASE = VIRT_MAP.ram[0];
 export const INITRD_BASE = 0x4400_0000;
+/** Instructions in a turn, and in a run of a vCPU that takes turns with nobody. */
 const QUANTUM_INSNS = 10_000;
+const ALONE_INSNS = 1_000_000;
 /** With flash and L0's pages it fits the 4 GiB that a linear memory can have. */
 export const RAM_BYTES_MAX = 3 * 2 ** 30;
 const SPIS = 256;
@@ -99,7 +101,7 @@ export function boot(options: BootOptions): Booted {
   const variants = options.variants ?? [];
   const behaviour = behaviourOf(variants.map((name) => VARIANTS[name]!));
   const engine: Engine = {
-    options: { vcpus, el2: options.el2, mechanism: options.el2 === 'kvm' ? options.nested : 'none', flavour: options.l1, quantum: options.quantum ?? QUANTUM_INSNS },
+    options: { vcpus, el2: options.el2, mechanism: options.el2 === 'kvm' ? options.nested : 'none', flavour: options.l1, quantum: options.quantum ?? (vcpus === 1 ? ALONE_INSNS : QUANTUM_INSNS) },
     board, behaviour, live: undefined, tree: emptyTree, stops: undefined,
     receive: receiveBy(board, variants, behaviour),
   };

@@ -17,7 +17,7 @@ export interface SystemProgram {
   /** What is loaded, by physical address. */
   readonly parts: readonly { readonly address: number; readonly bytes: Uint8Array }[];
   /** Ranges whose contents are compared now and then. */
-  readonly watched: readonly { readonly address: number; readonly bytes: number }[];
+  readonly watched: readonly { readonly address: number; readonly bytes: number; readonly tables?: boolean }[];
   /** In a few words, for a report. */
   readonly title: string;
 }
@@ -331,7 +331,7 @@ ldr x28, ${constant(2, BigInt(DATA + 0xa000))}; mov sp, x28; ldr x28, ${constant
   for (const [at, view] of tables.bytes) parts.push({ address: at, bytes: new Uint8Array(view.buffer) });
 
   const title = `E2H ${e2h ? 1 : 0}, EL2 ${(hostSctlr & 1n) === 1n ? describe(host) : 'MMU off'}, EL1 ${contexts.map(describe).join(' | ')}`;
-  return { entry: CODE[2]! + startOffset, parts, watched: [{ address: DATA, bytes: DATA_BYTES }, ...[...tables.bytes].filter(([, view]) => view.byteLength >= 1024).map(([address, view]) => ({ address, bytes: view.byteLength }))], title };
+  return { entry: CODE[2]! + startOffset, parts, watched: [{ address: DATA, bytes: DATA_BYTES }, ...[...tables.bytes].filter(([, view]) => view.byteLength >= 1024).map(([address, view]) => ({ address, bytes: view.byteLength, tables: true }))], title };
 }
 
 /** Exclusive, atomic and ordered accesses. */

@@ -42,7 +42,7 @@ export const SIGNATURES: readonly Signature[] = [
 /** Imported functions, by their order. `load` and its like get the access's number and size: access * 16 + bytes. */
 export const IMPORTS = [
   { name: 'load', type: 1 }, { name: 'store', type: 2 }, { name: 'storePair', type: 3 }, { name: 'reference', type: 4 }, { name: 'checkStack', type: 4 },
-  { name: 'multiplyHighUnsigned', type: 5 }, { name: 'multiplyHighSigned', type: 5 }, { name: 'crc32', type: 6 }, { name: 'go', type: HANDLER }, { name: 'land', type: HANDLER }, { name: 'flagsOf', type: 7 },
+  { name: 'multiplyHighUnsigned', type: 5 }, { name: 'multiplyHighSigned', type: 5 }, { name: 'crc32', type: 6 }, { name: 'go', type: HANDLER }, { name: 'land', type: HANDLER }, { name: 'begin', type: HANDLER }, { name: 'flagsOf', type: 7 },
   { name: 'mayLoad', type: 8 }, { name: 'mayStore', type: 8 }, { name: 'multiplyAdd', type: 10 },
 ] as const satisfies readonly FunctionImport[];
 export type ImportName = (typeof IMPORTS)[number]['name'];

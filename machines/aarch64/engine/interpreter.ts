@@ -16,7 +16,7 @@ import type { Bytes } from '../memory-access.ts';
 import type { Board } from '../board.ts';
 import { crc32Of } from './crc32.ts';
 import { COVERED, Ending, Flags, PAGE_END, UNDECODED } from './handler.ts';
-import { CODE_PAGES_POINTER, emptySet, INSTRUCTIONS, modeArray, PLAIN, RECORD_PAGES, RECORDS_BYTES, recordIndex, recordsAt, Scratch, scratchOf } from './layout.ts';
+import { CODE_PAGES_POINTER, COUNTS_POINTER, countsOffset, emptySet, INSTRUCTIONS, modeArray, PLAIN, RECORD_PAGES, RECORDS_BYTES, recordIndex, recordsAt, Scratch, scratchOf } from './layout.ts';
 import { floatingPointTrap } from './floating-point.ts';
 import { ReferenceEngine } from './reference.ts';
 import { runtimeBytes } from './runtime.ts';
@@ -26,7 +26,8 @@ import { compileWaiting, handlersEnd, MODULES, prepare } from './shapes.ts';
 
 type Handler = (core: number, scratch: number, record: number, budget: number) => number;
 
-let runtimeModule: WebAssembly.Module | undefined;
+/** Without and with counts for the translator. */
+const runtimeModules: (WebAssembly.Module | undefined)[] = [];
 
 const PC_LOW = 2 * Word.PC;
 /** PSTATE.BTYPE. */
@@ -63,19 +64,21 @@ export class Interpreter {
     this.board = board;
     this.memory = board.memory;
     this.nameRam();
-    runtimeModule ??= new WebAssembly.Module(runtimeBytes());
-    const env = { memory: this.memory.wasm, decode: this.decode, reference: this.reference };
-    const { exports } = new WebAssembly.Instance(runtimeModule, { env });
+    const counting = board.engine === 'translator';
+    const runtime = (runtimeModules[counting ? 1 : 0] ??= new WebAssembly.Module(runtimeBytes(counting)));
+    const env = { memory: this.memory.wasm, decode: this.decode, reference: this.reference, hot: this.hot };
+    const { exports } = new WebAssembly.Instance(runtime, { env });
     this.table = exports['table'] as WebAssembly.Table;
     this.enter = exports['enter'] as unknown as Handler;
-    const { go, land, multiplyHighUnsigned, multiplyHighSigned, flagsOf, mayLoad, mayStore, multiplyAdd } = exports;
+    const { go, land, begin, multiplyHighUnsigned, multiplyHighSigned, flagsOf, mayLoad, mayStore, multiplyAdd } = exports;
     this.settle = exports['settle'] as unknown as (core: number, scratch: number) => void;
-    this.memory.view.setInt32(CODE_PAGES_POINTER, this.memory.codePages.byteOffset, true);
+    this.memory.view.setUint32(CODE_PAGES_POINTER, this.memory.codePages.byteOffset, true);
+    this.memory.view.setUint32(COUNTS_POINTER, countsOffset(this.memory), true);
     this.imports = {
-      ...env, table: this.table, go: go!, land: land!, multiplyHighUnsigned: multiplyHighUnsigned!, multiplyHighSigned: multiplyHighSigned!, flagsOf: flagsOf!, mayLoad: mayLoad!, mayStore: mayStore!, multiplyAdd: multiplyAdd!,
+      ...env, table: this.table, go: go!, land: land!, begin: begin!, multiplyHighUnsigned: multiplyHighUnsigned!, multiplyHighSigned: multiplyHighSigned!, flagsOf: flagsOf!, mayLoad: mayLoad!, mayStore: mayStore!, multiplyAdd: multiplyAdd!,
       load: this.load, store: this.store, storePair: this.storePair, checkStack: this.checkStack, crc32: this.crc32,
     };
-    if (board.engine === 'translator') this.translator = new Translator(board, this.table, this.imports, (index) => this.pages[index], tuning);
+    if (counting) this.translator = new Translator(board, this.table, this.imports, (index) => this.pages[index], tuning);
   }
 
   /** Attempts at most `budget` instructions of `core`, as run.ts says of `run` without stops. Without an end, debug exceptions have to be looked for from now on, which the reference engine does. */
@@ -295,6 +298,8 @@ export class Interpreter {
     if (handlersEnd > this.table.length) this.table.grow(handlersEnd - this.table.length + 1024);
     for (; this.instantiated < MODULES.length; this.instantiated++) void new WebAssembly.Instance(MODULES[this.instantiated]!, { env: this.imports });
   };
+
+  private readonly hot = (record: number): void => this.translator?.want(record >>> 0);
 
   /** Accounts for what was attempted before the instruction in hand, and sets PC to it. */
   private arrive(record: number, budget: number): void {

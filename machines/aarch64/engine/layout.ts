@@ -42,8 +42,11 @@ export const Scratch = {
 /** A VA shifted right by 8 and masked so is the offset of its entry in an array. */
 export const INDEX_MASK = (SETS - 1) * 4 * ENTRY_WORDS;
 
-/** In the first page of linear memory, which no region has: the offset of `codePages`. */
+/** In the first page of linear memory, which no region has: the offsets of `codePages`, and of the counts of how often plain handlers were branched to. */
 export const CODE_PAGES_POINTER = 16;
+export const COUNTS_POINTER = 20;
+/** Counts are of 32 bits, by the low bits of a record's number: records may share one. */
+export const COUNTS = 1 << 14;
 
 /** The fast arrays, then one set that is empty always. */
 const ARRAYS = 4096;
@@ -73,9 +76,10 @@ export const INSTRUCTIONS = PAGE_BYTES / 4;
 /** The records of one page: one an instruction, and one behind the last that goes on to the next page. */
 export const RECORDS_BYTES = (INSTRUCTIONS + 1) * RECORD_BYTES;
 
-const poolOffset = (memory: Memory): number => memory.engineOffset + CORES_MAX * SCRATCH_BYTES;
+export const countsOffset = (memory: Memory): number => memory.engineOffset + CORES_MAX * SCRATCH_BYTES;
+const poolOffset = (memory: Memory): number => countsOffset(memory) + 4 * COUNTS;
 /** How many pages of records there is room for. */
-export const RECORD_PAGES = Math.floor((ENGINE_BYTES - CORES_MAX * SCRATCH_BYTES) / RECORDS_BYTES);
+export const RECORD_PAGES = Math.floor((ENGINE_BYTES - CORES_MAX * SCRATCH_BYTES - 4 * COUNTS) / RECORDS_BYTES);
 /** Offset of the records of the `index`th page that has some. */
 export const recordsAt = (memory: Memory, index: number): number => poolOffset(memory) + index * RECORDS_BYTES;
 export const recordIndex = (memory: Memory, records: number): number => (records - poolOffset(memory)) / RECORDS_BYTES;

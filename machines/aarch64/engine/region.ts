@@ -222,8 +222,7 @@ class Region extends Emitter {
     this.settleFlags();
     if (target >= 0 && target < PAGE_BYTES) {
       code.get(Local.CORE); code.get(Local.SCRATCH); code.i32(this.recordOf(target)); code.get(Local.BUDGET);
-      code.i32(this.recordOf(target)); code.access(Memory.i32_load, 0);
-      code.tailCallIndirect(HANDLER, 0);
+      code.tailCall(importIndex('begin'));
     } else {
       code.get(Local.CORE); this.pushAddress(target); code.access(Memory.i64_store, PC_OFFSET);
       this.go();

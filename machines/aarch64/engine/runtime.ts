@@ -4,25 +4,27 @@ import { RECORD_BYTES } from '../../memory/memory.ts';
 import { CODE_PAGE } from '../tlb.ts';
 import { NZCV_OFFSET, ScalarEmitter } from './emitter-scalar.ts';
 import { multiplyAdd } from './multiply-add.ts';
-import { Ending, Flags, HANDLER, Local, PARAMETERS, PC_OFFSET, SIGNATURES, dispatch } from './handler.ts';
-import { CODE_PAGES_POINTER, INDEX_MASK, INSTRUCTIONS, Scratch } from './layout.ts';
+import { Ending, FIRST_REGION, Flags, HANDLER, Local, PARAMETERS, PC_OFFSET, SIGNATURES, dispatch } from './handler.ts';
+import { CODE_PAGES_POINTER, COUNTS, COUNTS_POINTER, INDEX_MASK, INSTRUCTIONS, Scratch } from './layout.ts';
 import { Access, Code, I32, I64, Op } from './wasm/code.ts';
 import { moduleBytes } from './wasm/module.ts';
 
 /** Entries of the table to begin with; it grows. */
 export const TABLE_ENTRIES = 1024;
 
-/** Exports `table`, `flagsOf`, `settle`, `mayLoad`, `mayStore`, `multiplyAdd`, `land` (as `go`, behind an indirect branch), `enter` (a handler that goes to the record's handler), `go` (a handler that goes to PC), `multiplyHighUnsigned`, `multiplyHighSigned`. */
-export function runtimeBytes(): Uint8Array<ArrayBuffer> {
+/** Exports `table`, `flagsOf`, `settle`, `mayLoad`, `mayStore`, `multiplyAdd`, `land` (as `go`, behind an indirect branch), `begin` (as `enter`, where a region may begin), `enter` (a handler that goes to the record's handler), `go` (a handler that goes to PC), `multiplyHighUnsigned`, `multiplyHighSigned`. */
+/** With `counting` it tells `hot` of records without a region that are branched to often. */
+export function runtimeBytes(counting: boolean): Uint8Array<ArrayBuffer> {
   const decode = 0, reference = 1;
-  const imports = [{ name: 'decode', type: SIGNATURES.length }, { name: 'reference', type: 4 }];
+  const hot = counting ? 2 : undefined;
+  const imports = [{ name: 'decode', type: SIGNATURES.length }, { name: 'reference', type: 4 }, ...(counting ? [{ name: 'hot', type: SIGNATURES.length }] : [])];
   const first = imports.length;
   const functions = [
     { type: HANDLER, body: undecoded(decode) },
     { type: HANDLER, body: pageEnd(first + 4) },
     { type: HANDLER, body: byReference(reference) },
     { type: HANDLER, body: enter(), exportName: 'enter' },
-    { type: HANDLER, body: go(false), exportName: 'go' },
+    { type: HANDLER, body: go(false, hot), exportName: 'go' },
     { type: 5, body: multiplyHigh(false), exportName: 'multiplyHighUnsigned' },
     { type: 5, body: multiplyHigh(true), exportName: 'multiplyHighSigned' },
     { type: 7, body: flagsOf(first + 7), exportName: 'flagsOf' },
@@ -30,7 +32,8 @@ export function runtimeBytes(): Uint8Array<ArrayBuffer> {
     { type: 8, body: mayStore(), exportName: 'mayStore' },
     { type: 9, body: settle(first + 7), exportName: 'settle' },
     { type: 10, body: multiplyAdd(), exportName: 'multiplyAdd' },
-    { type: HANDLER, body: go(true), exportName: 'land' },
+    { type: HANDLER, body: go(true, hot), exportName: 'land' },
+    { type: HANDLER, body: begin(hot), exportName: 'begin' },
   ];
   const types = [...SIGNATURES, { parameters: [I32] as const, results: [] }];
   return moduleBytes({ types, tableType: HANDLER, tableEntries: TABLE_ENTRIES, imports, functions, elements: { start: 0, functions: [first, first + 1, first + 2, first] } });
@@ -73,7 +76,7 @@ function enter(): Uint8Array {
 }
 
 /** By the fetch array to the record of PC; back to the run loop where the page is not in it, and with `land` where it is guarded and the instruction there is no plain landing pad. */
-function go(land: boolean): Uint8Array {
+function go(land: boolean, hot: number | undefined): Uint8Array {
   const code = new Code(PARAMETERS);
   const pc = code.local(I64);
   const entry = code.local(I32);
@@ -102,11 +105,37 @@ function go(land: boolean): Uint8Array {
   code.get(Local.SCRATCH); code.get(guarded); code.access(Access.i32_store, Scratch.PAGE_GUARDED);
   code.get(Local.SCRATCH); code.get(records); code.access(Access.i32_store, Scratch.PAGE_RECORDS);
   code.get(records); code.get(pc); code.op(Op.i32_wrap_i64); code.i32(0xffc); code.op(Op.i32_and); code.i32(3); code.op(Op.i32_shl); code.op(Op.i32_add); code.set(Local.RECORD);
+  countArrival(code, hot);
   dispatch(code);
   code.end();
   code.end();
   leave(code);
   return code.finish();
+}
+
+function begin(hot: number | undefined): Uint8Array {
+  const code = new Code(PARAMETERS);
+  countArrival(code, hot);
+  dispatch(code);
+  return code.finish();
+}
+
+/** Branches to a plain handler before the translator is told. */
+const HOT = 128;
+
+function countArrival(code: Code, hot: number | undefined): void {
+  if (hot === undefined) return;
+  const place = code.local(I32);
+  code.get(Local.RECORD); code.access(Access.i32_load, 0); code.i32(FIRST_REGION); code.op(Op.i32_lt_u);
+  code.if();
+  code.get(Local.RECORD); code.i32(3); code.op(Op.i32_shr_u); code.i32(4 * (COUNTS - 1)); code.op(Op.i32_and); code.i32(COUNTS_POINTER); code.access(Access.i32_load, 0); code.op(Op.i32_add); code.tee(place);
+  code.get(place); code.access(Access.i32_load, 0); code.i32(1); code.op(Op.i32_add); code.access(Access.i32_store, 0);
+  code.get(place); code.access(Access.i32_load, 0); code.i32(HOT); code.op(Op.i32_ge_u);
+  code.if();
+  code.get(place); code.i32(0); code.access(Access.i32_store, 0);
+  code.get(Local.RECORD); code.call(hot);
+  code.end();
+  code.end();
 }
 
 function leave(code: Code): void {

@@ -82,6 +82,11 @@ export class Translator {
     if (this.wanted.size > 0 && (this.wanted.size >= batch || --this.patience < 0)) this.translate();
   }
 
+  /** The handler of `record` is branched to often. */
+  want(record: number): void {
+    if (!this.regions.has(record)) this.wanted.add(record);
+  }
+
   /** Makes regions of what is wanted. */
   private translate(): void {
     const { profile } = this.board;
