@@ -103,25 +103,24 @@ export class Interpreter {
           least = budget - limitOf(core, budget, budget - left);
         }
         // The translator looks now and then where the time goes. What is still to be looked at is so behind the instruction in hand.
-        const given = core.attention ? 1 : Math.min(left - least, translator?.slice ?? GIVEN_MAX);
-        const beyond = left - given;
+        const given = core.attention ? 1 : Math.min(left - least, translator?.untilLook ?? GIVEN_MAX);
+        const before = left;
         this.accounted = given;
-        this.withheld = beyond;
+        this.withheld = left - given;
+        /** Where the handlers came back, if before a record. */
+        let at: number | undefined;
+        const began = this.board.profile?.clock() ?? 0;
         try {
           const record = this.findRecord(core);
-          const began = this.board.profile?.clock() ?? 0;
           const ending = this.enter(core.words.byteOffset, scratch, record, given);
           left = view.getInt32(scratch + Scratch.BUDGET, true);
           if (view.getInt32(scratch + Scratch.FLAGS, true) !== 0) this.settle(core.words.byteOffset, scratch);
           if (ending === Ending.RECORD) {
-            const at = view.getUint32(scratch + Scratch.RECORD, true);
+            at = view.getUint32(scratch + Scratch.RECORD, true);
             this.pcOf(at);
-            // What came back early, for a store into code say, is no look at where the time goes.
-            if (this.withheld === beyond) translator?.sample(at, scratch);
           } else if (ending === Ending.BRANCH) core.words[Word.PC] = branchAddress(core, core.words[Word.PC]!);
           this.takeBranchType(left);
           this.account(left);
-          if (this.board.profile !== undefined) this.noteTranslated(this.board.profile, scratch, given - left, began);
         } catch (error) {
           if (error !== UNWIND) throw error;
           left = this.accounted;
@@ -131,6 +130,8 @@ export class Interpreter {
           }
         }
         left += this.withheld;
+        if (this.board.profile !== undefined) this.noteTranslated(this.board.profile, scratch, before - left, began);
+        translator?.passed(before - left, at, scratch);
         if (core.end !== undefined) return ended(core, budget - left);
       }
       return { attempted: budget - left, end: left > 0 ? EFFECT : BUDGET };
