@@ -31,6 +31,8 @@ export function parseEdit(text: string, vcpus: number, addressOf: (name: string)
     if (vcpu >= vcpus) throw new InputError(`--set ${text}: there is no vcpu:${vcpu}, the machine has vcpu:0 to vcpu:${vcpus - 1}`);
     const name = canonicalName(register[2]!);
     if (name === undefined) throw new InputError(`--set ${text}: there is no register ${register[2]}; X0 to X30, PC, PSTATE, NZCV and system registers by the Arm ARM's name are known`);
+    // Engines write its low half only, as nothing else can be there.
+    if (name === 'NZCV' && value > 15n) throw new InputError(`--set ${text}: NZCV has four bits, N the highest: 0 to 15`);
     return { type: 'register', vcpu, name, value };
   }
   const memory = /^(mem|sym):([^,]+)(?:,([1248]))?$/.exec(path);

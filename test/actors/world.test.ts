@@ -86,7 +86,7 @@ describe('a patch', () => {
 
   test.each([
     ['vcpu:0.X3', 'it must be PATH=VALUE'], ['vcpu:2.X3=1', 'there is no vcpu:2'], ['vcpu:0.X31=1', 'there is no register X31'], ['vcpu:0.NOSUCH_EL1=1', 'there is no register NOSUCH_EL1'],
-    ['vcpu:0.SCTLR_EL12=1', 'there is no register'], ['vcpu:0.X3=ten', 'is not a number'], ['vcpu:0.X3=0x10000000000000000', 'more than 64 bits'], ['mem:banana=1', 'is not a physical address'], ['mem:0x40000000,3=1', 'is neither'],
+    ['vcpu:0.SCTLR_EL12=1', 'there is no register'], ['vcpu:0.X3=ten', 'is not a number'], ['vcpu:0.NZCV=0x60000000', 'NZCV has four bits'], ['vcpu:0.X3=0x10000000000000000', 'more than 64 bits'], ['mem:banana=1', 'is not a physical address'], ['mem:0x40000000,3=1', 'is neither'],
     ['sym:lost=1', 'no image of this recording has a symbol lost'], ['nonsense=1', 'is neither'],
   ])('%s: %s', (text, message) => expect(() => parseEdit(text, 2)).toThrow(message));
 });

@@ -405,7 +405,6 @@ export class ScalarEmitter implements Builder<number, number> {
     code.end();
   }
 
-  branchType(type: BranchType): void { this.branch = type; }
   // ---- exclusives and atomics: aligned, in RAM, and while no other core has its monitor set (the array for stores is empty then); else the reference engine
 
   /** The offset in linear memory of `bytes` at `va`, which have to be in both arrays when `write`, else in that for loads. */
@@ -543,6 +542,9 @@ export class ScalarEmitter implements Builder<number, number> {
     return before;
   }
 
+  // ---- branches ------------------------------------------------------------------------------------------------------------------------------
+
+  branchType(type: BranchType): void { this.branch = type; }
   jump(target: number): void {
     const { code } = this;
     code.get(Local.CORE); code.get(target); code.access(Memory.i64_store, PC_OFFSET);

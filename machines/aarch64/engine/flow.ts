@@ -2,10 +2,11 @@
 
 import { PAGE_BYTES } from '../../memory/memory.ts';
 import { decode, type Decoded } from '../decode.ts';
-import { shapeOf } from './shape.ts';
+import { shapeOf, type Branch } from './shape.ts';
 
-/** Instructions of a region at most. */
+/** A region takes no more instructions once it has so many, or so many operations: each has some locals, of which V8 allows a function 50,000. */
 const INSTRUCTIONS_MAX = 400;
+const OPERATIONS_MAX = 4000;
 
 export interface Block {
   /** Offsets in the page: of the first instruction, and behind the last. */
@@ -41,18 +42,20 @@ export interface Flow {
   readonly single: ReadonlyMap<number, number>;
 }
 
-interface Seen { readonly decoded: Decoded; readonly kind: 'plain' | 'reference' | 'branch'; readonly setsFlags: boolean; readonly exit: Block['exit'] | undefined }
+interface Seen { readonly decoded: Decoded; readonly kind: 'plain' | 'reference' | 'branch'; readonly setsFlags: boolean; readonly operations: number; readonly exit: Block['exit'] | undefined }
 
 /** The flow from the instruction at `entry` of a page; `word` gives its instruction words by offset. Undefined where the entry is the reference engine's. */
 export function flowOf(entry: number, word: (offset: number) => number): Flow | undefined {
   const seen = new Map<number, Seen>();
   const leaders = new Set<number>([entry]);
   const work = [entry];
+  let operations = 0;
   while (work.length > 0) {
     let at = work.pop()!;
-    while (at < PAGE_BYTES && !seen.has(at) && seen.size < INSTRUCTIONS_MAX) {
+    while (at < PAGE_BYTES && !seen.has(at) && seen.size < INSTRUCTIONS_MAX && operations < OPERATIONS_MAX) {
       const one = look(word(at), at);
       seen.set(at, one);
+      operations += one.operations;
       if (one.exit === undefined) { at += 4; continue; }
       for (const target of insideTargets(one.exit)) {
         leaders.add(target);
@@ -72,18 +75,20 @@ export function flowOf(entry: number, word: (offset: number) => number): Flow | 
 
 function look(word: number, at: number): Seen {
   const decoded = decode(word);
-  const shape = shapeOf(decoded.semantics, decoded.fields, at);
-  if (shape.byReference) return { decoded, kind: 'reference', setsFlags: false, exit: { type: 'leave' } };
-  const { branch } = shape;
-  const setsFlags = shape.key.includes('setFlags');
-  if (branch === undefined) return { decoded, kind: 'plain', setsFlags, exit: undefined };
-  if (branch.type === 'computed') return { decoded, kind: 'branch', setsFlags, exit: { type: 'computed' } };
+  const { byReference, branch, key, operations } = shapeOf(decoded.semantics, decoded.fields, at);
+  if (byReference) return { decoded, kind: 'reference', setsFlags: false, operations: 0, exit: { type: 'leave' } };
+  const setsFlags = key.includes('setFlags');
+  if (branch === undefined) return { decoded, kind: 'plain', setsFlags, operations, exit: undefined };
+  return { decoded, kind: 'branch', setsFlags, operations, exit: exitOf(decoded, branch, at) };
+}
+
+function exitOf(decoded: Decoded, branch: Branch, at: number): Block['exit'] {
+  if (branch.type === 'computed') return { type: 'computed' };
   const target = at + branch.offset;
   const near = target >= 0 && target < PAGE_BYTES;
-  if (branch.type === 'when') return { decoded, kind: 'branch', setsFlags, exit: near ? { type: 'when', taken: target, next: at + 4 } : { type: 'out-when', offset: branch.offset, next: at + 4 } };
+  if (branch.type === 'when') return near ? { type: 'when', taken: target, next: at + 4 } : { type: 'out-when', offset: branch.offset, next: at + 4 };
   // What is called is likely to be called from elsewhere too: it is another region's.
-  if (!near || decoded.row?.name === 'BL') return { decoded, kind: 'branch', setsFlags, exit: { type: 'out', offset: branch.offset } };
-  return { decoded, kind: 'branch', setsFlags, exit: { type: 'to', target } };
+  return !near || decoded.row?.name === 'BL' ? { type: 'out', offset: branch.offset } : { type: 'to', target };
 }
 
 /** Where the region goes on. */

@@ -49,8 +49,6 @@ export const importIndex = (name: ImportName): number => IMPORTS.findIndex((one)
 
 /** Handlers that are always there, by their numbers in the table. */
 export const UNDECODED = 0, PAGE_END = 1, REFERENCE = 2, FIRST_SHAPE = 4;
-/** Region handlers are numbered from here on; shapes stay below: the instruction set has some ten thousand of them, a guest some hundreds. */
-export const FIRST_REGION = 65_536;
 /** As UNDECODED, for an instruction that a region holds: a store to it is seen. */
 export const COVERED = 3;
 

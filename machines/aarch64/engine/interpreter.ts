@@ -6,7 +6,7 @@ import { lookAtDebug } from '../debug-checks.ts';
 import { decode, type Decoded } from '../decode.ts';
 import { checkStackAlignment, takeInterrupt, UNWIND } from '../exception.ts';
 import type { RunEnd, RunResult } from '../exit.ts';
-import { fillFetch, inGuardedPage, instructionOffset, loadMemory, othersMonitor, storeMemory, storePair } from '../memory-access.ts';
+import { fetchOffset, fillFetch, inGuardedPage, instructionOffset, loadMemory, othersMonitor, storeMemory, storePair } from '../memory-access.ts';
 import { limitOf } from '../pmu.ts';
 import type { Profile } from '../profile.ts';
 import { Pstate, Word, stackWord, type Core } from '../state.ts';
@@ -15,7 +15,7 @@ import { branchAddress, translationOf } from '../translate.ts';
 import type { Bytes } from '../memory-access.ts';
 import type { Board } from '../board.ts';
 import { crc32Of } from './crc32.ts';
-import { COVERED, Ending, PAGE_END, UNDECODED } from './handler.ts';
+import { COVERED, Ending, Flags, PAGE_END, UNDECODED } from './handler.ts';
 import { CODE_PAGES_POINTER, COUNTS_POINTER, countsOffset, emptySet, INSTRUCTIONS, modeArray, PLAIN, RECORD_PAGES, RECORDS_BYTES, recordIndex, recordsAt, Scratch, scratchOf } from './layout.ts';
 import { floatingPointTrap } from './floating-point.ts';
 import { ReferenceEngine } from './reference.ts';
@@ -34,6 +34,8 @@ const PC_LOW = 2 * Word.PC;
 const BTYPE = 3 << Pstate.BTYPE_SHIFT;
 /** Instructions that are decoded at once at most, where no branch ends them sooner. */
 const DECODED_MAX = 64;
+/** Handlers count their budget in 32 bits. */
+const GIVEN_MAX = 2 ** 30;
 
 /** The engine of one machine: its table of handlers, and which page has which records. */
 export class Interpreter {
@@ -55,6 +57,8 @@ export class Interpreter {
   private accounted = 0;
   private withheld = 0;
   private monitored = false;
+  /** `Translation.generation` when the page of code in hand was found. */
+  private generation = 0;
 
   constructor(board: Board, tuning?: Tuning) {
     this.board = board;
@@ -98,24 +102,25 @@ export class Interpreter {
           if (lookAtDebug(core)) return { attempted: budget - left, end: undefined };
           least = budget - limitOf(core, budget, budget - left);
         }
-        // The translator looks now and then where the time goes.
-        const given = Math.min(left - least, translator?.slice ?? left);
+        // The translator looks now and then where the time goes. What is still to be looked at is so behind the instruction in hand.
+        const given = core.attention ? 1 : Math.min(left - least, translator?.untilLook ?? GIVEN_MAX);
+        const before = left;
         this.accounted = given;
         this.withheld = left - given;
+        /** Where the handlers came back, if before a record. */
+        let at: number | undefined;
+        const began = this.board.profile?.clock() ?? 0;
         try {
           const record = this.findRecord(core);
-          const began = this.board.profile?.clock() ?? 0;
           const ending = this.enter(core.words.byteOffset, scratch, record, given);
           left = view.getInt32(scratch + Scratch.BUDGET, true);
           if (view.getInt32(scratch + Scratch.FLAGS, true) !== 0) this.settle(core.words.byteOffset, scratch);
           if (ending === Ending.RECORD) {
-            const at = view.getUint32(scratch + Scratch.RECORD, true);
+            at = view.getUint32(scratch + Scratch.RECORD, true);
             this.pcOf(at);
-            translator?.sample(at, scratch);
           } else if (ending === Ending.BRANCH) core.words[Word.PC] = branchAddress(core, core.words[Word.PC]!);
           this.takeBranchType(left);
           this.account(left);
-          if (this.board.profile !== undefined) this.noteTranslated(this.board.profile, scratch, given - left, began);
         } catch (error) {
           if (error !== UNWIND) throw error;
           left = this.accounted;
@@ -125,12 +130,16 @@ export class Interpreter {
           }
         }
         left += this.withheld;
+        if (this.board.profile !== undefined) this.noteTranslated(this.board.profile, scratch, before - left, began);
+        translator?.passed(before - left, at, scratch);
         if (core.end !== undefined) return ended(core, budget - left);
       }
       return { attempted: budget - left, end: left > 0 ? EFFECT : BUDGET };
     } finally {
       core.words[SINK_WORD] = 0n;
-      }
+      // An error of ours may have left them there; what is restored then has its own.
+      view.setInt32(scratch + Scratch.FLAGS, Flags.STORED, true);
+    }
   }
 
   /** A stretch counts whole, by the clock, as translated where most of its instructions were. */
@@ -174,8 +183,13 @@ export class Interpreter {
     if (this.memory.staleCode.length > 0) this.forgetStale();
     const page = offset >>> 12;
     let records = this.memory.codePages[page]!;
-    if (records === 0) records = this.addPage(page);
+    if (records === 0) {
+      records = this.addPage(page);
+      // The fetch array may have been emptied.
+      fetchOffset(core);
+    }
     fillFetch(core, records);
+    this.generation = translationOf(core).generation;
     const scratch = scratchOf(core);
     const { view } = this.memory;
     view.setBigUint64(scratch + Scratch.PAGE_VIRTUAL, core.words[Word.PC]! & ~0xfffn, true);
@@ -295,15 +309,15 @@ export class Interpreter {
     if (this.memory.view.getInt32(scratch + Scratch.FLAGS, true) !== 0) this.settle(this.core.words.byteOffset, scratch);
   }
 
-  /** Whether the run loop has to look at things before the next instruction. */
-  private mustLeave(generation: number): boolean {
+  /** Whether the run loop has to look at things before the next instruction; where the page of code in hand is among them, since a load may have had it forgotten. */
+  private mustLeave(): boolean {
     const { core } = this;
-    return core.end !== undefined || core.attention || this.memory.staleCode.length > 0 || (core.translation as Translation | undefined)?.generation !== generation;
+    return core.end !== undefined || core.attention || this.memory.staleCode.length > 0 || translationOf(core).generation !== this.generation;
   }
 
   /** The budget to go on with: all of it, or where the run loop is wanted that of this instruction alone. */
-  private afterStore(generation: number, budget: number): number {
-    if (this.mustLeave(generation)) {
+  private afterStore(budget: number): number {
+    if (this.mustLeave()) {
       this.withheld += budget - 1;
       this.accounted = 1;
       return 1;
@@ -318,15 +332,13 @@ export class Interpreter {
   };
   private readonly store = (record: number, budget: number, va: bigint, value: bigint, specification: number): number => {
     this.arrive(record, budget);
-    const { generation } = translationOf(this.core);
     storeMemory(this.core, BigInt.asUintN(64, va), (specification & 15) as Bytes, BigInt.asUintN(64, value), accessOf(specification >> 4));
-    return this.afterStore(generation, budget);
+    return this.afterStore(budget);
   };
   private readonly storePair = (record: number, budget: number, va: bigint, first: bigint, second: bigint, specification: number): number => {
     this.arrive(record, budget);
-    const { generation } = translationOf(this.core);
     storePair(this.core, BigInt.asUintN(64, va), (specification & 15) as 4 | 8, BigInt.asUintN(64, first), BigInt.asUintN(64, second), accessOf(specification >> 4));
-    return this.afterStore(generation, budget);
+    return this.afterStore(budget);
   };
   private readonly checkStack = (record: number, budget: number): number => {
     this.arrive(record, budget);
@@ -343,13 +355,12 @@ export class Interpreter {
     const { view } = this.memory;
     const { page, offset } = this.placeOf(record);
     const decoded = decoding(view.getUint32(page * PAGE_BYTES + offset, true));
-    const { generation } = translationOf(core);
     const pstate = core.ints[2 * Word.PSTATE]!;
     // Only BRK sees the type of the branch before it.
     if (decoded.row?.name === 'BRK') this.takeBranchType(budget);
     engine.jumped = false;
     decoded.semantics(engine, decoded.fields);
-    if (!engine.jumped && budget > 1 && core.ints[2 * Word.PSTATE] === pstate && !this.mustLeave(generation)) {
+    if (!engine.jumped && budget > 1 && core.ints[2 * Word.PSTATE] === pstate && !this.mustLeave()) {
       if (this.monitored || decoded.row?.stop === 'system-register') this.refresh(core);
       return budget - 1;
     }

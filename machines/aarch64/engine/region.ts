@@ -12,9 +12,9 @@ import { dispatch, Flags, importIndex, Local, noteBranch, PARAMETERS, PC_OFFSET 
 import { INDEX_MASK, PLAIN, Scratch } from './layout.ts';
 import { Access as Memory, Code, I32, I64, Op, Simd, V128 } from './wasm/code.ts';
 
-/** A lazily kept NZCV: its kind in `Flags`, and locals. */
 const vectorOffset = (register: number): number => (Word.VECTOR + 2 * register) * 8;
 
+/** NZCV as it is known where code is emitted: its kind in `Flags`, and the locals of its operands; of STORED, the local of its value. */
 interface Symbolic { readonly kind: number; readonly a: number; readonly b: number }
 
 /** WebAssembly structures around the code in hand, innermost last: a loop to continue, a block before a merge, or another (`if`, the region itself). */

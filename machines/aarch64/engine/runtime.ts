@@ -12,8 +12,11 @@ import { moduleBytes } from './wasm/module.ts';
 /** Entries of the table to begin with; it grows. */
 export const TABLE_ENTRIES = 1024;
 
-/** Exports `table`, `flagsOf`, `settle`, `mayLoad`, `mayStore`, `multiplyAdd`, `land` (as `go`, behind an indirect branch), `begin` (as `enter`, where a region may begin), `enter` (a handler that goes to the record's handler), `go` (a handler that goes to PC). */
-/** With `counting` it tells `hot` of records without a region that are branched to often. */
+/**
+ * Exports `table`; as handlers `enter` (goes to the record's handler), `begin` (the same where a region may begin), `go` (goes to PC) and `land` (the
+ * same behind an indirect branch); `flagsOf`, `settle`, `mayLoad`, `mayStore`, `multiplyAdd`.
+ * With `counting` it tells `hot` of records without a region that are branched to often.
+ */
 export function runtimeBytes(counting: boolean): Uint8Array<ArrayBuffer> {
   const decode = 0, reference = 1;
   const hot = counting ? 2 : undefined;

@@ -23,6 +23,8 @@ export interface Shape {
   readonly branch: Branch | undefined;
   /** Whether constants are part of the shape, since there were too many for a record. */
   readonly baked: boolean;
+  /** How many builder operations it takes: what its code costs. */
+  readonly operations: number;
 }
 
 export type Branch = { readonly type: 'always' | 'when'; readonly offset: number } | { readonly type: 'computed' };
@@ -90,9 +92,9 @@ class Recorder implements VectorBuilder<number, number, number> {
   }
 
   shape(): Shape {
-    const { operands, byReference, ends, branch, baked } = this;
-    if (byReference) return { key: ends ? 'reference, ends' : 'reference', operands: [], byReference, ends, branch: undefined, baked };
-    return { key: this.text, operands, byReference, ends, branch, baked };
+    const { operands, byReference, ends, branch, baked, values: operations } = this;
+    if (byReference) return { key: ends ? 'reference, ends' : 'reference', operands: [], byReference, ends, branch: undefined, baked, operations };
+    return { key: this.text, operands, byReference, ends, branch, baked, operations };
   }
 
   private note(operation: string, ...values: readonly (number | string | boolean)[]): number {

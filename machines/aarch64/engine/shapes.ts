@@ -30,10 +30,11 @@ export function prepare(word: number, offset: number): Prepared {
   if (number === undefined) {
     number = FIRST_SHAPE + numbers.size;
     if (number === FIRST_REGION) return { handler: REFERENCE, operands: [], ends: shape.ends };
-    numbers.set(shape.key, number);
     const emitter = new Emitter(offset, shape.baked);
     decoded.semantics(emitter, decoded.fields);
+    // Both or neither: numbers are places in the modules.
     waiting.push({ type: HANDLER, body: emitter.finish(shape.ends) });
+    numbers.set(shape.key, number);
   }
   return { handler: number, operands: shape.operands, ends: shape.ends };
 }

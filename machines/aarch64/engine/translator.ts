@@ -33,8 +33,9 @@ interface Region {
 }
 
 export class Translator {
-  /** Instructions to give to the handlers before the next look. */
-  slice: number;
+  /** Instructions to go to the next look, at least 1, and those between looks. */
+  untilLook: number;
+  private slice: number;
   private readonly tuning: Tuning;
   private readonly board: Board;
   private readonly memory: Memory;
@@ -54,7 +55,7 @@ export class Translator {
   constructor(board: Board, table: WebAssembly.Table, imports: WebAssembly.ModuleImports, pageOf: (index: number) => number | undefined, tuning = TUNING) {
     this.pageOf = pageOf;
     this.tuning = tuning;
-    this.slice = tuning.sliceMin;
+    this.slice = this.untilLook = tuning.sliceMin;
     this.patience = tuning.patience;
     this.board = board;
     this.memory = board.memory;
@@ -62,8 +63,17 @@ export class Translator {
     this.imports = imports;
   }
 
-  /** The handlers came back, their budget used up, before the instruction of `record`. */
-  sample(record: number, scratch: number): void {
+  /** So many instructions were attempted, and the handlers came back before that of `record`, or somewhere else. A look falls to whoever is in hand then, however often handlers come back for other reasons. */
+  passed(attempted: number, record: number | undefined, scratch: number): void {
+    this.untilLook -= attempted;
+    if (this.untilLook > 0) return;
+    this.untilLook = 1;
+    if (record === undefined) return;
+    this.look(record, scratch);
+    this.untilLook = this.slice;
+  }
+
+  private look(record: number, scratch: number): void {
     const { view } = this.memory;
     const { sliceMin, sliceMax, batch, looks: enough } = this.tuning;
     const left = view.getInt32(scratch + Scratch.LEFT, true);
@@ -108,7 +118,9 @@ export class Translator {
       const records = recordsAt(memory, index);
       const page = this.pageOf(index);
       const entry = (record - records) / (RECORD_BYTES / 4);
-      if (page === undefined || entry >= PAGE_BYTES || memory.view.getInt32(record + PLAIN, true) === UNDECODED) continue;
+      // What the region leaves to has to be there: decoding stops at a region.
+      const plain = memory.view.getInt32(record + PLAIN, true);
+      if (page === undefined || entry >= PAGE_BYTES || plain === UNDECODED || plain === COVERED) continue;
       const flow = flowOf(entry, (offset) => memory.view.getUint32(page * PAGE_BYTES + offset, true));
       if (flow === undefined) continue;
       functions.push({ type: HANDLER, body: emitRegion(flow, entry, records, this.board.profile !== undefined) });
