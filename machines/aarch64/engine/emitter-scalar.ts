@@ -19,8 +19,8 @@ export const STORES = { 1: Memory.i64_store8, 2: Memory.i64_store16, 4: Memory.i
 
 export class ScalarEmitter implements Builder<number, number> {
   readonly code: Code;
-  protected readonly baked: boolean;
-  protected readonly offset: number;
+  protected baked: boolean;
+  protected offset: number;
   private operands = 0;
   /** Of the jump that follows. */
   protected branch: BranchType | undefined;
@@ -30,6 +30,14 @@ export class ScalarEmitter implements Builder<number, number> {
     this.code = new Code(parameters);
     this.offset = offset;
     this.baked = baked;
+  }
+
+  /** Begins with another instruction, whose record is in hand by then. */
+  protected start(offset: number, baked: boolean): void {
+    this.offset = offset;
+    this.baked = baked;
+    this.operands = 0;
+    this.branch = undefined;
   }
 
   /** The body, after the semantics ran; `ends` where they have jumped away. */
@@ -556,7 +564,7 @@ export class ScalarEmitter implements Builder<number, number> {
     const target = this.offset + offset;
     if (target >= 0 && target < 4096) {
       this.operand();
-      near(code);
+      near(code, importIndex('begin'));
     } else {
       code.get(Local.CORE);
       pushPc(code);

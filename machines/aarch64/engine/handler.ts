@@ -67,8 +67,8 @@ export function dispatch(code: Code, place: 0 | typeof PLAIN = 0): void {
   code.tailCallIndirect(HANDLER, 0);
 }
 
-/** Counts the instruction in hand, and returns with `ending` where that was the last of the budget. */
-function count(code: Code, ending: number): void {
+/** Counts the instruction in hand, of which RECORD or PC is behind it already, and returns with `ending` where that was the last of the budget. */
+export function count(code: Code, ending: number): void {
   code.get(Local.BUDGET); code.i32(1); code.op(Op.i32_sub); code.tee(Local.BUDGET); code.op(Op.i32_eqz);
   code.if();
   if (ending === Ending.RECORD) {
@@ -86,10 +86,15 @@ export function next(code: Code): void {
   dispatch(code);
 }
 
-/** On to the instruction whose record is the number on the stack away from this one. */
-export function near(code: Code): void {
+/** On to the instruction whose record is the number on the stack away from this one: by `begin` where it has its plain handler. */
+export function near(code: Code, beginFunction: number): void {
   code.get(Local.RECORD); code.op(Op.i32_add); code.set(Local.RECORD);
   count(code, Ending.RECORD);
+  code.get(Local.RECORD); code.access(Access.i32_load, 0); code.i32(FIRST_REGION); code.op(Op.i32_lt_u);
+  code.if();
+  code.get(Local.CORE); code.get(Local.SCRATCH); code.get(Local.RECORD); code.get(Local.BUDGET);
+  code.tailCall(beginFunction);
+  code.end();
   dispatch(code);
 }
 

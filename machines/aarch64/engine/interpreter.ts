@@ -26,16 +26,13 @@ import { compileWaiting, handlersEnd, MODULES, prepare } from './shapes.ts';
 
 type Handler = (core: number, scratch: number, record: number, budget: number) => number;
 
-/** Without and with counts for the translator. */
-const runtimeModules: (WebAssembly.Module | undefined)[] = [];
+let runtimeModule: WebAssembly.Module | undefined;
 
 const PC_LOW = 2 * Word.PC;
 /** PSTATE.BTYPE. */
 const BTYPE = 3 << Pstate.BTYPE_SHIFT;
 /** Instructions that are decoded at once at most, where no branch ends them sooner. */
 const DECODED_MAX = 64;
-/** Handlers count their budget in 32 bits. */
-const GIVEN_MAX = 2 ** 30;
 
 /** The engine of one machine: its table of handlers, and which page has which records. */
 export class Interpreter {
@@ -46,7 +43,7 @@ export class Interpreter {
   /** Puts NZCV into its word. */
   private readonly settle: (core: number, scratch: number) => void;
   private readonly imports: WebAssembly.ModuleImports;
-  private readonly translator: Translator | undefined;
+  private readonly translator: Translator;
   private instantiated = 0;
   /** The page of linear memory that each page of records is for, in the order in which they were given out. */
   private pages: number[] = [];
@@ -64,10 +61,9 @@ export class Interpreter {
     this.board = board;
     this.memory = board.memory;
     this.nameRam();
-    const counting = board.engine === 'translator';
-    const runtime = (runtimeModules[counting ? 1 : 0] ??= new WebAssembly.Module(runtimeBytes(counting)));
+    runtimeModule ??= new WebAssembly.Module(runtimeBytes());
     const env = { memory: this.memory.wasm, decode: this.decode, reference: this.reference, hot: this.hot };
-    const { exports } = new WebAssembly.Instance(runtime, { env });
+    const { exports } = new WebAssembly.Instance(runtimeModule, { env });
     this.table = exports['table'] as WebAssembly.Table;
     this.enter = exports['enter'] as unknown as Handler;
     const { go, land, begin, flagsOf, mayLoad, mayStore, multiplyAdd } = exports;
@@ -78,7 +74,7 @@ export class Interpreter {
       ...env, table: this.table, go: go!, land: land!, begin: begin!, flagsOf: flagsOf!, mayLoad: mayLoad!, mayStore: mayStore!, multiplyAdd: multiplyAdd!,
       load: this.load, store: this.store, storePair: this.storePair, checkStack: this.checkStack, crc32: this.crc32,
     };
-    if (counting) this.translator = new Translator(board, this.table, this.imports, (index) => this.pages[index], tuning);
+    this.translator = new Translator(board, this.table, this.imports, (index) => this.pages[index], tuning);
   }
 
   /** Attempts at most `budget` instructions of `core`, as run.ts says of `run` without stops. Without an end, debug exceptions have to be looked for from now on, which the reference engine does. */
@@ -103,7 +99,7 @@ export class Interpreter {
           least = budget - limitOf(core, budget, budget - left);
         }
         // The translator looks now and then where the time goes. What is still to be looked at is so behind the instruction in hand.
-        const given = core.attention ? 1 : Math.min(left - least, translator?.untilLook ?? GIVEN_MAX);
+        const given = core.attention ? 1 : Math.min(left - least, translator.untilLook);
         const before = left;
         this.accounted = given;
         this.withheld = left - given;
@@ -131,7 +127,7 @@ export class Interpreter {
         }
         left += this.withheld;
         if (this.board.profile !== undefined) this.noteTranslated(this.board.profile, scratch, before - left, began);
-        translator?.passed(before - left, at, scratch);
+        translator.passed(before - left, at, scratch);
         if (core.end !== undefined) return ended(core, budget - left);
       }
       return { attempted: budget - left, end: left > 0 ? EFFECT : BUDGET };
@@ -231,7 +227,7 @@ export class Interpreter {
   /** Drops the regions that were made of instructions which have changed. */
   private forgetStale(): void {
     const { staleCode } = this.memory;
-    this.translator?.forget(staleCode);
+    this.translator.forget(staleCode);
     staleCode.length = 0;
   }
 
@@ -241,7 +237,7 @@ export class Interpreter {
     if (this.pages.length === RECORD_PAGES) {
       for (const each of this.pages) memory.codePages[each] = 0;
       this.pages = [];
-      this.translator?.forgetAll();
+      this.translator.forgetAll();
       for (const core of this.board.cores) {
         const translation = core.translation as Translation | undefined;
         if (translation !== undefined) forgetFast(translation);
@@ -299,7 +295,7 @@ export class Interpreter {
     for (; this.instantiated < MODULES.length; this.instantiated++) void new WebAssembly.Instance(MODULES[this.instantiated]!, { env: this.imports });
   };
 
-  private readonly hot = (record: number): void => this.translator?.want(record >>> 0);
+  private readonly hot = (record: number): void => this.translator.want(record >>> 0);
 
   /** Accounts for what was attempted before the instruction in hand, and sets PC to it. */
   private arrive(record: number, budget: number): void {

@@ -14,13 +14,12 @@ export const TABLE_ENTRIES = 1024;
 
 /**
  * Exports `table`; as handlers `enter` (goes to the record's handler), `begin` (the same where a region may begin), `go` (goes to PC) and `land` (the
- * same behind an indirect branch); `flagsOf`, `settle`, `mayLoad`, `mayStore`, `multiplyAdd`.
- * With `counting` it tells `hot` of records without a region that are branched to often.
+ * same behind an indirect branch); `flagsOf`, `settle`, `mayLoad`, `mayStore`, `multiplyAdd`. It tells `hot` of records without a region that are
+ * branched to often.
  */
-export function runtimeBytes(counting: boolean): Uint8Array<ArrayBuffer> {
-  const decode = 0, reference = 1;
-  const hot = counting ? 2 : undefined;
-  const imports = [{ name: 'decode', type: SIGNATURES.length }, { name: 'reference', type: 4 }, ...(counting ? [{ name: 'hot', type: SIGNATURES.length }] : [])];
+export function runtimeBytes(): Uint8Array<ArrayBuffer> {
+  const decode = 0, reference = 1, hot = 2;
+  const imports = [{ name: 'decode', type: SIGNATURES.length }, { name: 'reference', type: 4 }, { name: 'hot', type: SIGNATURES.length }];
   const first = imports.length;
   const functions = [
     { type: HANDLER, body: undecoded(decode) },
@@ -77,7 +76,7 @@ function enter(): Uint8Array {
 }
 
 /** By the fetch array to the record of PC; back to the run loop where the page is not in it, and with `land` where it is guarded and the instruction there is no plain landing pad. */
-function go(land: boolean, hot: number | undefined): Uint8Array {
+function go(land: boolean, hot: number): Uint8Array {
   const code = new Code(PARAMETERS);
   const pc = code.local(I64);
   const entry = code.local(I32);
@@ -114,18 +113,17 @@ function go(land: boolean, hot: number | undefined): Uint8Array {
   return code.finish();
 }
 
-function begin(hot: number | undefined): Uint8Array {
+function begin(hot: number): Uint8Array {
   const code = new Code(PARAMETERS);
   countArrival(code, hot);
   dispatch(code);
   return code.finish();
 }
 
-/** Branches to a plain handler before the translator is told. */
+/** Branches to a plain handler before `hot` is told. */
 const HOT = 128;
 
-function countArrival(code: Code, hot: number | undefined): void {
-  if (hot === undefined) return;
+function countArrival(code: Code, hot: number): void {
   const place = code.local(I32);
   code.get(Local.RECORD); code.access(Access.i32_load, 0); code.i32(FIRST_REGION); code.op(Op.i32_lt_u);
   code.if();

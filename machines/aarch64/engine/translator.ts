@@ -1,14 +1,15 @@
-/** The translator: finds out where a machine spends its time, and makes handlers of whole regions there. */
+/** Finds out where a machine spends its time, and makes handlers of more than one instruction there: regions for the translator, runs for the interpreter. */
 
 import { PAGE_BYTES, RECORD_BYTES, type Memory } from '../../memory/memory.ts';
 import type { Board } from '../board.ts';
 import { flowOf } from './flow.ts';
-import { COVERED, FIRST_REGION, HANDLER, IMPORTS, SIGNATURES, UNDECODED } from './handler.ts';
+import { runsFrom } from './fuse.ts';
+import { COVERED, FIRST_REGION, HANDLER, IMPORTS, PAGE_END, SIGNATURES, UNDECODED } from './handler.ts';
 import { PLAIN, recordIndex, recordsAt, Scratch } from './layout.ts';
 import { emitRegion } from './region.ts';
 import { moduleBytes, type DefinedFunction } from './wasm/module.ts';
 
-/** When regions are made. None of it changes what a machine does. */
+/** When handlers are made. None of it changes what a machine does. */
 export interface Tuning {
   /** Instructions between looks, at least and at most: often while interpreted code runs, seldom in translated code. */
   readonly sliceMin: number;
@@ -19,23 +20,29 @@ export interface Tuning {
   readonly batch: number;
   readonly patience: number;
 }
-const TUNING: Tuning = { sliceMin: 1000, sliceMax: 64_000, looks: 8, batch: 16, patience: 24 };
+const REGIONS: Tuning = { sliceMin: 1000, sliceMax: 64_000, looks: 8, batch: 16, patience: 24 };
+/** Runs are made where branches go to, never where a look finds code. */
+const RUNS: Tuning = { sliceMin: 16_000, sliceMax: 16_000, looks: Infinity, batch: 16, patience: 8 };
 const CHUNK_BYTES = 64 * RECORD_BYTES;
 /** A region that left for its budget's sake with no more than this to go was running to the end. */
 const NEAR_END = 512;
 
-interface Region {
+interface Piece {
   /** The record it begins with. */
   readonly entry: number;
-  readonly number: number;
   /** The records of its instructions, as pairs of first and one behind the last. */
   readonly ranges: readonly (readonly [number, number])[];
+}
+interface Region extends Piece {
+  readonly number: number;
 }
 
 export class Translator {
   /** Instructions to go to the next look, at least 1, and those between looks. */
   untilLook: number;
   private slice: number;
+  /** Whether regions are made, or runs. */
+  private readonly whole: boolean;
   private readonly tuning: Tuning;
   private readonly board: Board;
   private readonly memory: Memory;
@@ -52,11 +59,12 @@ export class Translator {
   private nextNumber = FIRST_REGION;
 
   /** `pageOf` gives the page of linear memory that the page of records of an index is for. */
-  constructor(board: Board, table: WebAssembly.Table, imports: WebAssembly.ModuleImports, pageOf: (index: number) => number | undefined, tuning = TUNING) {
+  constructor(board: Board, table: WebAssembly.Table, imports: WebAssembly.ModuleImports, pageOf: (index: number) => number | undefined, tuning?: Tuning) {
     this.pageOf = pageOf;
-    this.tuning = tuning;
-    this.slice = this.untilLook = tuning.sliceMin;
-    this.patience = tuning.patience;
+    this.whole = board.engine === 'translator';
+    this.tuning = tuning ?? (this.whole ? REGIONS : RUNS);
+    this.slice = this.untilLook = this.tuning.sliceMin;
+    this.patience = this.tuning.patience;
     this.board = board;
     this.memory = board.memory;
     this.table = table;
@@ -114,25 +122,17 @@ export class Translator {
     const made: Region[] = [];
     const functions: DefinedFunction[] = [];
     for (const record of this.wanted) {
+      if (this.regions.has(record)) continue;
       const index = Math.floor(recordIndex(memory, record));
-      const records = recordsAt(memory, index);
       const page = this.pageOf(index);
-      const entry = (record - records) / (RECORD_BYTES / 4);
-      // What the region leaves to has to be there: decoding stops at a region.
+      // What is left to has to be there: decoding stops at a region.
       const plain = memory.view.getInt32(record + PLAIN, true);
-      if (page === undefined || entry >= PAGE_BYTES || plain === UNDECODED || plain === COVERED) continue;
-      const flow = flowOf(entry, (offset) => memory.view.getUint32(page * PAGE_BYTES + offset, true));
-      if (flow === undefined) continue;
-      functions.push({ type: HANDLER, body: emitRegion(flow, entry, records, this.board.profile !== undefined) });
-      const ranges = flow.order.map((start) => [records + start * (RECORD_BYTES / 4), records + flow.blocks.get(start)!.end * (RECORD_BYTES / 4)] as const);
-      for (const [first, end] of ranges) {
-        for (let at = first; at < end; at += RECORD_BYTES) {
-          if (memory.view.getInt32(at, true) !== UNDECODED) continue;
-          memory.view.setInt32(at, COVERED, true);
-          memory.view.setInt32(at + PLAIN, COVERED, true);
-        }
+      if (page === undefined || plain === UNDECODED || plain === COVERED || plain === PAGE_END) continue;
+      const records = recordsAt(memory, index);
+      for (const { body, ...piece } of this.whole ? this.region(record, records, page) : this.runs(record, records, page)) {
+        functions.push({ type: HANDLER, body });
+        made.push({ ...piece, number: this.free.pop() ?? this.nextNumber++ });
       }
-      made.push({ entry: record, number: this.free.pop() ?? this.nextNumber++, ranges });
     }
     this.wanted.clear();
     if (made.length === 0) return 0;
@@ -150,6 +150,29 @@ export class Translator {
       set.add(region);
     }
     return made.length;
+  }
+
+  private region(entry: number, records: number, page: number): readonly (Piece & { readonly body: Uint8Array })[] {
+    const { view } = this.memory;
+    const offset = (entry - records) / (RECORD_BYTES / 4);
+    const flow = flowOf(offset, (at) => view.getUint32(page * PAGE_BYTES + at, true));
+    if (flow === undefined) return [];
+    const ranges = flow.order.map((start) => [records + start * (RECORD_BYTES / 4), records + flow.blocks.get(start)!.end * (RECORD_BYTES / 4)] as const);
+    for (const [first, end] of ranges) {
+      for (let at = first; at < end; at += RECORD_BYTES) {
+        if (view.getInt32(at, true) !== UNDECODED) continue;
+        view.setInt32(at, COVERED, true);
+        view.setInt32(at + PLAIN, COVERED, true);
+      }
+    }
+    return [{ entry, ranges, body: emitRegion(flow, offset, records, this.board.profile !== undefined) }];
+  }
+
+  private runs(entry: number, records: number, page: number): readonly (Piece & { readonly body: Uint8Array })[] {
+    const { view } = this.memory;
+    const recordOf = (offset: number): number => records + offset * (RECORD_BYTES / 4);
+    const runs = runsFrom((entry - records) / (RECORD_BYTES / 4), (at) => view.getUint32(page * PAGE_BYTES + at, true), (at) => view.getInt32(recordOf(at) + PLAIN, true), (at) => this.regions.has(recordOf(at)));
+    return runs.map(({ start, end, body }) => ({ entry: recordOf(start), ranges: [[recordOf(start), recordOf(end)]], body }));
   }
 
   /** Drops the regions that have one of `records` among their instructions. */
