@@ -65,12 +65,23 @@ export class Interpreter {
     this.enter = exports['enter'] as unknown as Handler;
     const { go, land, multiplyHighUnsigned, multiplyHighSigned, flagsOf, mayLoad, mayStore, multiplyAdd } = exports;
     this.settle = exports['settle'] as unknown as (core: number, scratch: number) => void;
-    this.memory.view.setInt32(CODE_PAGES_POINTER, this.memory.codePages.byteOffset, true);
+    this.takeOver();
     this.imports = {
       ...env, table: this.table, go: go!, land: land!, multiplyHighUnsigned: multiplyHighUnsigned!, multiplyHighSigned: multiplyHighSigned!, flagsOf: flagsOf!, mayLoad: mayLoad!, mayStore: mayStore!, multiplyAdd: multiplyAdd!,
       load: this.load, store: this.store, storePair: this.storePair, checkStack: this.checkStack, crc32: this.crc32,
     };
     if (board.engine === 'translator') this.translator = new Translator(board, this.table, this.imports, (index) => this.pages[index], tuning);
+  }
+
+  /** The engines' area is this one's from now on: the records that another has left there name handlers of its own table. */
+  private takeOver(): void {
+    const { view, codePages, staleCode } = this.memory;
+    if (view.getInt32(CODE_PAGES_POINTER, true) !== 0) {
+      codePages.fill(0);
+      staleCode.length = 0;
+      for (const { translation } of this.board.cores) if (translation !== undefined) forgetFast(translation as Translation);
+    }
+    view.setInt32(CODE_PAGES_POINTER, codePages.byteOffset, true);
   }
 
   /** Attempts at most `budget` instructions of `core`, as run.ts says of `run` without stops. Without an end, debug exceptions have to be looked for from now on, which the reference engine does. */
