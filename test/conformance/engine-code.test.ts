@@ -298,3 +298,8 @@ describe('more code than there is room for', () => {
     runCase('shapes', { text: `movz x19, #300\nouter: movz x18, #20\nloop: add x17, x17, x18; sub x18, x18, #1; cbnz x18, {loop}\n${body}\nsub x19, x19, #1; cbnz x19, {outer}\nend: b {end}`, insns: 14_000 });
   });
 });
+
+test.each([2 ** 31 - 1, 2 ** 31, 2 ** 32, 2 ** 32 + 1, 2 ** 40])('a budget of %d is one like any other', (budget) => {
+  const alike = new Alike(`budget ${budget}`, (engine) => machineOf({ text: `movz x0, #300\nloop: add x1, x1, x0; mrs x2, TPIDR_EL0; sub x0, x0, #1; cbnz x0, {loop}; wfi; b {loop}`, insns: 0 }, engine));
+  expect(alike.run(budget)).toEqual({ attempted: 1202, end: { type: 'wait' } });
+});

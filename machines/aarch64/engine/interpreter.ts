@@ -31,6 +31,8 @@ let runtimeModule: WebAssembly.Module | undefined;
 const PC_LOW = 2 * Word.PC;
 /** PSTATE.BTYPE. */
 const BTYPE = 3 << Pstate.BTYPE_SHIFT;
+/** Handlers count in 32 bits. */
+const GIVEN_MAX = 2 ** 30;
 /** Instructions that are decoded at once at most, where no branch ends them sooner. */
 const DECODED_MAX = 64;
 
@@ -106,7 +108,7 @@ export class Interpreter {
           least = budget - limitOf(core, budget, budget - left);
         }
         // The translator looks now and then where the time goes.
-        const given = Math.min(left - least, translator?.slice ?? left);
+        const given = Math.min(left - least, translator?.slice ?? GIVEN_MAX);
         this.accounted = given;
         this.withheld = left - given;
         try {
