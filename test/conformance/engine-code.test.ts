@@ -5,13 +5,18 @@ import { ROWS } from '../../machines/aarch64/a64.ts';
 import { decode } from '../../machines/aarch64/decode.ts';
 import { prepare } from '../../machines/aarch64/engine/shapes.ts';
 import { encode, noFields } from '../../machines/aarch64/row.ts';
+import { systemOf } from '../../snapshots/machine.ts';
+import { ENGINES } from '../../machines/aarch64/board.ts';
+import type { World } from '../../actors/world.ts';
 import { generator } from '../../snapshots/explore.ts';
 import { RECORD_PAGES } from '../../machines/aarch64/engine/layout.ts';
 import { invalidateStage2 } from '../../machines/aarch64/translate.ts';
 import { writeBytes, writeWord } from '../../machines/memory/memory.ts';
 import { program, RAM, set, type Bare } from '../support/core.ts';
-import { CODE, DATA, PAGE, runCase, TABLES, type Case } from '../support/engine-case.ts';
-import { load, words } from '../support/guest-program.ts';
+import { CODE, DATA, machineOf, PAGE, runCase, TABLES, type Case } from '../support/engine-case.ts';
+import { CODE as MACHINE_CODE, load, machine, words } from '../support/guest-program.ts';
+import { Alike } from '../support/engines.ts';
+import { switchEngine } from '../support/perturb.ts';
 import { map, S1, tablesAt } from '../support/tables.ts';
 
 const one = (text: string, address = 0): number => words(text, address)[0]!;
@@ -99,6 +104,41 @@ describe('code that others write', () => {
       other: ${TWO}\n${load('x10', CODE + 0x2000)}\nagain: eor x2, x2, x4; str w2, [x10]; movz x0, #50\nwait: add x5, x5, x0; str x5, [x11, #8]; sub x0, x0, #1; cbnz x0, {wait}\nb {again}`,
       more: { [CODE + 0x2000]: 'add x1, x1, #1; add x7, x7, #1; ret' },
     });
+  });
+});
+
+describe('code that comes back', () => {
+  test('a restore brings the text of an earlier instant, whatever has been made of the later one', () => {
+    const text = `${TWO}\nadr x9, {patch}\n${loop('patch: nop\nands x5, x0, #255; b.ne {skip}; eor x2, x2, x4; str w2, [x9]\nskip: add x6, x6, x1', 9000)}`;
+    const alike = new Alike('restore', (engine) => machineOf({ text, insns: 0 }, engine));
+    const regions = alike.profile();
+    const draw = generator(3);
+    const instants = [alike.capture()];
+    for (let round = 0; round < 40; round++) {
+      const from = instants[draw(instants.length)]!;
+      alike.restore(from);
+      for (let left = 1 + draw(4000), done = 0; left > 0; left -= done) {
+        done = Math.min(left, 1 + draw(1500));
+        alike.run(done);
+      }
+      if (instants.length < 6) instants.push(alike.capture());
+    }
+    expect(regions.regions).toBeGreaterThan(3);
+  });
+
+  test('a patch of the text that is running', () => {
+    for (const engine of ENGINES) {
+      let world = machine(`movz x1, #0\nloop: add x1, x1, #1; add x2, x2, x1; b {loop}`, { el2: 'none', quantum: 100_000 });
+      switchEngine(world, engine);
+      const system = systemOf();
+      for (let round = 0; round < 6; round++) {
+        for (let step = 0; step < 4; step++) world = system.step(world, { type: 'run', vcpu: 0, insns: 999 }).world;
+        world = system.patch!(world, [{ type: 'memory', address: MACHINE_CODE + 4, bytes: bytesOf(round % 2 === 0 ? ADD2 : ADD1) }]) as World;
+      }
+      // Six times 1332 rounds, of one and of two in turn.
+      const [count] = world.engine.board.cores[0]!.words.subarray(1, 2);
+      expect(`${engine} ${count}`).toBe(`${engine} ${3 * 1332 + 2 * 3 * 1332}`);
+    }
   });
 });
 
@@ -257,4 +297,9 @@ describe('more code than there is room for', () => {
     const body = late.map((word) => `.inst 0x${word.toString(16)}`).join('\n');
     runCase('shapes', { text: `movz x19, #300\nouter: movz x18, #20\nloop: add x17, x17, x18; sub x18, x18, #1; cbnz x18, {loop}\n${body}\nsub x19, x19, #1; cbnz x19, {outer}\nend: b {end}`, insns: 14_000 });
   });
+});
+
+test.each([2 ** 31 - 1, 2 ** 31, 2 ** 32, 2 ** 32 + 1, 2 ** 40])('a budget of %d is one like any other', (budget) => {
+  const alike = new Alike(`budget ${budget}`, (engine) => machineOf({ text: `movz x0, #300\nloop: add x1, x1, x0; mrs x2, TPIDR_EL0; sub x0, x0, #1; cbnz x0, {loop}; wfi; b {loop}`, insns: 0 }, engine));
+  expect(alike.run(budget)).toEqual({ attempted: 1202, end: { type: 'wait' } });
 });

@@ -12,7 +12,7 @@ import { words } from '../support/guest-program.ts';
 type Draw = (limit: number) => number;
 
 export interface Operation {
-  /** Operands are V1, V2 and V3 or X1; the result goes to V0 or X0, or the flags. */
+  /** Operands are V1, V2 and V3, V0 for V3 where it is added to, or X1; the result goes to V0 or X0, or the flags. */
   readonly text: string;
   readonly size: 32 | 64;
   readonly kind: 'sum' | 'product' | 'quotient' | 'fused' | 'one' | 'integer' | 'from-integer';
@@ -179,6 +179,18 @@ export function drawOperands({ size, kind }: Operation, draw: Draw): readonly [b
   }
 }
 
+/** The same for both halves of a vector: of each operand the low and the high one. Singles lie two to a half. */
+function drawVectors(operation: Operation, draw: Draw): readonly (readonly [bigint, bigint])[] {
+  const half = (): readonly bigint[] => {
+    const lower = drawOperands(operation, draw);
+    if (operation.size === 64 || operation.kind === 'from-integer') return lower;
+    const upper = drawOperands(operation, draw);
+    return lower.map((value, index) => value | (upper[index]! << 32n));
+  };
+  const [low, high] = [half(), half()];
+  return low.map((value, index) => [value, high[index]!]);
+}
+
 const FPCR = slot('FPCR'), FPSR = slot('FPSR');
 const IXC = 16n;
 /** RMode, FZ, DN: nothing set in seven of eight. */
@@ -209,17 +221,16 @@ export function compareOne(operation: Operation, cases: number, draw: Draw): rea
   const [ours, theirs] = boards.map(({ core }) => core) as [Core, Core];
   const differences: string[] = [];
   for (let done = 0; done < cases; done++) {
-    const given: Given = { operands: drawOperands(operation, draw), fpcr: drawFpcr(draw), fpsr: draw(6) === 0 ? BigInt(draw(32)) & ~IXC : IXC | (draw(4) === 0 ? BigInt(draw(16)) : 0n) };
-    const other = operation.text.startsWith('v') || operation.text.includes('.') ? drawOperands(operation, draw) : undefined;
+    const [a, b, c] = drawVectors(operation, draw) as [readonly [bigint, bigint], readonly [bigint, bigint], readonly [bigint, bigint]];
+    const given: Given = { operands: [...a, ...b, ...c], fpcr: drawFpcr(draw), fpsr: draw(6) === 0 ? BigInt(draw(32)) & ~IXC : IXC | (draw(4) === 0 ? BigInt(draw(16)) : 0n) };
     for (const { words: block } of [ours, theirs]) {
-      const [a, b, c] = given.operands as [bigint, bigint, bigint];
-      block[1] = a;
+      block[1] = a[0];
       block[Word.PC] = BigInt(RAM);
       block[FPCR] = given.fpcr;
       block[FPSR] = given.fpsr;
-      for (const [register, value, high] of [[1, a, other?.[0]], [2, b, other?.[1]], [3, c, 0n], [0, c, other?.[2]]] as const) {
-        block[V(register)] = value;
-        block[V(register) + 1] = high ?? 0n;
+      for (const [register, [low, high]] of [[1, a], [2, b], [3, c], [0, c]] as const) {
+        block[V(register)] = low;
+        block[V(register) + 1] = high;
       }
     }
     run(ours, 1);
@@ -245,8 +256,8 @@ export function compareLoop(operation: Operation, cases: number, draw: Draw): re
   const differences: string[] = [];
   for (let done = 0; done < cases; done += CHUNK) {
     const fpcr = drawFpcr(draw), fpsr = draw(6) === 0 ? 0n : IXC;
-    const all = Array.from({ length: CHUNK }, () => [drawOperands(operation, draw), drawOperands(operation, draw)] as const);
-    const input = BigUint64Array.from(all.flatMap(([[a, b, c], [d, e, f]]) => [a, d, b, e, c, f]));
+    const all = Array.from({ length: CHUNK }, () => drawVectors(operation, draw).flat());
+    const input = BigUint64Array.from(all.flat());
     for (const { memory, core } of boards) {
       const at = memory.regions.find(({ name }) => name === 'ram')!.offset + (IN - RAM);
       memory.words.set(input, at / 8);
@@ -260,10 +271,10 @@ export function compareLoop(operation: Operation, cases: number, draw: Draw): re
     }
     for (const { core } of boards) run(core, insns);
     const [first, second] = boards.map(({ memory }) => memory.words.subarray((memory.regions.find(({ name }) => name === 'ram')!.offset + (OUT - RAM)) / 8).subarray(0, 4 * CHUNK)) as [BigUint64Array, BigUint64Array];
-    for (const [index, [one]] of all.entries()) {
+    for (const [index, one] of all.entries()) {
       if ([0, 1, 2, 3].some((word) => first[4 * index + word] !== second[4 * index + word])) differences.push(`in a loop, ${text({ operands: one, fpcr, fpsr }, operation.text)}: ${first[4 * index]!.toString(16)} ${first[4 * index + 2]!.toString(16)}, but ${second[4 * index]!.toString(16)} ${second[4 * index + 2]!.toString(16)}`);
     }
-    if (ours.core.words[FPSR] !== theirs.core.words[FPSR]) differences.push(`in a loop of ${operation.text}, FPSR 0x${ours.core.words[FPSR]!.toString(16)}, but 0x${theirs.core.words[FPSR]!.toString(16)}, under FPCR 0x${fpcr.toString(16)}; ${all.map(([[a, b, c]]) => `0x${a.toString(16)} 0x${b.toString(16)} 0x${c.toString(16)}`).join('; ')}`);
+    if (ours.core.words[FPSR] !== theirs.core.words[FPSR]) differences.push(`in a loop of ${operation.text}, FPSR 0x${ours.core.words[FPSR]!.toString(16)}, but 0x${theirs.core.words[FPSR]!.toString(16)}, under FPCR 0x${fpcr.toString(16)}; ${all.map((one) => one.map((value) => `0x${value.toString(16)}`).join(' ')).join('; ')}`);
   }
   return differences;
 }

@@ -6,10 +6,10 @@ import { Interpreter } from '../../machines/aarch64/engine/interpreter.ts';
 import type { RunResult } from '../../machines/aarch64/exit.ts';
 import { createProfile } from '../../machines/aarch64/profile.ts';
 import { run } from '../../machines/aarch64/run.ts';
-import { Word } from '../../machines/aarch64/state.ts';
+import { BLOCK_BYTES, Word } from '../../machines/aarch64/state.ts';
 import { registerOfWord } from '../../machines/aarch64/sysregs.ts';
 import { capture, emptyTree, restore, type PageTree } from '../../machines/memory/page-tree.ts';
-import { forgetDescriptors, PAGE_BYTES } from '../../machines/memory/memory.ts';
+import { forgetDescriptors, markDirty, PAGE_BYTES } from '../../machines/memory/memory.ts';
 import type { Bare } from './core.ts';
 
 /** Regions as soon as anything runs twice, so that small programs have some. */
@@ -43,7 +43,11 @@ export class Alike {
 
   /** Runs a core of each for `budget`. The others must do what the first does. */
   run(budget: number, index = 0): RunResult {
-    const results = this.all.map(({ cores }) => run(cores[index]!, budget));
+    const results = this.all.map(({ cores, memory }) => {
+      const core = cores[index]!;
+      for (let at = 0; at < BLOCK_BYTES; at += PAGE_BYTES) markDirty(memory, core.words.byteOffset + at);
+      return run(core, budget);
+    });
     const [first, ...others] = results;
     this.attempted += first!.attempted;
     for (const [at, other] of others.entries()) expect({ ...other, engine: ENGINES[at + 1] }, this.place).toEqual({ ...first, engine: ENGINES[at + 1] });

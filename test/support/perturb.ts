@@ -1,8 +1,11 @@
-/** Ways to run a World that must make no difference: runs cut anywhere, TLBs that forget, other worlds entered in between. */
+/** Ways to run a World that must make no difference: runs cut anywhere, TLBs that forget, other worlds entered in between, other engines. */
 
 import type { World } from '../../actors/world.ts';
+import { ENGINES, type EngineName } from '../../machines/aarch64/board.ts';
+import { Interpreter } from '../../machines/aarch64/engine/interpreter.ts';
 import { forgetDescriptors } from '../../machines/memory/memory.ts';
 import { systemOf, type ZenoSystem } from '../../snapshots/machine.ts';
+import { EAGER } from './engines.ts';
 
 type Draw = (limit: number) => number;
 
@@ -48,3 +51,18 @@ export function stepTwice(system: ZenoSystem, kept: World, other: World): World 
   if (differs !== undefined) throw new Error(`${system.describeChoice(choice)} at ${kept.state.clock} ns comes to ${differs} when it is taken again`);
   return again.world;
 }
+
+/** Has `world`'s machine go on on `engine`, with the translator eager: what the engine before has made is left behind. */
+export function switchEngine({ engine: { board } }: World, engine: EngineName): void {
+  (board as { engine: EngineName }).engine = engine;
+  board.execution = engine === 'reference' ? undefined : new Interpreter(board, EAGER);
+}
+
+/** `system` with another engine now and then. */
+export const switching = (system: ZenoSystem, draw: Draw, oneIn: number): ZenoSystem => ({
+  ...system,
+  step(world, choice) {
+    if (draw(oneIn) === 0) switchEngine(world, ENGINES[draw(ENGINES.length)]!);
+    return system.step(world, choice);
+  },
+});

@@ -2,6 +2,7 @@
 
 import type { Choice } from '../../actors/choices.ts';
 import type { Outcome, World, WorldEvent } from '../../actors/world.ts';
+import { ENGINE, type EngineName } from '../../machines/aarch64/board.ts';
 import type { Flavour, Mechanism } from '../../machines/kvm/state.ts';
 import { SCENARIOS } from '../../scenarios/all.ts';
 import { builtGuests, sha256 } from '../../scenarios/node.ts';
@@ -40,7 +41,7 @@ export const scenarioNamed = (name: string): Scenario => {
 
 export const textOf = ({ scenario, nested, l1, vcpus }: Setting): string => `${scenario.name} ${nested} ${l1} ×${vcpus}`;
 
-export const start = ({ scenario, nested, l1, vcpus }: Setting): Prepared => prepare(scenario, { nested, l1, vcpus }, builtGuests, sha256);
+export const start = ({ scenario, nested, l1, vcpus }: Setting, engine: EngineName = ENGINE): Prepared => prepare(scenario, { nested, l1, vcpus, engine }, builtGuests, sha256);
 
 /** How a run ended, and sums of all that it was. */
 export interface Ran extends Outcome {
@@ -57,13 +58,17 @@ export interface Watch {
   readonly system?: ZenoSystem;
   readonly properties?: readonly Property<World, Choice, WorldEvent>[];
   readonly each?: (frame: ZenoFrame, world: World, index: number) => void;
+  readonly engine?: EngineName;
+  /** Told of the world before it is run. */
+  readonly begin?: (world: World) => void;
 }
 
 const PLAIN = systemOf();
 
 /** Runs from a setting's start to its end. Throws at the first frame that breaks one of `properties`. */
-export function runToEnd(setting: Setting, { system = PLAIN, properties = [], each }: Watch = {}): Ran {
-  let { world } = start(setting);
+export function runToEnd(setting: Setting, { system = PLAIN, properties = [], each, engine, begin }: Watch = {}): Ran {
+  let { world } = start(setting, engine);
+  begin?.(world);
   let [frames, insns] = [0, 0];
   let story = 0;
   for (let choice = system.next(world); choice !== undefined; choice = system.next(world)) {

@@ -21,7 +21,7 @@ import { floatingPointTrap } from './floating-point.ts';
 import { ReferenceEngine } from './reference.ts';
 import { runtimeBytes } from './runtime.ts';
 import { accessOf, SINK_WORD } from './shape.ts';
-import { Translator, type Tuning } from './translator.ts';
+import { HotCode, type Tuning } from './hot-code.ts';
 import { compileWaiting, handlersEnd, MODULES, prepare } from './shapes.ts';
 
 type Handler = (core: number, scratch: number, record: number, budget: number) => number;
@@ -31,6 +31,7 @@ let runtimeModule: WebAssembly.Module | undefined;
 const PC_LOW = 2 * Word.PC;
 /** PSTATE.BTYPE. */
 const BTYPE = 3 << Pstate.BTYPE_SHIFT;
+/** Handlers count in 32 bits. */
 /** Instructions that are decoded at once at most, where no branch ends them sooner. */
 const DECODED_MAX = 64;
 
@@ -43,7 +44,7 @@ export class Interpreter {
   /** Puts NZCV into its word. */
   private readonly settle: (core: number, scratch: number) => void;
   private readonly imports: WebAssembly.ModuleImports;
-  private readonly translator: Translator;
+  private readonly hotCode: HotCode;
   private instantiated = 0;
   /** The page of linear memory that each page of records is for, in the order in which they were given out. */
   private pages: number[] = [];
@@ -68,13 +69,24 @@ export class Interpreter {
     this.enter = exports['enter'] as unknown as Handler;
     const { go, land, begin, flagsOf, mayLoad, mayStore, multiplyAdd } = exports;
     this.settle = exports['settle'] as unknown as (core: number, scratch: number) => void;
-    this.memory.view.setUint32(CODE_PAGES_POINTER, this.memory.codePages.byteOffset, true);
-    this.memory.view.setUint32(COUNTS_POINTER, countsOffset(this.memory), true);
+    this.takeOver();
     this.imports = {
       ...env, table: this.table, go: go!, land: land!, begin: begin!, flagsOf: flagsOf!, mayLoad: mayLoad!, mayStore: mayStore!, multiplyAdd: multiplyAdd!,
       load: this.load, store: this.store, storePair: this.storePair, checkStack: this.checkStack, crc32: this.crc32,
     };
-    this.translator = new Translator(board, this.table, this.imports, (index) => this.pages[index], tuning);
+    this.hotCode = new HotCode(board, this.table, this.imports, (index) => this.pages[index], tuning);
+  }
+
+  /** The engines' area is this one's from now on: the records that another has left there name handlers of its own table. */
+  private takeOver(): void {
+    const { view, codePages, staleCode } = this.memory;
+    if (view.getInt32(CODE_PAGES_POINTER, true) !== 0) {
+      codePages.fill(0);
+      staleCode.length = 0;
+      for (const { translation } of this.board.cores) if (translation !== undefined) forgetFast(translation as Translation);
+    }
+    view.setUint32(CODE_PAGES_POINTER, codePages.byteOffset, true);
+    view.setUint32(COUNTS_POINTER, countsOffset(this.memory), true);
   }
 
   /** Attempts at most `budget` instructions of `core`, as run.ts says of `run` without stops. Without an end, debug exceptions have to be looked for from now on, which the reference engine does. */
@@ -84,7 +96,7 @@ export class Interpreter {
       this.engine = new ReferenceEngine(core);
     }
     const scratch = scratchOf(core);
-    const { translator } = this;
+    const { hotCode } = this;
     const { view } = this.memory;
     let left = budget;
     /** What is left where the run has to end. */
@@ -98,8 +110,8 @@ export class Interpreter {
           if (lookAtDebug(core)) return { attempted: budget - left, end: undefined };
           least = budget - limitOf(core, budget, budget - left);
         }
-        // The translator looks now and then where the time goes. What is still to be looked at is so behind the instruction in hand.
-        const given = core.attention ? 1 : Math.min(left - least, translator.untilLook);
+        // Now and then a look falls due at where the time goes; handlers count 32 bits in any case. What is still to be looked at is so behind the instruction in hand.
+        const given = core.attention ? 1 : Math.min(left - least, hotCode.untilLook);
         const before = left;
         this.accounted = given;
         this.withheld = left - given;
@@ -127,7 +139,7 @@ export class Interpreter {
         }
         left += this.withheld;
         if (this.board.profile !== undefined) this.noteTranslated(this.board.profile, scratch, before - left, began);
-        translator.passed(before - left, at, scratch);
+        hotCode.passed(before - left, at, scratch);
         if (core.end !== undefined) return ended(core, budget - left);
       }
       return { attempted: budget - left, end: left > 0 ? EFFECT : BUDGET };
@@ -227,7 +239,7 @@ export class Interpreter {
   /** Drops the regions that were made of instructions which have changed. */
   private forgetStale(): void {
     const { staleCode } = this.memory;
-    this.translator.forget(staleCode);
+    this.hotCode.forget(staleCode);
     staleCode.length = 0;
   }
 
@@ -237,7 +249,7 @@ export class Interpreter {
     if (this.pages.length === RECORD_PAGES) {
       for (const each of this.pages) memory.codePages[each] = 0;
       this.pages = [];
-      this.translator.forgetAll();
+      this.hotCode.forgetAll();
       for (const core of this.board.cores) {
         const translation = core.translation as Translation | undefined;
         if (translation !== undefined) forgetFast(translation);
@@ -295,7 +307,7 @@ export class Interpreter {
     for (; this.instantiated < MODULES.length; this.instantiated++) void new WebAssembly.Instance(MODULES[this.instantiated]!, { env: this.imports });
   };
 
-  private readonly hot = (record: number): void => this.translator.want(record >>> 0);
+  private readonly hot = (record: number): void => this.hotCode.want(record >>> 0);
 
   /** Accounts for what was attempted before the instruction in hand, and sets PC to it. */
   private arrive(record: number, budget: number): void {

@@ -137,3 +137,52 @@ describe('regions', () => {
     expect(board.profile.counts.translated).toBeGreaterThan(500_000);
   });
 });
+
+describe('runs', () => {
+  const LOOP = ['add x3, x3, #1', 'str w1, [x2]', 'add x4, x4, x3', 'nop', 'sub x5, x5, #1', 'cbnz x5, 0x0', 'b 0x18'];
+  /** A loop that is hot by the time it stores another instruction over its own `nop`. */
+  function looping(engine: EngineName): Bare {
+    const bare = machine(engine);
+    bare.board.profile = createProfile(() => 0);
+    program(bare.memory, RAM, assembled(LOOP));
+    bare.core.words[1] = BigInt(assemble('add x6, x6, #1', 0n));
+    bare.core.words[2] = BigInt(RAM + 0x1000);
+    bare.core.words[5] = 40_000n;
+    return bare;
+  }
+
+  test('are made, and see what their own stores change', () => {
+    const { core, board } = looping('interpreter');
+    run(core, 210_000);
+    expect(board.profile!.counts.regions).toBeGreaterThan(0);
+    expect(core.words[3]).toBe(35_000n);
+    core.words[2] = BigInt(RAM + 12);
+    run(core, 6);
+    expect(core.words[6]).toBe(1n);
+    run(core, 29_994);
+    expect([core.words[3], core.words[5], core.words[6]]).toEqual([40_000n, 0n, 5000n]);
+  });
+
+  test('stop anywhere within', () => {
+    const [reference, interpreter] = [looping('reference'), looping('interpreter')];
+    run(reference.core, 180_000);
+    run(interpreter.core, 180_000);
+    for (let budget = 1; budget < 40; budget++) {
+      expect(run(interpreter.core, budget)).toEqual(run(reference.core, budget));
+      expect(interpreter.core.words[Word.PC]).toBe(reference.core.words[Word.PC]);
+      expect(interpreter.core.words[4]).toBe(reference.core.words[4]);
+    }
+    expect(interpreter.board.now).toBe(reference.board.now);
+  });
+
+  test('leave an access that traps to the level that takes it, exactly', () => {
+    const [reference, interpreter] = [looping('reference'), looping('interpreter')];
+    for (const { core } of [reference, interpreter]) {
+      run(core, 180_000);
+      // Nothing is there, and nothing at VBAR_EL1 either.
+      core.words[2] = 0x7000_0000_0000n;
+      run(core, 5);
+    }
+    expect([...interpreter.core.words]).toEqual([...reference.core.words]);
+  });
+});

@@ -22,7 +22,7 @@ export interface Tuning {
 }
 const REGIONS: Tuning = { sliceMin: 1000, sliceMax: 64_000, looks: 8, batch: 16, patience: 24 };
 /** Runs are made where branches go to, never where a look finds code. */
-const RUNS: Tuning = { sliceMin: 16_000, sliceMax: 16_000, looks: Infinity, batch: 16, patience: 8 };
+const RUNS: Tuning = { sliceMin: 16_000, sliceMax: 16_000, looks: Infinity, batch: 16, patience: 2 };
 const CHUNK_BYTES = 64 * RECORD_BYTES;
 /** A region that left for its budget's sake with no more than this to go was running to the end. */
 const NEAR_END = 512;
@@ -37,7 +37,7 @@ interface Region extends Piece {
   readonly number: number;
 }
 
-export class Translator {
+export class HotCode {
   /** Instructions to go to the next look, at least 1, and those between looks. */
   untilLook: number;
   private slice: number;
