@@ -107,8 +107,9 @@ export class Interpreter {
           if (lookAtDebug(core)) return { attempted: budget - left, end: undefined };
           least = budget - limitOf(core, budget, budget - left);
         }
-        // The translator looks now and then where the time goes.
-        const given = Math.min(left - least, translator?.slice ?? GIVEN_MAX);
+        // The translator looks now and then where the time goes. A load that has its answer goes alone.
+        const alone = core.attention;
+        const given = alone ? 1 : Math.min(left - least, translator?.slice ?? GIVEN_MAX);
         this.accounted = given;
         this.withheld = left - given;
         try {
@@ -120,7 +121,7 @@ export class Interpreter {
           if (ending === Ending.RECORD) {
             const at = view.getUint32(scratch + Scratch.RECORD, true);
             this.pcOf(at);
-            translator?.sample(at, scratch);
+            if (!alone) translator?.sample(at, scratch);
           } else if (ending === Ending.BRANCH) core.words[Word.PC] = branchAddress(core, core.words[Word.PC]!);
           this.takeBranchType(left);
           this.account(left);
