@@ -4,8 +4,8 @@ import { describe, expect, test } from 'vitest';
 import { Word } from '../../machines/aarch64/state.ts';
 import { pollCounters } from '../../machines/aarch64/pmu.ts';
 import { readWord, writeBytes, writeWord } from '../../machines/memory/memory.ts';
-import { RAM, set, setPstate } from '../support/core.ts';
-import { CODE, DATA, machineOf, PAGE, runCase, SCTLR, TABLES, TCR, type Case } from '../support/engine-case.ts';
+import { DEVICE, RAM, set, setPstate } from '../support/core.ts';
+import { CODE, DATA, machineOf, PAGE, runCase, SCTLR, TABLES, TCR, VECTORS, type Case } from '../support/engine-case.ts';
 import { Alike } from '../support/engines.ts';
 import { load, words } from '../support/guest-program.ts';
 import { attr, map, S1 } from '../support/tables.ts';
@@ -335,4 +335,26 @@ describe('more than 2 GiB of RAM', () => {
         }, insns: 20_000,
     });
   }, 300_000);
+});
+
+describe('devices', () => {
+  test('an interrupt that is due with a device\'s answer is taken right behind the load', () => {
+    const alike = new Alike('answer', (engine) => machineOf({
+      text: `msr daifclr, #4; ${load('x11', DATA)}; ${load('x12', DEVICE)}\n${loop('ldr w2, [x12]; add x1, x1, x2; str x1, [x11]; add x5, x5, #1; add x5, x5, x1')}`, insns: 0,
+      more: { [VECTORS + 0x380]: 'mrs x27, ELR_EL1; eor x28, x28, x27; add x25, x25, #1; eret' },
+      prepare: (_, tables) => { map(tables, DEVICE, DEVICE, PAGE | attr(1)); },
+    }, engine));
+    for (let turn = 0; turn < 200; turn++) {
+      const { end, attempted } = alike.run(turn % 3 === 0 ? 1 + (turn % 5) : 5000);
+      if (end.type !== 'device') continue;
+      expect(attempted).toBeLessThan(5000);
+      // An SError comes with every other answer.
+      alike.each(({ core, board }) => {
+        board.outbox.length = 0;
+        core.deviceReplies.push({ pa: DEVICE, bytes: 4, value: BigInt(turn) });
+        if (turn % 2 === 0) core.words[Word.SERROR] = 2n;
+      });
+    }
+    expect(alike.all[0]!.core.words[25]).toBeGreaterThan(20n);
+  });
 });

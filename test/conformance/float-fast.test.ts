@@ -5,7 +5,7 @@ import { generator } from '../../snapshots/explore.ts';
 import { seedOr } from '../support/scenario.ts';
 import { compareLoop, compareOne, OPERATIONS } from './float-fast.ts';
 
-/** Cases of each operation; a million for the long form (`npm run verify:engines`). */
+/** Cases of each operation; a million for the long form, which takes some twenty minutes. */
 const CASES = Number(process.env['ZENO_FLOAT_FAST'] ?? 3000);
 const SEED = seedOr(20_261_127);
 
