@@ -4,7 +4,7 @@
 export const PROFILE_COUNTS = {
   /** Instructions attempted one by one, and in translated code. */
   interpreted: 0, translated: 0,
-  /** Regions of code translated, modules compiled of them, and regions dropped because their bytes, their mapping or their context changed. */
+  /** Regions of code translated (runs fused, for the interpreter), modules compiled of them, and regions dropped because their bytes, their mapping or their context changed. */
   regions: 0, modules: 0, dropped: 0,
   /** Addresses that the fast arrays did not have; those of them for which the tables were walked. */
   misses: 0, walks: 0,
