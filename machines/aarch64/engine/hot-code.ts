@@ -122,14 +122,14 @@ export class HotCode {
     const made: Region[] = [];
     const functions: DefinedFunction[] = [];
     for (const record of this.wanted) {
-      if (this.regions.has(record)) continue;
+      if (this.regions.has(record) || made.some((piece) => piece.entry === record)) continue;
       const index = Math.floor(recordIndex(memory, record));
       const page = this.pageOf(index);
       // What is left to has to be there: decoding stops at a region.
       const plain = memory.view.getInt32(record + PLAIN, true);
       if (page === undefined || plain === UNDECODED || plain === COVERED || plain === PAGE_END) continue;
       const records = recordsAt(memory, index);
-      for (const { body, ...piece } of this.whole ? this.region(record, records, page) : this.runs(record, records, page)) {
+      for (const { body, ...piece } of this.whole ? this.region(record, records, page) : this.runs(record, records, page, made)) {
         functions.push({ type: HANDLER, body });
         made.push({ ...piece, number: this.free.pop() ?? this.nextNumber++ });
       }
@@ -168,10 +168,11 @@ export class HotCode {
     return [{ entry, ranges, body: emitRegion(flow, offset, records, this.board.profile !== undefined) }];
   }
 
-  private runs(entry: number, records: number, page: number): readonly (Piece & { readonly body: Uint8Array })[] {
+  /** `made` are those of the same batch. */
+  private runs(entry: number, records: number, page: number, made: readonly Piece[]): readonly (Piece & { readonly body: Uint8Array })[] {
     const { view } = this.memory;
     const recordOf = (offset: number): number => records + offset * (RECORD_BYTES / 4);
-    const runs = runsFrom((entry - records) / (RECORD_BYTES / 4), (at) => view.getUint32(page * PAGE_BYTES + at, true), (at) => view.getInt32(recordOf(at) + PLAIN, true), (at) => this.regions.has(recordOf(at)));
+    const runs = runsFrom((entry - records) / (RECORD_BYTES / 4), (at) => view.getUint32(page * PAGE_BYTES + at, true), (at) => view.getInt32(recordOf(at) + PLAIN, true), (at) => this.regions.has(recordOf(at)) || made.some((piece) => piece.entry === recordOf(at)));
     return runs.map(({ start, end, body }) => ({ entry: recordOf(start), ranges: [[recordOf(start), recordOf(end)]], body }));
   }
 
