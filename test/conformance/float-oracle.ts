@@ -13,6 +13,7 @@ import { encode, noFields, type Row } from '../../machines/aarch64/row.ts';
 import { Word } from '../../machines/aarch64/state.ts';
 import { slot } from '../../machines/aarch64/sysregs.ts';
 import { bareCore, set } from '../support/core.ts';
+import { executable } from '../support/executable.ts';
 import { QEMU } from './user-oracle.ts';
 
 export type Random = () => number;
@@ -167,27 +168,10 @@ function runQemu(groups: readonly Group[], input: Uint32Array, total: number): U
   const view = new DataView(file.buffer);
   for (const [index, word] of runner(groups, inputAddress, outputAddress, total * BYTES).entries()) view.setUint32(CODE - IMAGE + 4 * index, word, true);
   file.set(new Uint8Array(input.buffer), inputAddress - IMAGE);
-  // A static executable with one segment, readable, writable and executable, with the output behind what is loaded.
-  file.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
-  view.setUint16(16, 2, true);
-  view.setUint16(18, 183, true);
-  view.setUint32(20, 1, true);
-  view.setBigUint64(24, BigInt(CODE), true);
-  view.setBigUint64(32, 64n, true);
-  view.setUint16(52, 64, true);
-  view.setUint16(54, 56, true);
-  view.setUint16(56, 1, true);
-  view.setUint32(64, 1, true);
-  view.setUint32(68, 7, true);
-  view.setBigUint64(80, BigInt(IMAGE), true);
-  view.setBigUint64(88, BigInt(IMAGE), true);
-  view.setBigUint64(96, BigInt(file.length), true);
-  view.setBigUint64(104, BigInt(file.length + total * BYTES), true);
-  view.setBigUint64(112, 4096n, true);
   const folder = mkdtempSync(join(tmpdir(), 'zeno-float-'));
   try {
     const path = join(folder, 'cases.elf');
-    writeFileSync(path, file);
+    writeFileSync(path, executable(file, { at: IMAGE, entry: CODE, roomBytes: total * BYTES }));
     chmodSync(path, 0o755);
     const output = execFileSync(QEMU!, ['-cpu', 'max,pauth=off', path], { maxBuffer: 2 ** 30 });
     if (output.length !== total * BYTES) throw new Error(`qemu-aarch64 wrote ${output.length} bytes for ${total} cases`);

@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { chmodSync, closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { executable } from '../support/executable.ts';
 import { words } from '../support/guest-program.ts';
 import { Part, RECORD_BYTES, SANDBOX_BYTES } from './random-state.ts';
 import type { Item, Unit } from './random-words.ts';
@@ -129,37 +130,12 @@ function runner(tasksAt: number, count: number, outcomes: number): { program: re
   return { program: words(text, CODE), after: CODE + 4 * words(at.replaceAll('{next}', '{signal}').replaceAll('{after}', '{signal}'), CODE).length };
 }
 
-/** A static ELF executable with one segment. */
-function elf(contents: Uint8Array, roomBytes: number): Uint8Array {
-  const header = new Uint8Array(120);
-  const view = new DataView(header.buffer);
-  header.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
-  view.setUint16(16, 2, true);
-  view.setUint16(18, 183, true);
-  view.setUint32(20, 1, true);
-  view.setBigUint64(24, BigInt(CODE), true);
-  view.setBigUint64(32, 64n, true);
-  view.setUint16(52, 64, true);
-  view.setUint16(54, 56, true);
-  view.setUint16(56, 1, true);
-  view.setUint32(64, 1, true);
-  view.setUint32(68, 7, true);
-  view.setBigUint64(80, BigInt(IMAGE), true);
-  view.setBigUint64(88, BigInt(IMAGE), true);
-  view.setBigUint64(96, BigInt(contents.length), true);
-  view.setBigUint64(104, BigInt(contents.length + roomBytes), true);
-  view.setBigUint64(112, 4096n, true);
-  const file = contents.slice();
-  file.set(header, 0);
-  return file;
-}
-
 /** Runs an image of `count` tasks under qemu-aarch64: a promise of the outcomes, one record a task. What it writes goes to a file, so that it never waits for us. */
 export async function runQemu({ bytes }: Image, count: number): Promise<BigUint64Array> {
   const folder = mkdtempSync(join(tmpdir(), 'zeno-oracle-'));
   try {
     const path = join(folder, 'blocks.elf');
-    writeFileSync(path, elf(bytes, count * RECORD_BYTES));
+    writeFileSync(path, executable(bytes, { at: IMAGE, entry: CODE, roomBytes: count * RECORD_BYTES }));
     chmodSync(path, 0o755);
     const outcomes = join(folder, 'outcomes');
     const file = openSync(outcomes, 'w');

@@ -16,6 +16,7 @@ import { Word, type Core } from '../../machines/aarch64/state.ts';
 import { slot } from '../../machines/aarch64/sysregs.ts';
 import { readBytes, writeBytes, writeWord } from '../../machines/memory/memory.ts';
 import { bareCore, set } from '../support/core.ts';
+import { executable } from '../support/executable.ts';
 
 export const QEMU = ['/usr/bin/qemu-aarch64', '/usr/local/bin/qemu-aarch64'].find((path) => existsSync(path));
 
@@ -184,23 +185,12 @@ function image(cases: readonly VectorCase[], random: () => number): Uint8Array {
   return bytes;
 }
 
-/** A static executable of one segment that may be read, written and executed. */
-function elf(contents: Uint8Array, roomBytes: number): Uint8Array {
-  const file = contents.slice();
-  const view = new DataView(file.buffer);
-  file.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
-  for (const [at, value] of [[16, 2], [18, 183], [52, 64], [54, 56], [56, 1]] as const) view.setUint16(at, value, true);
-  for (const [at, value] of [[20, 1], [64, 1], [68, 7]] as const) view.setUint32(at, value, true);
-  for (const [at, value] of [[24, CODE], [32, 64], [80, IMAGE], [88, IMAGE], [96, contents.length], [104, contents.length + roomBytes], [112, 4096]] as const) view.setBigUint64(at, BigInt(value), true);
-  return file;
-}
-
 function runQemu(contents: Uint8Array, count: number): BigUint64Array {
   const folder = mkdtempSync(join(tmpdir(), 'zeno-vectors-'));
   try {
     const path = join(folder, 'cases.elf');
     const bytes = count * OUTCOME_WORDS * 8;
-    writeFileSync(path, elf(contents, bytes));
+    writeFileSync(path, executable(contents, { at: IMAGE, entry: CODE, roomBytes: bytes }));
     chmodSync(path, 0o755);
     const output = execFileSync(QEMU!, ['-cpu', 'max,pauth=off', path], { maxBuffer: 2 ** 30 });
     if (output.length !== bytes) throw new Error(`qemu-aarch64 wrote ${output.length} bytes for ${count} cases`);
