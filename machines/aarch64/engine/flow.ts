@@ -75,9 +75,8 @@ export function flowOf(entry: number, word: (offset: number) => number): Flow | 
 
 function look(word: number, at: number): Seen {
   const decoded = decode(word);
-  const { byReference, branch, key, operations } = shapeOf(decoded.semantics, decoded.fields, at);
+  const { byReference, branch, setsFlags, operations } = shapeOf(decoded.semantics, decoded.fields, at);
   if (byReference) return { decoded, kind: 'reference', setsFlags: false, operations: 0, exit: { type: 'leave' } };
-  const setsFlags = key.includes('setFlags');
   if (branch === undefined) return { decoded, kind: 'plain', setsFlags, operations, exit: undefined };
   return { decoded, kind: 'branch', setsFlags, operations, exit: exitOf(decoded, branch, at) };
 }

@@ -23,6 +23,8 @@ export interface Shape {
   readonly branch: Branch | undefined;
   /** Whether constants are part of the shape, since there were too many for a record. */
   readonly baked: boolean;
+  /** Whether it sets NZCV. */
+  readonly setsFlags: boolean;
   /** How many builder operations it takes: what its code costs. */
   readonly operations: number;
 }
@@ -81,6 +83,7 @@ class Recorder implements VectorBuilder<number, number, number> {
   byReference = false;
   ends = false;
   branch: Branch | undefined;
+  private setsFlags = false;
   private readonly baked: boolean;
   private readonly offset: number;
   private text = '';
@@ -92,9 +95,9 @@ class Recorder implements VectorBuilder<number, number, number> {
   }
 
   shape(): Shape {
-    const { operands, byReference, ends, branch, baked, values: operations } = this;
-    if (byReference) return { key: ends ? 'reference, ends' : 'reference', operands: [], byReference, ends, branch: undefined, baked, operations };
-    return { key: this.text, operands, byReference, ends, branch, baked, operations };
+    const { operands, byReference, ends, branch, baked, setsFlags, values: operations } = this;
+    if (byReference) return { key: ends ? 'reference, ends' : 'reference', operands: [], byReference, ends, branch: undefined, baked, setsFlags: false, operations };
+    return { key: this.text, operands, byReference, ends, branch, baked, setsFlags, operations };
   }
 
   private note(operation: string, ...values: readonly (number | string | boolean)[]): number {
@@ -162,7 +165,10 @@ class Recorder implements VectorBuilder<number, number, number> {
   invert(a: number): number { return this.note('invert', a); }
   select(condition: number, whenTrue: number, whenFalse: number): number { return this.note('select', condition, whenTrue, whenFalse); }
   flags(): number { return this.note('flags'); }
-  setFlags(nzcv: number): void { this.note('setFlags', nzcv); }
+  setFlags(nzcv: number): void {
+    this.setsFlags = true;
+    this.note('setFlags', nzcv);
+  }
   carry(): number { return this.note('carry'); }
   flagsOfAdd(wide: number, a: number, b: number): number { return this.note('flagsOfAdd', wide, a, b); }
   flagsOfSubtract(wide: number, a: number, b: number): number { return this.note('flagsOfSubtract', wide, a, b); }
