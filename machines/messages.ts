@@ -147,6 +147,14 @@ type KindOf<A extends Address> = A extends `${infer K}:${number}` ? K : A;
 export type MessageFor<A extends Address> = MessagesByReceiver[KindOf<A> & keyof MessagesByReceiver];
 export type Message = MessagesByReceiver[keyof MessagesByReceiver];
 
+/** RAM as a device that masters the bus reaches it, by physical address. */
+export interface DirectMemory {
+  /** A copy; undefined where it is not all RAM. */
+  read(pa: number, bytes: number): Uint8Array | undefined;
+  /** False, and nothing written, where it is not all RAM. */
+  write(pa: number, bytes: Uint8Array): boolean;
+}
+
 /** How a machine's handler speaks. Nothing here is state. */
 export interface Out {
   /** Virtual nanoseconds now. */
