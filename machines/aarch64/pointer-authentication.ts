@@ -42,11 +42,14 @@ const ENABLES: Readonly<Record<PointerKey, number>> = { IA: 1 << 31, IB: 1 << 30
 const enabled = (core: Core, el: number, key: PointerKey): boolean => (core.ints[sctlrIndex(core, el)]! & ENABLES[key]) !== 0;
 
 const KEYS: Readonly<Record<PointerKey, readonly [low: number, high: number]>> = {
-  IA: keyWords('APIA'), IB: keyWords('APIB'), DA: keyWords('APDA'), DB: keyWords('APDB'), GA: keyWords('APGA'),
+  IA: wordsOf('APIA'), IB: wordsOf('APIB'), DA: wordsOf('APDA'), DB: wordsOf('APDB'), GA: wordsOf('APGA'),
 };
-function keyWords(name: string): readonly [number, number] {
+function wordsOf(name: string): readonly [number, number] {
   return [slot(`${name}KeyLo_EL1`), slot(`${name}KeyHi_EL1`)];
 }
+
+/** The words of a key's low and high half. */
+export const keyWords = (key: PointerKey): readonly [low: number, high: number] => KEYS[key];
 
 function computeCode(core: Core, data: bigint, modifier: bigint, key: PointerKey): bigint {
   const [low, high] = KEYS[key];
@@ -113,4 +116,44 @@ function check(core: Core, el: number, pointer: bigint, modifier: bigint, key: P
 function strip(core: Core, el: number, pointer: bigint, data: boolean): bigint {
   const upper = bitOf(pointer, 55);
   return extended(pointer, fieldOf(layout(core, el, upper, data)), upper);
+}
+
+/** What the controls say at the core's level now, for who computes by himself. */
+export interface PointerControls {
+  /** Whether the function is `fast`. */
+  readonly computes: boolean;
+  readonly enabled: Readonly<Record<PointerKey, boolean>>;
+  readonly trapped: boolean;
+  /** For addresses of instructions, then of data: the bit that tells the halves apart when one is signed, and the field of the code by bit 55 (times 2) and that bit. */
+  readonly layouts: readonly { readonly selectBit: 55 | 63; readonly fields: readonly bigint[] }[];
+}
+
+const known = new WeakMap<Core, { readonly inputs: Int32Array; controls: PointerControls }>();
+const inputsNow = new Int32Array(10);
+const TRACKED = [TCR_EL1, TCR_EL2, slot('SCTLR_EL1'), slot('SCTLR_EL2')] as const;
+
+/** Worked out anew when a register that decides has changed. */
+export function pointerControls(core: Core): PointerControls {
+  const el = elOf(core);
+  for (const [index, word] of TRACKED.entries()) {
+    inputsNow[2 * index] = core.ints[2 * word]!;
+    inputsNow[2 * index + 1] = core.ints[2 * word + 1]!;
+  }
+  inputsNow[8] = hcrHigh(core);
+  inputsNow[9] = el | (inHost(core) ? 4 : 0);
+  const before = known.get(core);
+  if (before !== undefined && before.inputs.every((value, index) => value === inputsNow[index])) return before.controls;
+  const layouts = [false, true].map((data) => {
+    const tagged = [0, 1].map((half) => layout(core, el, half, data).tagged);
+    return {
+      selectBit: tagged[0] || tagged[1] ? 55 as const : 63 as const,
+      fields: [0, 1].flatMap((upper) => [0, 1].map((select) => fieldOf({ bottom: layout(core, el, select, data).bottom, tagged: tagged[upper]! }))),
+    };
+  });
+  const controls: PointerControls = {
+    computes: core.board.features.pauth === 'fast', trapped: trapped(core, el), layouts,
+    enabled: { IA: enabled(core, el, 'IA'), IB: enabled(core, el, 'IB'), DA: enabled(core, el, 'DA'), DB: enabled(core, el, 'DB'), GA: true },
+  };
+  known.set(core, { inputs: inputsNow.slice(), controls });
+  return controls;
 }

@@ -1,12 +1,13 @@
 /** The emitter's general-purpose part: operations on 64-bit words, flags, memory and branches. */
 
-import type { AtomicOperation, BranchType, Builder, Exception } from '../builder.ts';
+import type { AtomicOperation, BranchType, Builder, Exception, PointerOperation } from '../builder.ts';
 import type { Access, Bytes } from '../memory-access.ts';
 import { GRANULE_BYTES } from '../monitor.ts';
 import { Word } from '../state.ts';
 import { CONDITIONS } from './conditions.ts';
 import { Flags, HANDLER, importIndex, Local, PARAMETERS, PC_OFFSET, REFERENCE, far, near, next, noteBranch, pushPc } from './handler.ts';
 import { INDEX_MASK, Scratch } from './layout.ts';
+import { emitPointerCode, Pointers, pushPointerAction } from './pointer-codes.ts';
 import { isBaked, isNarrow, isOrdered } from './shape.ts';
 import { Access as Memory, Code, I32, I64, Op } from './wasm/code.ts';
 
@@ -580,10 +581,21 @@ export class ScalarEmitter implements Builder<number, number> {
     code.end();
   }
   barrier(): void {}
+  authenticatePointer(operation: PointerOperation, pointer: number, modifier: number): number {
+    const { code } = this;
+    pushPointerAction(code, operation); code.i32(Pointers.REFERENCE); code.op(Op.i32_ne);
+    this.bailUnless();
+    const result = code.local(I64);
+    code.get(pointer); code.set(result);
+    pushPointerAction(code, operation); code.i32(Pointers.COMPUTE); code.op(Op.i32_eq);
+    code.if();
+    code.get(emitPointerCode(code, operation, pointer, modifier)); code.set(result);
+    code.end();
+    return result;
+  }
 
   // What shape.ts leaves to the reference engine never gets here.
   protected never(): never { throw new Error('this operation is the reference engine\'s'); }
-  authenticatePointer(): number { return this.never(); }
   readSystemRegister(): number { return this.never(); }
   writeSystemRegister(): void { this.never(); }
   systemInstruction(): number { return this.never(); }

@@ -36,13 +36,14 @@ export const SIGNATURES: readonly Signature[] = [
   { parameters: [I32, I64, I32], results: [I32] },
   { parameters: [I32, I32], results: [] },
   { parameters: [I64, I64, I64], results: [I64] },
+  { parameters: [I32, I64, I64, I64, I64, I32], results: [I64] },
 ];
 
 /** Imported functions, by their order. `load` and its like get the access's number and size: access * 16 + bytes. */
 export const IMPORTS = [
   { name: 'load', type: 1 }, { name: 'store', type: 2 }, { name: 'storePair', type: 3 }, { name: 'reference', type: 4 }, { name: 'checkStack', type: 4 },
   { name: 'crc32', type: 5 }, { name: 'go', type: HANDLER }, { name: 'land', type: HANDLER }, { name: 'begin', type: HANDLER }, { name: 'flagsOf', type: 6 },
-  { name: 'mayLoad', type: 7 }, { name: 'mayStore', type: 7 }, { name: 'multiplyAdd', type: 9 },
+  { name: 'mayLoad', type: 7 }, { name: 'mayStore', type: 7 }, { name: 'multiplyAdd', type: 9 }, { name: 'pointerCode', type: 10 },
 ] as const satisfies readonly FunctionImport[];
 export type ImportName = (typeof IMPORTS)[number]['name'];
 export const importIndex = (name: ImportName): number => IMPORTS.findIndex((one) => one.name === name);

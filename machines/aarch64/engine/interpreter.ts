@@ -8,6 +8,7 @@ import { checkStackAlignment, takeInterrupt, UNWIND } from '../exception.ts';
 import type { RunEnd, RunResult } from '../exit.ts';
 import { fetchOffset, fillFetch, inGuardedPage, instructionOffset, loadMemory, othersMonitor, storeMemory, storePair } from '../memory-access.ts';
 import { limitOf } from '../pmu.ts';
+import type { PointerControls } from '../pointer-authentication.ts';
 import type { Profile } from '../profile.ts';
 import { Pstate, Word, stackWord, type Core } from '../state.ts';
 import { MODE_OF, forgetFast, forgetWrites, type Translation } from '../tlb.ts';
@@ -18,6 +19,7 @@ import { crc32Of } from './crc32.ts';
 import { COVERED, Ending, Flags, PAGE_END, UNDECODED } from './handler.ts';
 import { CODE_PAGES_POINTER, COUNTS_POINTER, countsOffset, emptySet, INSTRUCTIONS, modeArray, PLAIN, RECORD_PAGES, RECORDS_BYTES, recordIndex, recordsAt, Scratch, scratchOf } from './layout.ts';
 import { floatingPointTrap } from './floating-point.ts';
+import { notePointerControls } from './pointer-codes.ts';
 import { ReferenceEngine } from './reference.ts';
 import { runtimeBytes } from './runtime.ts';
 import { accessOf, SINK_WORD } from './shape.ts';
@@ -46,6 +48,8 @@ export class Interpreter {
   private readonly imports: WebAssembly.ModuleImports;
   private readonly hotCode: HotCode;
   private instantiated = 0;
+  /** The controls of pointer authentication that each core's scratch area has. */
+  private readonly pointers: (PointerControls | undefined)[] = [];
   /** The page of linear memory that each page of records is for, in the order in which they were given out. */
   private pages: number[] = [];
 
@@ -67,11 +71,11 @@ export class Interpreter {
     const { exports } = new WebAssembly.Instance(runtimeModule, { env });
     this.table = exports['table'] as WebAssembly.Table;
     this.enter = exports['enter'] as unknown as Handler;
-    const { go, land, begin, flagsOf, mayLoad, mayStore, multiplyAdd } = exports;
+    const { go, land, begin, flagsOf, mayLoad, mayStore, multiplyAdd, pointerCode } = exports;
     this.settle = exports['settle'] as unknown as (core: number, scratch: number) => void;
     this.takeOver();
     this.imports = {
-      ...env, table: this.table, go: go!, land: land!, begin: begin!, flagsOf: flagsOf!, mayLoad: mayLoad!, mayStore: mayStore!, multiplyAdd: multiplyAdd!,
+      ...env, table: this.table, go: go!, land: land!, begin: begin!, flagsOf: flagsOf!, mayLoad: mayLoad!, mayStore: mayStore!, multiplyAdd: multiplyAdd!, pointerCode: pointerCode!,
       load: this.load, store: this.store, storePair: this.storePair, checkStack: this.checkStack, crc32: this.crc32,
     };
     this.hotCode = new HotCode(board, this.table, this.imports, (index) => this.pages[index], tuning);
@@ -225,6 +229,7 @@ export class Interpreter {
     view.setInt32(scratch + Scratch.FETCH, modeArray(core, 2, mode), true);
     view.setInt32(scratch + Scratch.FLOATING_POINT, floatingPointTrap(core) === undefined ? 1 : 0, true);
     view.setInt32(scratch + Scratch.STACK, core.words.byteOffset + stackWord(core) * 8, true);
+    this.pointers[core.index] = notePointerControls(core, view, scratch, this.pointers[core.index]);
   }
 
   /** Puts the type of an indirect branch into PSTATE.BTYPE, where it is the instruction before the one that is next when `left` of the budget is left. */

@@ -37,6 +37,10 @@ export const Scratch = {
   RAM_FIRST: 80,
   RAM_BYTES: 84,
   RAM_DELTA: 88,
+  /** Pointer authentication (pointer-codes.ts): what to do by key; the bit that tells the halves apart, for addresses of instructions and of data; by kind, bit 55 and that bit, the field of the code (64 bits). */
+  POINTERS: 96,
+  POINTER_SELECT: 120,
+  POINTER_FIELDS: 128,
 } as const;
 
 /** A VA shifted right by 8 and masked so is the offset of its entry in an array. */

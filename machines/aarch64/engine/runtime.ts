@@ -6,6 +6,7 @@ import { NZCV_OFFSET, ScalarEmitter } from './emitter-scalar.ts';
 import { multiplyAdd } from './multiply-add.ts';
 import { Ending, FIRST_REGION, Flags, HANDLER, Local, PARAMETERS, PC_OFFSET, SIGNATURES, dispatch } from './handler.ts';
 import { CODE_PAGES_POINTER, COUNTS, COUNTS_POINTER, INDEX_MASK, INSTRUCTIONS, PLAIN, Scratch } from './layout.ts';
+import { pointerCode } from './pointer-codes.ts';
 import { Access, Code, I32, I64, Op } from './wasm/code.ts';
 import { moduleBytes } from './wasm/module.ts';
 
@@ -14,7 +15,7 @@ export const TABLE_ENTRIES = 1024;
 
 /**
  * Exports `table`; as handlers `enter` (goes to the record's handler), `begin` (the same where a region may begin), `go` (goes to PC) and `land` (the
- * same behind an indirect branch); `flagsOf`, `settle`, `mayLoad`, `mayStore`, `multiplyAdd`. It tells `hot` of records without a region that are
+ * same behind an indirect branch); `flagsOf`, `settle`, `mayLoad`, `mayStore`, `multiplyAdd`, `pointerCode`. It tells `hot` of records without a region that are
  * branched to often.
  */
 export function runtimeBytes(): Uint8Array<ArrayBuffer> {
@@ -34,6 +35,7 @@ export function runtimeBytes(): Uint8Array<ArrayBuffer> {
     { type: 9, body: multiplyAdd(), exportName: 'multiplyAdd' },
     { type: HANDLER, body: go(true, hot), exportName: 'land' },
     { type: HANDLER, body: begin(hot), exportName: 'begin' },
+    { type: 10, body: pointerCode(), exportName: 'pointerCode' },
   ];
   const types = [...SIGNATURES, { parameters: [I32] as const, results: [] }];
   return moduleBytes({ types, tableType: HANDLER, tableEntries: TABLE_ENTRIES, imports, functions, elements: { start: 0, functions: [first, first + 1, first + 2, first] } });

@@ -1,7 +1,7 @@
 /** The shape of an instruction: the sequence of builder operations that its semantics makes, with register numbers, constants and offsets taken out as operands. */
 
 import { PAGE_BYTES, RECORD_BYTES } from '../../memory/memory.ts';
-import type { AtomicOperation, BranchType, Exception } from '../builder.ts';
+import type { AtomicOperation, BranchType, Exception, PointerOperation } from '../builder.ts';
 import type { Access, Bytes } from '../memory-access.ts';
 import type { Fields, Semantics } from '../row.ts';
 import { Word } from '../state.ts';
@@ -230,7 +230,7 @@ class Recorder implements VectorBuilder<number, number, number> {
     return near;
   }
 
-  authenticatePointer(): number { return this.reference(); }
+  authenticatePointer({ act, key }: PointerOperation, pointer: number, modifier: number): number { return this.note(`pointer ${act} ${key}`, pointer, modifier); }
   readSystemRegister(): number { return this.reference(); }
   writeSystemRegister(): void { this.reference(); }
   systemInstruction(): number { return this.reference(); }
