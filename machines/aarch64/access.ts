@@ -33,6 +33,22 @@ export function readSystemRegister(core: Core, encoding: number, rt: number): bi
   return value;
 }
 
+/** The word of the block that MRS `encoding` reads at the current level, when that is all that it does; else 0. */
+export function plainWord(core: Core, encoding: number): number {
+  const entry = ENTRIES[encoding];
+  const el = elOf(core);
+  if (entry === undefined || core.board.observe !== undefined) return 0;
+  const { row } = entry;
+  if (el < row.el || (row.needs !== undefined && !hasFeature(core.board, row.needs)) || row.hole !== undefined || row.floatingPoint) return 0;
+  if (encoding === SP_EL0 && (core.ints[2 * Word.PSTATE]! & Pstate.SP) === 0) return 0;
+  if (el < 2 && (nvx(core) !== 0 || trapTarget(core, entry.readTraps) !== undefined)) return 0;
+  const redirected = entry.e2h !== undefined && (el === 2 ? e2h(core) : el === 0 && inHost(core)) ? entry.e2h : entry;
+  return entry.alias !== undefined || redirected.read !== undefined ? 0 : redirected.word;
+}
+
+/** Whether DC ZVA does nothing at the current level but to zero memory. */
+export const zeroesPlainly = (core: Core): boolean => core.board.observe === undefined && trapTarget(core, OPERATION_TRAPS.get(DC_ZVA)!) === undefined;
+
 /** MSR (register). Checks as for `readSystemRegister`. */
 export function writeSystemRegister(core: Core, encoding: number, value: bigint, rt: number): void {
   const entry = resolve(core, encoding, rt, true);
@@ -174,6 +190,8 @@ function endAtHole(core: Core, encoding: number, rt: number, write: boolean, wha
   throw UNWIND;
 }
 
+/** op0 1, op1 3, CRn 7, CRm 4, op2 1. */
+export const DC_ZVA = 0x5ba1;
 const OPERATION_TRAPS = new Map(OPERATIONS.map((operation) => [operation.encoding, trapsOf(operation.name, 'write')]));
 const PAR_EL1 = slot('PAR_EL1');
 

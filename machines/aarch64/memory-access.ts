@@ -532,6 +532,7 @@ export function zeroBlock(core: Core, va: bigint): void {
   const entry = resolve(core, va, WRITE, false, PLAIN, 1);
   watch(core, va & ~BigInt(ZERO_BYTES - 1), ZERO_BYTES, WRITE, PLAIN);
   if (entry.linear < 0) abort(core, va, WRITE, PLAIN, 1, Fsc.EXTERNAL);
+  cache(core, va, WRITE, entry, PLAIN);
   if (entry.rom) return;
   const at = inPage(va) - (inPage(va) % ZERO_BYTES);
   const { memory } = core.board;

@@ -128,21 +128,8 @@ export interface PointerControls {
   readonly layouts: readonly { readonly selectBit: 55 | 63; readonly fields: readonly bigint[] }[];
 }
 
-const known = new WeakMap<Core, { readonly inputs: Int32Array; controls: PointerControls }>();
-const inputsNow = new Int32Array(10);
-const TRACKED = [TCR_EL1, TCR_EL2, slot('SCTLR_EL1'), slot('SCTLR_EL2')] as const;
-
-/** Worked out anew when a register that decides has changed. */
 export function pointerControls(core: Core): PointerControls {
   const el = elOf(core);
-  for (const [index, word] of TRACKED.entries()) {
-    inputsNow[2 * index] = core.ints[2 * word]!;
-    inputsNow[2 * index + 1] = core.ints[2 * word + 1]!;
-  }
-  inputsNow[8] = hcrHigh(core);
-  inputsNow[9] = el | (inHost(core) ? 4 : 0);
-  const before = known.get(core);
-  if (before !== undefined && before.inputs.every((value, index) => value === inputsNow[index])) return before.controls;
   const layouts = [false, true].map((data) => {
     const tagged = [0, 1].map((half) => layout(core, el, half, data).tagged);
     return {
@@ -150,10 +137,8 @@ export function pointerControls(core: Core): PointerControls {
       fields: [0, 1].flatMap((upper) => [0, 1].map((select) => fieldOf({ bottom: layout(core, el, select, data).bottom, tagged: tagged[upper]! }))),
     };
   });
-  const controls: PointerControls = {
+  return {
     computes: core.board.features.pauth === 'fast', trapped: trapped(core, el), layouts,
     enabled: { IA: enabled(core, el, 'IA'), IB: enabled(core, el, 'IB'), DA: enabled(core, el, 'DA'), DB: enabled(core, el, 'DB'), GA: true },
   };
-  known.set(core, { inputs: inputsNow.slice(), controls });
-  return controls;
 }

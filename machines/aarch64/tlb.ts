@@ -63,7 +63,7 @@ export type Fast = Int32Array;
 export const EMPTY = 0x800;
 export const CODE_PAGE = 0x400;
 export const ENTRY_WORDS = 4;
-export const SETS = 1024;
+export const SETS = 4096;
 /** EL0, EL1, EL1 with PAN, EL2, EL2 with PAN. */
 export const MODES = 5;
 /** The set's number by PSTATE.EL | PSTATE.PAN << 2. */

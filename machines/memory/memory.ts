@@ -56,8 +56,8 @@ export interface Memory {
 /** A page whose bytes are those in linear memory for as long as `bytes` is undefined. */
 export interface LentPage { bytes: Uint8Array | undefined }
 
-/** Bytes of the engines' area but for the page table of decoded pages: 64 MiB, of which the host gives what is touched. */
-export const ENGINE_BYTES = 1 << 26;
+/** Bytes of the engines' area but for the page table of decoded pages: 128 MiB, of which the host gives what is touched. */
+export const ENGINE_BYTES = 1 << 27;
 
 /** Lays regions out in one new linear memory. Throws RangeError on overlap or misalignment, and where the host has no room for it. */
 export function createMemory(specs: readonly RegionSpec[]): Memory {

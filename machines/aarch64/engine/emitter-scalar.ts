@@ -8,6 +8,7 @@ import { CONDITIONS } from './conditions.ts';
 import { Flags, HANDLER, importIndex, Local, PARAMETERS, PC_OFFSET, REFERENCE, far, near, next, noteBranch, pushPc } from './handler.ts';
 import { INDEX_MASK, Scratch } from './layout.ts';
 import { emitPointerCode, Pointers, pushPointerAction } from './pointer-codes.ts';
+import { readPlace } from './permitted.ts';
 import { isBaked, isNarrow, isOrdered } from './shape.ts';
 import { Access as Memory, Code, I32, I64, Op } from './wasm/code.ts';
 
@@ -581,6 +582,31 @@ export class ScalarEmitter implements Builder<number, number> {
     code.end();
   }
   barrier(): void {}
+  readSystemRegister(encoding: number, _rt: number): number {
+    const { code } = this;
+    code.get(Local.SCRATCH); code.access(Memory.i32_load, Scratch.READS + 4 * readPlace(encoding));
+    const place = code.keep(I32);
+    code.get(place); code.i32(0); code.op(Op.i32_ne);
+    this.bailUnless();
+    code.get(Local.CORE); code.get(place); code.op(Op.i32_add); code.access(Memory.i64_load, 0);
+    return code.keep(I64);
+  }
+  /** DC ZVA. In Device memory it faults, which the entry does not say apart from SCTLR_ELx.A. */
+  systemInstruction(_encoding: number, value: number, _rt: number, _hasResult: boolean): number {
+    const { code } = this;
+    code.get(Local.SCRATCH); code.access(Memory.i32_load, Scratch.ZEROES);
+    this.bailUnless();
+    code.get(value); code.i64(-64n); code.op(Op.i64_and);
+    const address = code.keep(I64);
+    const entry = this.entry(Scratch.WRITE, address);
+    this.hit(entry, address, 16);
+    code.get(entry); code.access(Memory.i32_load, 12); code.op(Op.i32_and);
+    this.bailUnless();
+    this.linear(entry, address);
+    const offset = code.keep(I32);
+    for (let at = 0; at < 64; at += 8) { code.get(offset); code.i64(0n); code.access(Memory.i64_store, at); }
+    return value;
+  }
   authenticatePointer(operation: PointerOperation, pointer: number, modifier: number): number {
     const { code } = this;
     pushPointerAction(code, operation); code.i32(Pointers.REFERENCE); code.op(Op.i32_ne);
@@ -596,9 +622,7 @@ export class ScalarEmitter implements Builder<number, number> {
 
   // What shape.ts leaves to the reference engine never gets here.
   protected never(): never { throw new Error('this operation is the reference engine\'s'); }
-  readSystemRegister(): number { return this.never(); }
   writeSystemRegister(): void { this.never(); }
-  systemInstruction(): number { return this.never(); }
   setPstateField(): void { this.never(); }
   waitForInterrupt(): void { this.never(); }
   waitForEvent(): void { this.never(); }

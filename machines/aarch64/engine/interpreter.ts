@@ -8,7 +8,6 @@ import { checkStackAlignment, takeInterrupt, UNWIND } from '../exception.ts';
 import type { RunEnd, RunResult } from '../exit.ts';
 import { fetchOffset, fillFetch, inGuardedPage, instructionOffset, loadMemory, othersMonitor, storeMemory, storePair } from '../memory-access.ts';
 import { limitOf } from '../pmu.ts';
-import type { PointerControls } from '../pointer-authentication.ts';
 import type { Profile } from '../profile.ts';
 import { Pstate, Word, stackWord, type Core } from '../state.ts';
 import { MODE_OF, forgetFast, forgetWrites, type Translation } from '../tlb.ts';
@@ -19,7 +18,7 @@ import { crc32Of } from './crc32.ts';
 import { COVERED, Ending, Flags, PAGE_END, UNDECODED } from './handler.ts';
 import { CODE_PAGES_POINTER, COUNTS_POINTER, countsOffset, emptySet, INSTRUCTIONS, modeArray, PLAIN, RECORD_PAGES, RECORDS_BYTES, recordIndex, recordsAt, Scratch, scratchOf } from './layout.ts';
 import { floatingPointTrap } from './floating-point.ts';
-import { notePointerControls } from './pointer-codes.ts';
+import { Permissions } from './permitted.ts';
 import { ReferenceEngine } from './reference.ts';
 import { runtimeBytes } from './runtime.ts';
 import { accessOf, SINK_WORD } from './shape.ts';
@@ -48,8 +47,7 @@ export class Interpreter {
   private readonly imports: WebAssembly.ModuleImports;
   private readonly hotCode: HotCode;
   private instantiated = 0;
-  /** The controls of pointer authentication that each core's scratch area has. */
-  private readonly pointers: (PointerControls | undefined)[] = [];
+  private readonly permissions: (Permissions | undefined)[] = [];
   /** The page of linear memory that each page of records is for, in the order in which they were given out. */
   private pages: number[] = [];
 
@@ -229,7 +227,7 @@ export class Interpreter {
     view.setInt32(scratch + Scratch.FETCH, modeArray(core, 2, mode), true);
     view.setInt32(scratch + Scratch.FLOATING_POINT, floatingPointTrap(core) === undefined ? 1 : 0, true);
     view.setInt32(scratch + Scratch.STACK, core.words.byteOffset + stackWord(core) * 8, true);
-    this.pointers[core.index] = notePointerControls(core, view, scratch, this.pointers[core.index]);
+    (this.permissions[core.index] ??= new Permissions(core)).note(view, scratch);
   }
 
   /** Puts the type of an indirect branch into PSTATE.BTYPE, where it is the instruction before the one that is next when `left` of the budget is left. */
@@ -374,7 +372,7 @@ export class Interpreter {
     engine.jumped = false;
     decoded.semantics(engine, decoded.fields);
     if (!engine.jumped && budget > 1 && core.ints[2 * Word.PSTATE] === pstate && !this.mustLeave()) {
-      if (this.monitored || decoded.row?.stop === 'system-register') this.refresh(core);
+      if (this.monitored || WRITERS.has(decoded.row?.name)) this.refresh(core);
       return budget - 1;
     }
     if (!engine.jumped) this.pcOf(record + RECORD_BYTES);
@@ -382,6 +380,9 @@ export class Interpreter {
     return -1;
   };
 }
+
+/** Instructions that may change what the scratch area says of a core, but for those that jump or change PSTATE. */
+const WRITERS: ReadonlySet<string | undefined> = new Set(['MSR (register)']);
 
 const BUDGET: RunEnd = { type: 'budget' };
 const EFFECT: RunEnd = { type: 'effect' };

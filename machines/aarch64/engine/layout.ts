@@ -41,6 +41,10 @@ export const Scratch = {
   POINTERS: 96,
   POINTER_SELECT: 120,
   POINTER_FIELDS: 128,
+  /** By place (permitted.ts): offset in the core's block of the register that MRS reads; 0 where only the reference engine may. */
+  READS: 192,
+  /** 1 when DC ZVA does not trap. */
+  ZEROES: 224,
 } as const;
 
 /** A VA shifted right by 8 and masked so is the offset of its entry in an array. */

@@ -1,8 +1,7 @@
 /** Pointer authentication by the engines' code: what the controls say, as words of the scratch area, and the function that signs, checks and strips by them. */
 
 import type { PointerKey, PointerOperation } from '../builder.ts';
-import { keyWords, pointerControls, type PointerControls } from '../pointer-authentication.ts';
-import type { Core } from '../state.ts';
+import { keyWords, type PointerControls } from '../pointer-authentication.ts';
 import { importIndex, Local } from './handler.ts';
 import { Scratch } from './layout.ts';
 import { Access, Code, I64, Op } from './wasm/code.ts';
@@ -17,11 +16,8 @@ const PLACES: Readonly<Record<PointerKey | 'strip', number>> = { IA: 0, IB: 4, D
 const ACTS: Readonly<Record<PointerOperation['act'], number>> = { sign: 0, authenticate: 1, strip: 2, generic: 3 };
 const DATA = 4;
 
-/** Tells the scratch area what the core's controls say now, unless they are `noted`. Returns them. */
-export function notePointerControls(core: Core, view: DataView, scratch: number, noted: PointerControls | undefined): PointerControls {
-  const controls = pointerControls(core);
-  if (controls === noted) return controls;
-  const { computes, enabled, trapped, layouts } = controls;
+/** Tells the scratch area what the controls say. */
+export function notePointerControls({ computes, enabled, trapped, layouts }: PointerControls, view: DataView, scratch: number): void {
   const say = (place: keyof typeof PLACES, what: number): void => view.setInt32(scratch + Scratch.POINTERS + PLACES[place], what, true);
   for (const key of ['IA', 'IB', 'DA', 'DB'] as const) say(key, !computes ? Pointers.REFERENCE : !enabled[key] ? Pointers.NOTHING : trapped ? Pointers.REFERENCE : Pointers.COMPUTE);
   say('GA', computes && !trapped ? Pointers.COMPUTE : Pointers.REFERENCE);
@@ -30,7 +26,6 @@ export function notePointerControls(core: Core, view: DataView, scratch: number,
     view.setInt32(scratch + Scratch.POINTER_SELECT + 4 * kind, selectBit, true);
     for (const [index, field] of fields.entries()) view.setBigUint64(scratch + Scratch.POINTER_FIELDS + 32 * kind + 8 * index, field, true);
   }
-  return controls;
 }
 
 /** Puts on the stack what `operation` is to do. */

@@ -1,6 +1,7 @@
 /** The shape of an instruction: the sequence of builder operations that its semantics makes, with register numbers, constants and offsets taken out as operands. */
 
 import { PAGE_BYTES, RECORD_BYTES } from '../../memory/memory.ts';
+import { DC_ZVA } from '../access.ts';
 import type { AtomicOperation, BranchType, Exception, PointerOperation } from '../builder.ts';
 import type { Access, Bytes } from '../memory-access.ts';
 import type { Fields, Semantics } from '../row.ts';
@@ -8,6 +9,7 @@ import { Word } from '../state.ts';
 import type { CipherOperation, FloatBinary, FloatComparison, FloatSize, FloatUnary, Lane, LaneOperation, LaneShift, LaneUnary, Rounding, VectorBuilder } from '../vector-builder.ts';
 import { hasFloatBinary, hasFloatRounding, hasLanes, hasLanesUnary } from './forms.ts';
 import { OPERANDS_MAX } from './layout.ts';
+import { readPlace } from './permitted.ts';
 
 /** Instructions of one shape share a handler, which finds their operands in the record. */
 export interface Shape {
@@ -231,9 +233,12 @@ class Recorder implements VectorBuilder<number, number, number> {
   }
 
   authenticatePointer({ act, key }: PointerOperation, pointer: number, modifier: number): number { return this.note(`pointer ${act} ${key}`, pointer, modifier); }
-  readSystemRegister(): number { return this.reference(); }
+  readSystemRegister(encoding: number): number {
+    const place = readPlace(encoding);
+    return place < 0 ? this.reference() : this.note('mrs', place);
+  }
   writeSystemRegister(): void { this.reference(); }
-  systemInstruction(): number { return this.reference(); }
+  systemInstruction(encoding: number, value: number): number { return encoding === DC_ZVA ? this.note('zero block', value) : this.reference(); }
   setPstateField(): void { this.reference(); }
   /** Memory is sequentially consistent and system registers act at once, so that barriers have nothing to wait for. */
   barrier(kind: 'DMB' | 'DSB' | 'ISB' | 'SB' | 'ESB'): void {

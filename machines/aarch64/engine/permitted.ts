@@ -1,0 +1,71 @@
+/** What the engines' code may do by itself at the current level, without asking the reference engine: told to the scratch area whenever a control that decides has changed. */
+
+import { plainWord, zeroesPlainly } from '../access.ts';
+import { pointerControls, type PointerControls } from '../pointer-authentication.ts';
+import { Pstate, Word, type Core } from '../state.ts';
+import { registerByName, slot } from '../sysregs.ts';
+import { Scratch } from './layout.ts';
+import { notePointerControls } from './pointer-codes.ts';
+
+/** Registers that software reads all the time, by encoding: their places among Scratch.READS. */
+const READ_NAMES = ['SP_EL0', 'TPIDR_EL0', 'TPIDRRO_EL0', 'TPIDR_EL1', 'TPIDR_EL2', 'CPACR_EL1', 'CTR_EL0', 'DCZID_EL0'] as const;
+const READS = READ_NAMES.map((name) => registerByName(name)!.encoding);
+
+/** The place of a register among them, or -1. */
+export const readPlace = (encoding: number): number => READS.indexOf(encoding);
+
+/** All that decides, but PSTATE. */
+const TRACKED = ['TCR_EL1', 'TCR_EL2', 'SCTLR_EL1', 'SCTLR_EL2', 'HCR_EL2', 'CPTR_EL2', 'HFGRTR_EL2', 'HFGITR_EL2'].map((name) => 2 * slot(name));
+/** PSTATE.EL and SP. */
+const PSTATE_BITS = 3 << 2 | Pstate.SP;
+
+interface Permitted {
+  readonly inputs: readonly number[];
+  readonly pointers: PointerControls;
+  /** Words of the block that MRS reads, by place; 0: not by itself. */
+  readonly words: readonly number[];
+  readonly zeroes: boolean;
+}
+
+/** How many combinations of controls are remembered for a core: those of its levels alternate. */
+const REMEMBERED = 6;
+
+/** One core's. */
+export class Permissions {
+  private readonly core: Core;
+  private recent: Permitted[] = [];
+
+  constructor(core: Core) {
+    this.core = core;
+  }
+
+  /** Makes the scratch area agree with the core. */
+  note(view: DataView, scratch: number): void {
+    const [noted] = this.recent;
+    if (noted !== undefined && this.stillHolds(noted)) return;
+    const index = this.recent.findIndex((one) => this.stillHolds(one));
+    const now = index < 0 ? this.look() : this.recent[index]!;
+    this.recent = [now, ...this.recent.filter((one) => one !== now)].slice(0, REMEMBERED);
+    notePointerControls(now.pointers, view, scratch);
+    for (const [place, word] of now.words.entries()) view.setUint32(scratch + Scratch.READS + 4 * place, word * 8, true);
+    view.setInt32(scratch + Scratch.ZEROES, now.zeroes ? 1 : 0, true);
+  }
+
+  private stillHolds({ inputs }: Permitted): boolean {
+    const { ints, board } = this.core;
+    for (let index = 0; index < TRACKED.length; index++) {
+      const half = TRACKED[index]!;
+      if (inputs[2 * index] !== ints[half] || inputs[2 * index + 1] !== ints[half + 1]) return false;
+    }
+    return inputs[2 * TRACKED.length] === ((ints[2 * Word.PSTATE]! & PSTATE_BITS) | (board.observe === undefined ? 0 : 2));
+  }
+
+  private look(): Permitted {
+    const { core } = this;
+    const { ints, board } = core;
+    return {
+      inputs: [...TRACKED.flatMap((half) => [ints[half]!, ints[half + 1]!]), (ints[2 * Word.PSTATE]! & PSTATE_BITS) | (board.observe === undefined ? 0 : 2)],
+      pointers: pointerControls(core), words: READS.map((encoding) => plainWord(core, encoding)), zeroes: zeroesPlainly(core),
+    };
+  }
+}
