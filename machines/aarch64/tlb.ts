@@ -47,8 +47,19 @@ export interface Entry {
   /** MAIR byte and shareability after stage 2, as AT reports them. */
   readonly attributes: number;
   readonly shareability: number;
-  /** Physical addresses of the descriptors it was made from. */
+  /** Physical addresses of the descriptors it was made from: `firstDescriptors` of stage 1, its tables' stage 2 included, then those of stage 2. */
   readonly descriptors: readonly number[];
+  readonly firstDescriptors: number;
+}
+
+/** An entry in the table: what it is found by. */
+interface Cached {
+  readonly entry: Entry;
+  /** Numbers of the words of linear memory that hold its descriptors. */
+  readonly words: readonly number[];
+  /** The next of its bucket. */
+  next: Cached | undefined;
+  live: boolean;
 }
 
 /**
@@ -70,7 +81,7 @@ export const MODES = 5;
 export const MODE_OF: readonly number[] = [0, 1, 3, 0, 0, 2, 4, 0];
 
 /** Entries that have something in common, dropped ones among them until there are `sweepAt`. */
-interface EntryList { entries: Entry[]; sweepAt: number }
+interface EntryList { entries: Cached[]; sweepAt: number }
 
 export interface Translation {
   readonly read: Fast;
@@ -80,10 +91,13 @@ export interface Translation {
   cleaned: number;
   /** Counts the times that the fast arrays were emptied: whoever knows where an address is has to look again. */
   generation: number;
-  readonly entries: Map<number, Entry>;
-  /** Entries by the linear-memory offset of a descriptor they were made from. */
+  /** Entries by their page's low bits, chained. */
+  readonly buckets: (Cached | undefined)[];
+  size: number;
+  /** Entries by the word of linear memory that holds the last descriptor of a stage they were made from; and the words of all other descriptors. */
   readonly byDescriptor: Map<number, EntryList>;
-  /** Entries by the block of VA that their descriptor maps (`blockKey`), and the block sizes there are. */
+  readonly tables: Set<number>;
+  /** Entries of more than a page by the block of VA that their descriptor maps (`blockKey`), and the block sizes there are. */
   readonly byBlock: Map<number, EntryList>;
   readonly blockShifts: Set<number>;
   /** The registers that decide translation, in 32-bit halves, as they were when the contexts were named. */
@@ -95,6 +109,7 @@ export interface Translation {
 }
 
 const ENTRIES_MAX = 16384;
+const BUCKETS = 8192;
 const CONTEXTS_MAX = 4096;
 
 /** Bytes of one kind's array. */
@@ -104,7 +119,7 @@ export const FAST_BYTES = MODES * SETS * ENTRY_WORDS * 4;
 export function createTranslation(trackedWords: number, buffer: ArrayBufferLike, offset: number): Translation {
   const fast = (index: number): Fast => new Int32Array(buffer, offset + index * FAST_BYTES, FAST_BYTES / 4);
   const translation: Translation = {
-    read: fast(0), write: fast(1), fetch: fast(2), cleaned: -1, generation: 0, entries: new Map(), byDescriptor: new Map(), byBlock: new Map(), blockShifts: new Set(),
+    read: fast(0), write: fast(1), fetch: fast(2), cleaned: -1, generation: 0, buckets: Array.from({ length: BUCKETS }, () => undefined), size: 0, byDescriptor: new Map(), tables: new Set(), byBlock: new Map(), blockShifts: new Set(),
     saved: new Int32Array(2 * trackedWords), contexts: new Int32Array(6).fill(-1), controls: Array.from({ length: 6 }, () => undefined), contextNumbers: new Map(),
   };
   forgetFast(translation);
@@ -127,8 +142,10 @@ export function forgetKind(fast: Fast): void {
 /** Forgets every translation. */
 export function forgetAll(translation: Translation): void {
   forgetFast(translation);
-  translation.entries.clear();
+  translation.buckets.fill(undefined);
+  translation.size = 0;
   translation.byDescriptor.clear();
+  translation.tables.clear();
   translation.byBlock.clear();
   translation.blockShifts.clear();
 }
@@ -154,37 +171,74 @@ export const entryKey = (context: number, page: number): number => context * 2 *
 /** The key of the block of 2^shift bytes that holds page number `page`. */
 const blockKey = (page: number, shift: number): number => Math.floor(page / 2 ** (shift - 12)) * 64 + shift;
 
-const SWEEP_MIN = 1024;
+/** The cached translation of `page` by `key`, if there is one. */
+export function findEntry(translation: Translation, key: number, page: number): Entry | undefined {
+  for (let cached = translation.buckets[page % BUCKETS]; cached !== undefined; cached = cached.next) if (cached.entry.key === key) return cached.entry;
+  return undefined;
+}
+
+/** All cached translations. */
+export function entriesOf(translation: Translation): readonly Entry[] {
+  return allOf(translation).map(({ entry }) => entry);
+}
+
+function allOf({ buckets, size }: Translation): readonly Cached[] {
+  const all: Cached[] = [];
+  if (size > 0) for (const first of buckets) for (let cached = first; cached !== undefined; cached = cached.next) all.push(cached);
+  return all;
+}
+
+const SWEEP_MIN = 16;
 
 /** Adds to a list. It is swept when it has doubled since the last time, so that adding costs the same however long it is. */
-function addTo(translation: Translation, lists: Map<number, EntryList>, key: number, entry: Entry): void {
+function addTo(lists: Map<number, EntryList>, key: number, cached: Cached): void {
   const list = lists.get(key);
   if (list === undefined) {
-    lists.set(key, { entries: [entry], sweepAt: SWEEP_MIN });
+    lists.set(key, { entries: [cached], sweepAt: SWEEP_MIN });
     return;
   }
   if (list.entries.length >= list.sweepAt) {
-    list.entries = list.entries.filter((each) => translation.entries.get(each.key) === each);
+    list.entries = list.entries.filter(({ live }) => live);
     list.sweepAt = Math.max(SWEEP_MIN, 2 * list.entries.length);
   }
-  list.entries.push(entry);
+  list.entries.push(cached);
 }
 
-/** Caches an entry. Pages of descriptors leave every core's write arrays, so that stores to them are seen. */
+/** Caches an entry, in place of the one with its key. Pages of descriptors leave every core's write arrays, so that stores to them are seen. */
 export function insertEntry(board: Board, translation: Translation, entry: Entry): void {
-  if (translation.entries.size >= ENTRIES_MAX || translation.byDescriptor.size >= 4 * ENTRIES_MAX || translation.byBlock.size >= 4 * ENTRIES_MAX) forgetAll(translation);
-  translation.entries.set(entry.key, entry);
-  translation.blockShifts.add(entry.blockShift);
-  addTo(translation, translation.byBlock, blockKey(entry.page, entry.blockShift), entry);
-  const { memory } = board;
-  for (const descriptor of entry.descriptors) {
-    const offset = locate(memory, descriptor);
-    addTo(translation, translation.byDescriptor, offset, entry);
-    const page = offset >>> 12;
-    if (holdDescriptors(memory, page)) {
-      forgetWrites(board);
-    }
+  if (translation.size >= ENTRIES_MAX || translation.byDescriptor.size >= 4 * ENTRIES_MAX || translation.byBlock.size >= 4 * ENTRIES_MAX) forgetAll(translation);
+  const bucket = entry.page % BUCKETS;
+  for (let cached = translation.buckets[bucket]; cached !== undefined; cached = cached.next) {
+    if (cached.entry.key === entry.key) { unlink(translation, cached); break; }
   }
+  const { memory } = board;
+  const offsets = entry.descriptors.map((descriptor) => locate(memory, descriptor));
+  const cached: Cached = { entry, words: offsets.map((offset) => offset / 8), next: translation.buckets[bucket], live: true };
+  translation.buckets[bucket] = cached;
+  translation.size += 1;
+  if (entry.blockShift > 12) {
+    translation.blockShifts.add(entry.blockShift);
+    addTo(translation.byBlock, blockKey(entry.page, entry.blockShift), cached);
+  }
+  for (let index = 0; index < offsets.length; index++) {
+    const word = cached.words[index]!;
+    if (index === entry.firstDescriptors - 1 || index === offsets.length - 1) addTo(translation.byDescriptor, word, cached);
+    else translation.tables.add(word);
+    if (holdDescriptors(memory, offsets[index]! >>> 12)) forgetWrites(board);
+  }
+}
+
+/** Takes an entry out of the table. */
+function unlink(translation: Translation, cached: Cached): void {
+  const bucket = cached.entry.page % BUCKETS;
+  if (translation.buckets[bucket] === cached) translation.buckets[bucket] = cached.next;
+  else {
+    let before = translation.buckets[bucket]!;
+    while (before.next !== cached) before = before.next!;
+    before.next = cached.next;
+  }
+  cached.live = false;
+  translation.size -= 1;
 }
 
 /** Empties the write arrays of every core: what they let pass has to be looked at again. */
@@ -209,11 +263,11 @@ function forgetPage(translation: Translation, entry: Entry): void {
   }
 }
 
-/** Forgets `entry`, if it is still there. */
-function drop(translation: Translation, entry: Entry): void {
-  if (translation.entries.get(entry.key) !== entry) return;
-  translation.entries.delete(entry.key);
-  forgetPage(translation, entry);
+/** Forgets an entry, if it is still there. */
+function drop(translation: Translation, cached: Cached): void {
+  if (!cached.live) return;
+  unlink(translation, cached);
+  forgetPage(translation, cached.entry);
 }
 
 /** A store changed `bytes` at linear-memory `offset`: drops what any core translated by a descriptor there. Call it when `holdsDescriptors` is set for the page. */
@@ -221,11 +275,14 @@ export function descriptorStored(board: Board, offset: number, bytes: number): v
   for (const core of board.cores) {
     const translation = core.translation as Translation | undefined;
     if (translation === undefined) continue;
-    for (let at = offset - (offset % 8); at < offset + bytes; at += 8) {
-      const users = translation.byDescriptor.get(at);
-      if (users === undefined) continue;
-      for (const entry of users.entries) drop(translation, entry);
-      translation.byDescriptor.delete(at);
+    for (let word = Math.floor(offset / 8); 8 * word < offset + bytes; word++) {
+      const users = translation.byDescriptor.get(word);
+      if (users !== undefined) {
+        for (const cached of users.entries) drop(translation, cached);
+        translation.byDescriptor.delete(word);
+      }
+      // A table's descriptor is changed seldom.
+      if (translation.tables.delete(word)) for (const cached of allOf(translation)) if (cached.words.includes(word)) drop(translation, cached);
     }
   }
 }
@@ -235,20 +292,18 @@ export function dropEntries(core: Core, matches: (entry: Entry) => boolean, page
   const translation = core.translation as Translation | undefined;
   if (translation === undefined) return;
   if (page === undefined) {
-    for (const entry of translation.entries.values()) if (matches(entry)) drop(translation, entry);
+    for (const cached of allOf(translation)) if (matches(cached.entry)) drop(translation, cached);
     return;
+  }
+  for (let cached = translation.buckets[page % BUCKETS]; cached !== undefined; cached = cached.next) {
+    if (cached.entry.page === page && matches(cached.entry)) drop(translation, cached);
   }
   for (const shift of translation.blockShifts) {
     const key = blockKey(page, shift);
     const list = translation.byBlock.get(key);
     if (list === undefined) continue;
-    const kept = list.entries.filter((entry) => {
-      if (translation.entries.get(entry.key) !== entry) return false;
-      if (!matches(entry)) return true;
-      drop(translation, entry);
-      return false;
-    });
-    if (kept.length === 0) translation.byBlock.delete(key);
-    else list.entries = kept;
+    for (const cached of list.entries) if (cached.live && matches(cached.entry)) drop(translation, cached);
+    list.entries = list.entries.filter(({ live }) => live);
+    if (list.entries.length === 0) translation.byBlock.delete(key);
   }
 }

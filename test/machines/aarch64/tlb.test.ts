@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import { fetchInstruction, loadExclusive, loadMemory, storeExclusive, storeMemory, zeroBlock } from '../../../machines/aarch64/memory-access.ts';
 import { type Core, Pstate, Word } from '../../../machines/aarch64/state.ts';
-import { type Translation } from '../../../machines/aarch64/tlb.ts';
+import { entriesOf, type Translation } from '../../../machines/aarch64/tlb.ts';
 import { invalidateContext, invalidateStage2, invalidateTlb } from '../../../machines/aarch64/translate.ts';
 import { writeWord } from '../../../machines/memory/memory.ts';
 import { RAM, bareCore, outcome, set, setPstate, type Bare } from '../../support/core.ts';
@@ -161,7 +161,7 @@ describe('a store over a descriptor drops what was translated by it', () => {
 /** The virtual pages that a core has cached, by regime, sorted. */
 function cached(core: Core): readonly string[] {
   const translation = core.translation as Translation | undefined;
-  return translation === undefined ? [] : [...translation.entries.values()].map((entry) => `${entry.regime}:${entry.page.toString(16)}:${entry.global ? 'g' : entry.asid}:${entry.vttbr >> 48n}`).sort();
+  return translation === undefined ? [] : [...entriesOf(translation)].map((entry) => `${entry.regime}:${entry.page.toString(16)}:${entry.global ? 'g' : entry.asid}:${entry.vttbr >> 48n}`).sort();
 }
 
 /** Both cores cache: page 0 (global), page 1 (ASID 1) and page 1 (ASID 2) under VMID 5, page 2 under VMID 6, and page 0x40000 of EL2. */
