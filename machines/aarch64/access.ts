@@ -33,17 +33,21 @@ export function readSystemRegister(core: Core, encoding: number, rt: number): bi
   return value;
 }
 
-/** The word of the block that MRS `encoding` reads at the current level, when that is all that it does; else 0. */
-export function plainWord(core: Core, encoding: number): number {
+/** Registers whose reading has an effect's function, which depends on the level and HCR_EL2 and SCTLR_ELx alone. */
+const READ_BY_CONTROLS: ReadonlySet<string> = new Set(['DCZID_EL0']);
+
+/** What MRS `encoding` reads at the current level, when reading is all that it does: a word of the block, or a value that the level and controls decide; else undefined. */
+export function plainRead(core: Core, encoding: number): number | bigint | undefined {
   const entry = ENTRIES[encoding];
   const el = elOf(core);
-  if (entry === undefined || core.board.observe !== undefined) return 0;
+  if (entry === undefined || core.board.observe !== undefined) return undefined;
   const { row } = entry;
-  if (el < row.el || (row.needs !== undefined && !hasFeature(core.board, row.needs)) || row.hole !== undefined || row.floatingPoint) return 0;
-  if (encoding === SP_EL0 && (core.ints[2 * Word.PSTATE]! & Pstate.SP) === 0) return 0;
-  if (el < 2 && (nvx(core) !== 0 || trapTarget(core, entry.readTraps) !== undefined)) return 0;
-  const redirected = entry.e2h !== undefined && (el === 2 ? e2h(core) : el === 0 && inHost(core)) ? entry.e2h : entry;
-  return entry.alias !== undefined || redirected.read !== undefined ? 0 : redirected.word;
+  if (el < row.el || (row.needs !== undefined && !hasFeature(core.board, row.needs)) || row.hole !== undefined || row.floatingPoint || entry.alias !== undefined) return undefined;
+  if (encoding === SP_EL0 && (core.ints[2 * Word.PSTATE]! & Pstate.SP) === 0) return undefined;
+  if (el < 2 && (nvx(core) !== 0 || trapTarget(core, entry.readTraps) !== undefined)) return undefined;
+  const reached = entry.e2h !== undefined && (el === 2 ? e2h(core) : el === 0 && inHost(core)) ? entry.e2h : entry;
+  if (reached.read !== undefined) return READ_BY_CONTROLS.has(reached.row.name) ? reached.read(core) : undefined;
+  return reached.word === 0 ? undefined : reached.word;
 }
 
 /** Whether DC ZVA does nothing at the current level but to zero memory. */

@@ -588,7 +588,7 @@ export class ScalarEmitter implements Builder<number, number> {
     const place = code.keep(I32);
     code.get(place); code.i32(0); code.op(Op.i32_ne);
     this.bailUnless();
-    code.get(Local.CORE); code.get(place); code.op(Op.i32_add); code.access(Memory.i64_load, 0);
+    code.get(place); code.access(Memory.i64_load, 0);
     return code.keep(I64);
   }
   /** DC ZVA. In Device memory it faults, which the entry does not say apart from SCTLR_ELx.A. */

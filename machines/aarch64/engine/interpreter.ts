@@ -6,6 +6,7 @@ import { lookAtDebug } from '../debug-checks.ts';
 import { decode, type Decoded } from '../decode.ts';
 import { checkStackAlignment, takeInterrupt, UNWIND } from '../exception.ts';
 import type { RunEnd, RunResult } from '../exit.ts';
+import { maskedOrTaken } from '../interrupts.ts';
 import { fetchOffset, fillFetch, inGuardedPage, instructionOffset, loadMemory, othersMonitor, storeMemory, storePair } from '../memory-access.ts';
 import { limitOf } from '../pmu.ts';
 import type { Profile } from '../profile.ts';
@@ -371,7 +372,10 @@ export class Interpreter {
     if (decoded.row?.name === 'BRK') this.takeBranchType(budget);
     engine.jumped = false;
     decoded.semantics(engine, decoded.fields);
-    if (!engine.jumped && budget > 1 && core.ints[2 * Word.PSTATE] === pstate && !this.mustLeave()) {
+    const changed = core.ints[2 * Word.PSTATE]! ^ pstate;
+    // Masks changed, and the look that this asks for finds nothing to take: the handlers can go on.
+    if (changed !== 0 && (changed & ~MASKS) === 0 && core.attention && !engine.jumped && core.end === undefined && maskedOrTaken(core) === undefined) core.attention = false;
+    if (!engine.jumped && budget > 1 && (changed & ~MASKS) === 0 && !this.mustLeave()) {
       if (this.monitored || WRITERS.has(decoded.row?.name)) this.refresh(core);
       return budget - 1;
     }
@@ -383,6 +387,9 @@ export class Interpreter {
 
 /** Instructions that may change what the scratch area says of a core, but for those that jump or change PSTATE. */
 const WRITERS: ReadonlySet<string | undefined> = new Set(['MSR (register)']);
+
+/** PSTATE.A, I and F, on which nothing depends in the scratch area. D has debug exceptions to be looked for. */
+const MASKS = Pstate.A | Pstate.I | Pstate.F;
 
 const BUDGET: RunEnd = { type: 'budget' };
 const EFFECT: RunEnd = { type: 'effect' };

@@ -41,10 +41,11 @@ export const Scratch = {
   POINTERS: 96,
   POINTER_SELECT: 120,
   POINTER_FIELDS: 128,
-  /** By place (permitted.ts): offset in the core's block of the register that MRS reads; 0 where only the reference engine may. */
+  /** By place (permitted.ts): where in linear memory MRS finds its value, 0 where only the reference engine may; and values that are no register's (64 bits). */
   READS: 192,
+  VALUES: 256,
   /** 1 when DC ZVA does not trap. */
-  ZEROES: 224,
+  ZEROES: 384,
 } as const;
 
 /** A VA shifted right by 8 and masked so is the offset of its entry in an array. */

@@ -1,6 +1,6 @@
 /** What the engines' code may do by itself at the current level, without asking the reference engine: told to the scratch area whenever a control that decides has changed. */
 
-import { plainWord, zeroesPlainly } from '../access.ts';
+import { plainRead, zeroesPlainly } from '../access.ts';
 import { pointerControls, type PointerControls } from '../pointer-authentication.ts';
 import { Pstate, Word, type Core } from '../state.ts';
 import { registerByName, slot } from '../sysregs.ts';
@@ -8,7 +8,7 @@ import { Scratch } from './layout.ts';
 import { notePointerControls } from './pointer-codes.ts';
 
 /** Registers that software reads all the time, by encoding: their places among Scratch.READS. */
-const READ_NAMES = ['SP_EL0', 'TPIDR_EL0', 'TPIDRRO_EL0', 'TPIDR_EL1', 'TPIDR_EL2', 'CPACR_EL1', 'CTR_EL0', 'DCZID_EL0'] as const;
+const READ_NAMES = ['SP_EL0', 'TPIDR_EL0', 'TPIDRRO_EL0', 'TPIDR_EL1', 'TPIDR_EL2', 'CPACR_EL1', 'TCR_EL1', 'CTR_EL0', 'DCZID_EL0'] as const;
 const READS = READ_NAMES.map((name) => registerByName(name)!.encoding);
 
 /** The place of a register among them, or -1. */
@@ -22,8 +22,8 @@ const PSTATE_BITS = 3 << 2 | Pstate.SP;
 interface Permitted {
   readonly inputs: readonly number[];
   readonly pointers: PointerControls;
-  /** Words of the block that MRS reads, by place; 0: not by itself. */
-  readonly words: readonly number[];
+  /** What MRS reads, by place: a word of the block, or a value that only what is tracked decides; undefined: not by itself. */
+  readonly reads: readonly (number | bigint | undefined)[];
   readonly zeroes: boolean;
 }
 
@@ -47,7 +47,11 @@ export class Permissions {
     const now = index < 0 ? this.look() : this.recent[index]!;
     this.recent = [now, ...this.recent.filter((one) => one !== now)].slice(0, REMEMBERED);
     notePointerControls(now.pointers, view, scratch);
-    for (const [place, word] of now.words.entries()) view.setUint32(scratch + Scratch.READS + 4 * place, word * 8, true);
+    for (const [place, read] of now.reads.entries()) {
+      const value = scratch + Scratch.VALUES + 8 * place;
+      if (typeof read === 'bigint') view.setBigUint64(value, read, true);
+      view.setUint32(scratch + Scratch.READS + 4 * place, read === undefined ? 0 : typeof read === 'bigint' ? value : this.core.words.byteOffset + 8 * read, true);
+    }
     view.setInt32(scratch + Scratch.ZEROES, now.zeroes ? 1 : 0, true);
   }
 
@@ -65,7 +69,7 @@ export class Permissions {
     const { ints, board } = core;
     return {
       inputs: [...TRACKED.flatMap((half) => [ints[half]!, ints[half + 1]!]), (ints[2 * Word.PSTATE]! & PSTATE_BITS) | (board.observe === undefined ? 0 : 2)],
-      pointers: pointerControls(core), words: READS.map((encoding) => plainWord(core, encoding)), zeroes: zeroesPlainly(core),
+      pointers: pointerControls(core), reads: READS.map((encoding) => plainRead(core, encoding)), zeroes: zeroesPlainly(core),
     };
   }
 }
