@@ -38,8 +38,12 @@ export const VIRT_MAP = {
   gicDistributor: [0x0800_0000, 0x1_0000],
   gicRedistributors: [0x080a_0000, 0xf6_0000],
   uart: [0x0900_0000, 0x1000],
+  virtio: [0x0a00_0000, 32 * 0x200],
   ram: [0x4000_0000, 0],
 } as const satisfies Readonly<Record<string, readonly [number, number]>>;
+
+/** virtio-mmio transports: bytes apart, how many, and the first one's SPI. */
+export const VIRTIO_STRIDE = 0x200, VIRTIO_SLOTS = 32, VIRTIO_SPI = 16;
 
 /** The device tree blob of the board. Throws InputError for a number of vCPUs or a memory size that the board cannot have. */
 export function deviceTree(board: BoardDescription): Uint8Array {
@@ -47,7 +51,7 @@ export function deviceTree(board: BoardDescription): Uint8Array {
 }
 
 const GIC_PHANDLE = 1, CLOCK_PHANDLE = 2, FIRST_CPU_PHANDLE = 3;
-const PPI = 1, SPI = 0, LEVEL_HIGH = 4;
+const PPI = 1, SPI = 0, EDGE_RISING = 1, LEVEL_HIGH = 4;
 
 /** The same as a tree. */
 export function boardTree(board: BoardDescription): DeviceTreeNode {
@@ -68,6 +72,7 @@ export function boardTree(board: BoardDescription): DeviceTreeNode {
       text('clock-names', 'uartclk', 'apb_pclk'), cells('clocks', CLOCK_PHANDLE, CLOCK_PHANDLE), cells('interrupts', SPI, 1, LEVEL_HIGH),
       wide('reg', ...VIRT_MAP.uart), text('compatible', 'arm,pl011', 'arm,primecell'),
     ]),
+    ...Array.from({ length: VIRTIO_SLOTS }, (_, slot) => virtioSlot(slot)),
     node(`intc@${VIRT_MAP.gicDistributor[0].toString(16)}`, [
       cells('phandle', GIC_PHANDLE), ...(board.el2 ? [cells('interrupts', PPI, 9, LEVEL_HIGH)] : []),
       wide('reg', ...VIRT_MAP.gicDistributor, ...VIRT_MAP.gicRedistributors), cells('#redistributor-regions', 1),
@@ -97,6 +102,14 @@ export function boardTree(board: BoardDescription): DeviceTreeNode {
     ]),
     node('aliases', [text('serial0', UART_PATH)]),
     node('chosen', chosenProperties(board.chosen)),
+  ]);
+}
+
+/** Every slot is described; one without a device says so itself. */
+function virtioSlot(slot: number): DeviceTreeNode {
+  const base = VIRT_MAP.virtio[0] + slot * VIRTIO_STRIDE;
+  return node(`virtio_mmio@${base.toString(16)}`, [
+    flag('dma-coherent'), cells('interrupts', SPI, VIRTIO_SPI + slot, EDGE_RISING), wide('reg', base, VIRTIO_STRIDE), text('compatible', 'virtio,mmio'),
   ]);
 }
 

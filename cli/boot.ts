@@ -16,6 +16,7 @@ import { sha256 } from '../scenarios/node.ts';
 import { SEMANTICS } from '../scenarios/scenario.ts';
 import type { Image as ImageSum, Manifest } from '../snapshots/compatibility.ts';
 import { close, placeOf, stepForward, take, worldOf } from '../snapshots/history.ts';
+import { openDisk, parseDisk, type DiskRecord } from './disk.ts';
 import { REBUILDERS, type Opened } from './open.ts';
 import { engineOption, seedOption, wholeNumber } from './options.ts';
 import { reportRun, statusOf } from './run.ts';
@@ -32,6 +33,7 @@ interface BootRecord {
   readonly append: string | null;
   readonly pauth: Pauth;
   readonly files: Readonly<Partial<Record<ImageKind, string>>>;
+  readonly disks: readonly DiskRecord[];
 }
 type Pauth = 'none' | 'qarma5' | 'fast';
 const IMAGE_KINDS = ['kernel', 'firmware', 'initrd', 'dtb'] as const;
@@ -39,7 +41,7 @@ type ImageKind = (typeof IMAGE_KINDS)[number];
 
 interface BootFlags extends Partial<Record<ImageKind, string>> {
   readonly append?: string;
-  readonly disk?: string;
+  readonly disk: readonly DiskRecord[];
   readonly mem: number;
   readonly smp: number;
   readonly el2: 'kvm' | 'guest' | 'none';
@@ -67,7 +69,7 @@ export function addBoot(program: Command): void {
     .option('--initrd <file>', 'placed at 0x44000000 and named in /chosen')
     .option('--dtb <file>', 'a device tree in place of the generated one')
     .option('--append <text>', 'the kernel command line')
-    .option('--disk <file>', 'a later version has disks')
+    .addOption(new Option('--disk <file>', 'a raw image as a virtio disk; FILE,ro: read-only. Writes stay in the machine').argParser((text: string, before: readonly DiskRecord[]) => [...before, parseDisk(text)]).default([], 'none'))
     .addOption(new Option('--mem <size>', 'bytes of RAM, with K, M or G').argParser(memorySize).default(512 << 20, '512M'))
     .addOption(new Option('--smp <n>', 'vCPUs').argParser(wholeNumber('--smp', 1)).default(1))
     .addOption(new Option('--el2 <owner>', 'L0, the guest, or no EL2').choices(['kvm', 'guest', 'none']).default('kvm'))
@@ -85,12 +87,12 @@ export function addBoot(program: Command): void {
 }
 
 async function boot(flags: BootFlags): Promise<number> {
-  if (flags.disk !== undefined) throw new InputError(`--disk ${flags.disk}: this board has no disks yet; --initrd FILE puts data into memory`);
   const input = flags.input === undefined ? undefined : readInput('--input', flags.input);
   const nested = flags.nested ?? 'none';
   const record: BootRecord = {
     el2: flags.el2, nested, l1: flags.l1 ?? (flags.el2 === 'kvm' ? 'vhe' : 'both'), vcpus: flags.smp, memoryBytes: flags.mem, append: flags.append ?? null, pauth: flags.pauth,
     files: Object.fromEntries(IMAGE_KINDS.flatMap((kind) => (flags[kind] === undefined ? [] : [[kind, resolvePath(flags[kind])]]))),
+    disks: flags.disk,
   };
   const session = startSession(openBoot(record, flags.seed, flags.engine), flags.record);
   try {
@@ -206,7 +208,10 @@ function openBoot(record: BootRecord, seed: number, engine: EngineName): Opened 
   };
   const tree = dtbBytes && parseDeviceTree(dtbBytes, record.files.dtb!);
   const dtb = tree && flatten(withChosen(tree.root, chosen), tree.reservations, tree.bootCpu);
+  const disks = record.disks.map(openDisk);
+  sums.push(...disks.map(({ sum }) => sum));
   const options: BootOptions = {
+    disks: disks.map(({ disk }) => disk),
     vcpus: record.vcpus, memoryBytes: record.memoryBytes, el2: record.el2, nested: record.nested, l1: record.l1, pauth: record.pauth, seed, engine,
     ...(kernel && { kernel }), ...(firmware && { firmware }), ...(initrd && { initrd }), ...(dtb && { dtb }), ...(record.append === null ? {} : { append: record.append }),
   };
