@@ -1,6 +1,6 @@
 /** Disks that are written copy-on-write: as an array is, whatever is read, written and cleared, with an image that stays as it was. */
 
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { diskRegions, disksOf, type DiskSource } from '../../actors/disk.ts';
 import { createMemory } from '../../machines/memory/memory.ts';

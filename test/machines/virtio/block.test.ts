@@ -42,7 +42,7 @@ test('it is device 2, with its capacity and limits in its configuration', () => 
 test('sectors are read into whatever buffers there are, and the line rises', () => {
   const d = disk();
   expect(d.ask(IN, 3, [{ address: DATA, bytes: 100, write: true }, { address: DATA + 0x800, bytes: 924, write: true }])).toEqual({ status: OK, written: 1025 });
-  expect([...d.bytes(DATA, 100), ...d.bytes(DATA + 0x800, 924)]).toEqual([...d.disk.slice(3 * 512, 5 * 512)]);
+  expect([...d.bytes(DATA, 100), ...d.bytes(DATA + 0x800, 924)]).toEqual(Array.from(d.disk.slice(3 * 512, 5 * 512)));
   expect([d.lines(), d.read(REGISTER.interruptStatus)]).toEqual([[true], 1]);
   d.write(REGISTER.interruptAck, 1);
   expect([d.lines(), d.read(REGISTER.interruptStatus)]).toEqual([[false], 0]);
