@@ -5,8 +5,10 @@ import { receive as receiveDistributor } from '../machines/gic/distributor.ts';
 import { receive as receiveRedistributor } from '../machines/gic/redistributor.ts';
 import type { Behaviour } from '../machines/kvm/behaviour.ts';
 import { kvmMachine } from '../machines/kvm/kvm.ts';
-import type { Address, Message, Out, VirtioMessage } from '../machines/messages.ts';
+import type { Address, Message, Out, PcieMessage, VirtioMessage } from '../machines/messages.ts';
 import { receive as receiveMmu } from '../machines/mmu/mmu.ts';
+import { receive as receivePcie } from '../machines/pci/pcie.ts';
+import type { PcieState } from '../machines/pci/state.ts';
 import { receive as receiveTimer } from '../machines/timer/timer.ts';
 import { receive as receiveUart } from '../machines/uart/uart.ts';
 import { receive as receiveVgic } from '../machines/vgic/vgic.ts';
@@ -32,6 +34,7 @@ export function receivers(behaviour: Behaviour, surroundings: Surroundings): (to
     vcpu: receiveVcpu as Receive, kvm: kvmMachine(behaviour) as Receive, vgic: receiveVgic as Receive, timer: receiveTimer as Receive,
     gicr: receiveRedistributor as Receive, gicd: receiveDistributor as Receive, mmu: receiveMmu as Receive, uart: receiveUart as Receive, psci: receivePsci as Receive,
     virtio: ((state: VirtioState, message: VirtioMessage, out) => receiveVirtio(state, message, out, surroundings)) as Receive, 'virtio-empty': receiveEmpty as Receive,
+    pcie: ((state: PcieState, message: PcieMessage, out) => receivePcie(state, message, out, surroundings.memory)) as Receive,
   };
   return (to) => {
     const receive = table[kindOf(to)];

@@ -14,10 +14,12 @@ import { createMemory, ENGINE_BYTES, forgetCode, locate, markDirty, regionNamed,
 import { capture, emptyTree } from '../machines/memory/page-tree.ts';
 import { lookupStage2 } from '../machines/mmu/stage2.ts';
 import { initialMmu, type MmuState } from '../machines/mmu/state.ts';
+import { initialPcie } from '../machines/pci/state.ts';
 import { initialTimer } from '../machines/timer/state.ts';
 import { initialUart } from '../machines/uart/state.ts';
 import { initialVgic } from '../machines/vgic/state.ts';
 import type { Surroundings } from '../machines/virtio/device.ts';
+import type { VirtioState } from '../machines/virtio/state.ts';
 import { receivers } from './actor.ts';
 import { deviceTree, VIRT_MAP } from './device-tree.ts';
 import { directMemory } from './direct-memory.ts';
@@ -27,7 +29,7 @@ import { InputError } from './input-error.ts';
 import { assertVariants } from './patch.ts';
 import { initialPsci } from './psci.ts';
 import { initialVcpu, resetCore, startCore } from './vcpu.ts';
-import { virtioAt, virtioDevices, type VirtioOptions } from './virtio-devices.ts';
+import { pciFunctions, virtioAt, virtioDevices, type VirtioOptions } from './virtio-devices.ts';
 import type { Engine, World, WorldState } from './world.ts';
 
 export interface BootOptions extends VirtioOptions {
@@ -162,10 +164,10 @@ function checkOptions(options: BootOptions): void {
 }
 
 function createBoard(memory: Memory, options: BootOptions): Board {
-  const virtioCount = virtioDevices(options).length;
+  const virtio = virtioDevices(options);
   const board: Board = {
     memory, cores: [], features: hardwareFeatures(options), el2: options.el2, now: 0, counterHz: 62_500_000, outbox: [], events: [], footprint: undefined, engine: options.engine ?? ENGINE, execution: undefined,
-    deviceAt: (pa) => deviceAt(pa, options.vcpus, virtioCount),
+    deviceAt: (pa) => deviceAt(pa, options.vcpus, virtio),
     stage2: () => { throw new Error('stage 2 is wired when the machine has its actors'); },
   };
   const blocks = regionNamed(memory, 'vcpus');
@@ -180,13 +182,16 @@ function createBoard(memory: Memory, options: BootOptions): Board {
   return board;
 }
 
+const PCIE_WINDOWS = [VIRT_MAP.pcieMemory, VIRT_MAP.pciePorts, VIRT_MAP.pcieConfiguration, VIRT_MAP.pcieHighMemory];
+
 /** QEMU virt's memory map. */
-function deviceAt(pa: number, vcpus: number, virtioCount: number): { to: string; offset: number } | undefined {
+function deviceAt(pa: number, vcpus: number, devices: readonly VirtioState[]): { to: string; offset: number } | undefined {
   const within = ([base, bytes]: readonly [number, number]): boolean => pa >= base && pa < base + bytes;
   if (within(VIRT_MAP.uart)) return { to: 'uart', offset: pa - VIRT_MAP.uart[0] };
   if (within(VIRT_MAP.gicDistributor)) return { to: 'gicd', offset: pa - VIRT_MAP.gicDistributor[0] };
-  const virtio = virtioAt(pa, virtioCount);
+  const virtio = virtioAt(pa, devices);
   if (virtio !== undefined) return virtio;
+  if (PCIE_WINDOWS.some(within)) return { to: 'pcie', offset: pa };
   const [base] = VIRT_MAP.gicRedistributors;
   if (pa < base || pa >= base + vcpus * REDISTRIBUTOR_BYTES) return undefined;
   return { to: `gicr:${Math.floor((pa - base) / REDISTRIBUTOR_BYTES)}`, offset: (pa - base) % REDISTRIBUTOR_BYTES };
@@ -259,6 +264,7 @@ function initialActors(options: BootOptions): Record<string, unknown> {
     ['uart', initialUart()],
     ...virtioDevices(options).map((device): [string, unknown] => [`virtio:${device.index}`, device]),
     ['virtio-empty', {}],
+    ['pcie', initialPcie(pciFunctions(virtioDevices(options), false), null)],
     ['psci', initialPsci()],
   ]);
 }

@@ -1,29 +1,28 @@
-/** Disk images as `--disk FILE[,ro]` names them: read as the machine asks for them, never written, and known by their sum. */
+/** Disk images as `--disk FILE[,ro][,mmio|pci]` names them: read as the machine asks for them, never written, and known by their sum. */
 
 import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readSync, type BigIntStats } from 'node:fs';
 import { resolve as resolvePath } from 'node:path';
 import type { DiskOptions, DiskSource } from '../actors/disk.ts';
+import type { TransportKind } from '../actors/virtio-devices.ts';
 import { InputError } from '../actors/input-error.ts';
 import type { Image as ImageSum } from '../snapshots/compatibility.ts';
 
 /** A disk as a recording keeps it. */
-export interface DiskRecord { readonly path: string; readonly readOnly: boolean }
+export interface DiskRecord { readonly path: string; readonly readOnly: boolean; readonly transport: TransportKind }
 
 /** FILE, then words of what is to be different. Commas in front of such a word only, so that a file may have others. */
 export function parseDisk(text: string): DiskRecord {
   const words = text.split(',');
-  let readOnly = false;
-  while (words.length > 1 && words.at(-1) === 'ro') {
-    readOnly = true;
-    words.pop();
-  }
-  if (words.join(',') === '') throw new InputError(`--disk ${text}: it must be FILE or FILE,ro`);
-  return { path: resolvePath(words.join(',')), readOnly };
+  const found: Record<string, boolean> = {};
+  while (words.length > 1 && DISK_WORDS.includes(words.at(-1)!)) found[words.pop()!] = true;
+  if (words.join(',') === '' || (found['mmio'] && found['pci'])) throw new InputError(`--disk ${text}: it must be FILE, with ,ro and ,mmio or ,pci behind it if they are wanted`);
+  return { path: resolvePath(words.join(',')), readOnly: found['ro'] === true, transport: found['pci'] ? 'pci' : 'mmio' };
 }
+const DISK_WORDS: readonly string[] = ['ro', 'mmio', 'pci'];
 
 /** Opens the image and reads all of it once, for its sum. Throws InputError for what is no disk image. */
-export function openDisk({ path, readOnly }: DiskRecord): { readonly disk: DiskOptions; readonly sum: ImageSum } {
+export function openDisk({ path, readOnly, transport }: DiskRecord): { readonly disk: DiskOptions & { readonly transport: TransportKind }; readonly sum: ImageSum } {
   const file = opened(path);
   const before = fstatSync(file, { bigint: true });
   const bytes = Number(before.size);
@@ -47,7 +46,7 @@ export function openDisk({ path, readOnly }: DiskRecord): { readonly disk: DiskO
   };
   const hash = createHash('sha256');
   for (let at = 0; at < bytes; at += SUM_BYTES) hash.update(source.read(at, Math.min(SUM_BYTES, bytes - at)));
-  return { disk: { source, readOnly }, sum: { name: path, sum: hash.digest('hex'), bytes } };
+  return { disk: { source, readOnly, transport }, sum: { name: path, sum: hash.digest('hex'), bytes } };
 }
 
 const SECTOR_BYTES = 512;

@@ -8,7 +8,7 @@ export type RedistributorAddress = `gicr:${number}`;
 /** A virtio device. The number is its own: which transport it sits behind is in its state. */
 export type VirtioAddress = `virtio:${number}`;
 /** Every actor's address. A number after the colon is the vCPU's index, unless it says otherwise. */
-export type Address = VcpuAddress | KvmAddress | VgicAddress | TimerAddress | RedistributorAddress | VirtioAddress | 'gicd' | 'mmu' | 'uart' | 'virtio-empty' | 'psci';
+export type Address = VcpuAddress | KvmAddress | VgicAddress | TimerAddress | RedistributorAddress | VirtioAddress | 'gicd' | 'its' | 'mmu' | 'uart' | 'virtio-empty' | 'pcie' | 'psci';
 
 /** A load or store that reaches a device. `offset` is from the device's base; `bytes` is 1, 2, 4 or 8. */
 export interface DeviceRead {
@@ -73,7 +73,20 @@ export type UartMessage = DeviceRead | DeviceWrite
 
 export type VirtioMessage = DeviceRead | DeviceWrite
   /** Bytes typed at port `port` of a console. */
-  | { readonly type: 'input'; readonly port: number; readonly bytes: readonly number[] };
+  | { readonly type: 'input'; readonly port: number; readonly bytes: readonly number[] }
+  /** Its PCI function may reach memory from now on, or no more. */
+  | { readonly type: 'bus-master'; readonly on: boolean };
+
+/** The PCI Express host bridge. Offsets of reads and writes are physical addresses. */
+export type PcieMessage = DeviceRead | DeviceWrite
+  /** INTA of the function before `virtio:device`. */
+  | { readonly type: 'intx'; readonly device: number; readonly level: boolean }
+  /** Its message interrupt `vector`. */
+  | { readonly type: 'vector'; readonly device: number; readonly vector: number };
+
+/** A message-signalled interrupt of a device that masters the bus: it wrote `eventId` to GITS_TRANSLATER. A PCI function's `deviceId` is its bus, device and function number. */
+export interface Msi { readonly type: 'msi'; readonly deviceId: number; readonly eventId: number }
+export type ItsMessage = DeviceRead | DeviceWrite | Msi;
 
 /** L0's per-vCPU part. */
 export type KvmMessage =
@@ -148,7 +161,7 @@ export type PsciMessage =
 export interface MessagesByReceiver {
   vcpu: VcpuMessage; kvm: KvmMessage; vgic: VgicMessage; timer: TimerMessage; gicr: RedistributorMessage;
   gicd: DistributorMessage; mmu: MmuMessage; uart: UartMessage; psci: PsciMessage;
-  virtio: VirtioMessage; 'virtio-empty': DeviceRead | DeviceWrite;
+  virtio: VirtioMessage; 'virtio-empty': DeviceRead | DeviceWrite; pcie: PcieMessage; its: ItsMessage;
 }
 type KindOf<A extends Address> = A extends `${infer K}:${number}` ? K : A;
 export type MessageFor<A extends Address> = MessagesByReceiver[KindOf<A> & keyof MessagesByReceiver];

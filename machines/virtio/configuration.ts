@@ -1,5 +1,6 @@
 /** A device's own configuration space, which takes accesses of any size. Virtio 1.2, 2.5. */
 
+import type { Out } from '../messages.ts';
 import { kindOf } from './device.ts';
 import type { VirtioState } from './state.ts';
 
@@ -11,6 +12,6 @@ export function readConfiguration({ device }: VirtioState, offset: number, bytes
   return value;
 }
 
-export function writeConfiguration({ device }: VirtioState, offset: number, bytes: number, value: bigint): void {
-  for (let index = 0; index < bytes; index++) kindOf(device).configure?.(device, offset + index, Number((value >> BigInt(8 * index)) & 0xffn));
+export function writeConfiguration({ device }: VirtioState, offset: number, bytes: number, value: bigint, out: Out): void {
+  for (let index = 0; index < bytes; index++) kindOf(device).configure?.(device, offset + index, Number((value >> BigInt(8 * index)) & 0xffn), out);
 }

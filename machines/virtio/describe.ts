@@ -12,6 +12,8 @@ export function describeVirtio({ index, device, status, driverFeatures, queues, 
 function what(device: DeviceState): string {
   switch (device.kind) {
     case 'block': return `disk ${device.disk} of ${device.sectors} sectors${device.readOnly ? ', read-only' : ''}`;
+    case 'console': return `console, ${device.ports.map(({ name, open, input }, port) => `port ${port}${name === '' ? '' : ` (${name})`} ${open ? 'open' : 'closed'}, ${input.length} bytes wait`).join('; ')}`;
+    case 'net': return `network ${device.mac.map((byte) => byte.toString(16).padStart(2, '0')).join(':')}, ${device.backlog.length} frames wait`;
     case 'rng': return `entropy, ${device.drawn} words drawn`;
   }
 }

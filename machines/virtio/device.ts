@@ -2,16 +2,18 @@
 
 import type { DirectMemory, Disk, Out } from '../messages.ts';
 import { block } from './block.ts';
+import { consoleDevice } from './console.ts';
 import { raise, tellLine } from './interrupt.ts';
 import type { Kind, Work } from './kind.ts';
+import { net } from './net.ts';
 import { checkQueue, finishBatch, giveBack, RingFault, takeChain } from './queue.ts';
 import { rng } from './rng.ts';
-import { emptyQueues, Feature, QUEUE_SIZE_MAX, Status, type DeviceState, type QueueState, type VirtioState } from './state.ts';
+import { emptyQueues, Feature, NO_VECTOR, QUEUE_SIZE_MAX, Status, type DeviceState, type QueueState, type VirtioState } from './state.ts';
 
 /** What devices reach besides their state: RAM, and the machine's disks. */
 export interface Surroundings { readonly memory: DirectMemory; readonly disks: readonly Disk[] }
 
-const KINDS = { block, rng } as const;
+const KINDS = { block, console: consoleDevice, net, rng } as const;
 
 export const kindOf = (device: DeviceState): Kind<DeviceState> => KINDS[device.kind] as unknown as Kind<DeviceState>;
 
@@ -44,6 +46,10 @@ export function writeStatus(state: VirtioState, value: number, out: Out): void {
 export function reset(state: VirtioState, out: Out): void {
   Object.assign(state, { status: 0, deviceFeaturesSelect: 0, driverFeaturesSelect: 0, driverFeatures: 0n, queueSelect: 0, queues: emptyQueues(state.queues.length), interruptStatus: 0, configGeneration: 0 });
   kindOf(state.device).reset(state.device);
+  if (state.transport.kind === 'pci') {
+    state.transport.configurationVector = NO_VECTOR;
+    state.transport.queueVectors.fill(NO_VECTOR);
+  }
   tellLine(state, out);
 }
 
@@ -66,6 +72,7 @@ export function notify(state: VirtioState, index: number, surroundings: Surround
 /** Does `act` with the device's queues in hand, then finishes with those that it gave something back to, and with `notified`. */
 export function serve(state: VirtioState, { memory, disks }: Surroundings, out: Out, act: (work: Work<DeviceState>) => void, notified?: number): void {
   if ((state.status & Status.DRIVER_OK) === 0 || (state.status & Status.NEEDS_RESET) !== 0) return;
+  if (state.transport.kind === 'pci' && !state.transport.busMaster) return;
   const features = state.driverFeatures;
   const before = state.queues.map((queue) => queue.usedIndex);
   const isReady = (queue: QueueState | undefined): queue is QueueState => queue?.ready === true;

@@ -12,7 +12,7 @@ export interface Kind<D extends DeviceState> {
   /** Its configuration space. */
   configuration(device: D): Uint8Array;
   /** The driver wrote to its configuration space. */
-  configure?(device: D, offset: number, value: number): void;
+  configure?(device: D, offset: number, value: number, out: Out): void;
   /** Queue `index` has something for the device. */
   notified(work: Work<D>, index: number): void;
   reset(device: D): void;

@@ -10,7 +10,7 @@ export function receiveMmio(state: VirtioState, message: DeviceRead | DeviceWrit
   const { offset, bytes } = message;
   if (offset >= CONFIGURATION) {
     if (message.type === 'read') reply(message, readConfiguration(state, offset - CONFIGURATION, bytes), out);
-    else writeConfiguration(state, offset - CONFIGURATION, bytes, message.value);
+    else writeConfiguration(state, offset - CONFIGURATION, bytes, message.value, out);
     return;
   }
   const row = bytes === 4 ? MMIO_REGISTERS.find((candidate) => candidate.offset === offset) : undefined;

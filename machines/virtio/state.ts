@@ -22,7 +22,7 @@ export interface QueueState {
 }
 
 /** What a device is and holds besides its queues. */
-export type DeviceState = BlockState | RngState;
+export type DeviceState = BlockState | RngState | ConsoleState | NetState;
 
 export interface BlockState {
   readonly kind: 'block';
@@ -41,6 +41,29 @@ export interface RngState {
   drawn: number;
 }
 
+export interface ConsoleState {
+  readonly kind: 'console';
+  readonly ports: ConsolePort[];
+  /** Control messages that the driver has not taken yet. */
+  control: { readonly port: number; readonly event: number; readonly value: number; readonly text: string }[];
+}
+
+export interface ConsolePort {
+  /** Empty: the console. */
+  readonly name: string;
+  /** Somebody in the guest has it open. */
+  open: boolean;
+  /** Bytes that the driver has not taken yet. */
+  input: number[];
+}
+
+export interface NetState {
+  readonly kind: 'net';
+  readonly mac: readonly number[];
+  /** Frames that the driver has not taken yet, as bytes. */
+  backlog: number[][];
+}
+
 export interface VirtioState {
   /** The number of this actor. */
   readonly index: number;
@@ -57,13 +80,30 @@ export interface VirtioState {
 }
 
 /** How the driver reaches the device, and its interrupts the driver. */
-export type Transport = {
+export type Transport = MmioTransport | PciTransport;
+
+export interface MmioTransport {
   readonly kind: 'mmio';
   /** An SPI. */
   readonly intid: number;
   /** The line as the distributor was last told. */
   line: boolean;
-};
+}
+
+export interface PciTransport {
+  readonly kind: 'pci';
+  /** How many message interrupts it has. */
+  readonly vectors: number;
+  /** The vectors that the driver chose, or NO_VECTOR. */
+  configurationVector: number;
+  queueVectors: number[];
+  /** INTA as the host bridge was last told. */
+  line: boolean;
+  /** The driver lets it reach memory. */
+  busMaster: boolean;
+}
+
+export const NO_VECTOR = 0xffff;
 
 /** Descriptors that a queue can have. */
 export const QUEUE_SIZE_MAX = 1024;
@@ -75,7 +115,9 @@ export const initialVirtio = (index: number, transport: Transport, device: Devic
   index, transport, device, status: 0, deviceFeaturesSelect: 0, driverFeaturesSelect: 0, driverFeatures: 0n, queueSelect: 0, queues: emptyQueues(queues), interruptStatus: 0, configGeneration: 0,
 });
 
-export const mmioTransport = (intid: number): Transport => ({ kind: 'mmio', intid, line: false });
+export const mmioTransport = (intid: number): MmioTransport => ({ kind: 'mmio', intid, line: false });
+/** A vector for each queue, and one for the configuration. */
+export const pciTransport = (queues: number): PciTransport => ({ kind: 'pci', vectors: queues + 1, configurationVector: NO_VECTOR, queueVectors: Array.from({ length: queues }, () => NO_VECTOR), line: false, busMaster: false });
 
 /** Sentences about what does not hold, none when all is well. */
 export function virtioFaults({ queues, transport, interruptStatus }: VirtioState): string[] {
@@ -83,6 +125,6 @@ export function virtioFaults({ queues, transport, interruptStatus }: VirtioState
   for (const [index, queue] of queues.entries()) {
     if (((queue.taken - queue.usedIndex) & 0xffff) > queue.size) faults.push(`queue ${index} of ${queue.size} gave ${queue.usedIndex} chains back and took ${queue.taken}`);
   }
-  if (transport.kind === 'mmio' && transport.line !== (interruptStatus !== 0)) faults.push(`the line is ${transport.line ? 'high' : 'low'} with interrupt status ${interruptStatus}`);
+  if (transport.line !== (interruptStatus !== 0)) faults.push(`the line is ${transport.line ? 'high' : 'low'} with interrupt status ${interruptStatus}`);
   return faults;
 }

@@ -107,11 +107,11 @@ test('an image that changes under the run ends it with its line', () => {
   expect(() => finish(machine(increments(1, options), { ...options, devices: { disks: [{ source: changing }] } }))).toThrow(/it was changed/);
 });
 
-test('of several devices the first has the lowest slot, and the last the last; the others are empty', () => {
-  expect([virtioAt(0x0a00_3dff, 1), virtioAt(0x0a00_3e04, 1), virtioAt(0x0a00_4000, 1), virtioAt(0x09ff_ffff, 1)]).toEqual([{ to: 'virtio-empty', offset: 0x1ff }, { to: 'virtio:0', offset: 4 }, undefined, undefined]);
-  expect([virtioAt(0x0a00_3c00, 2)?.to, virtioAt(0x0a00_3e00, 2)?.to]).toEqual(['virtio:0', 'virtio:1']);
-  expect(virtioDevices({ disks: [{ source }, { source, readOnly: true }], rng: true }).map(({ device, transport }) => [device.kind, transport])).toEqual([
-    ['block', { kind: 'mmio', intid: 77, line: false }], ['block', { kind: 'mmio', intid: 78, line: false }], ['rng', { kind: 'mmio', intid: 79, line: false }],
-  ]);
-  expect(() => virtioDevices({ disks: Array.from({ length: 33 }, () => ({ source })) })).toThrow(/33 virtio devices: this board has 32 slots/);
+test('of several devices the first has the lowest slot, and the last the last; the others are empty; PCI devices have none', () => {
+  const [one, three] = [virtioDevices({ disks: [{ source }] }), virtioDevices({ disks: [{ source }, { source, readOnly: true, transport: 'pci' }], rng: 'mmio' })];
+  expect([virtioAt(0x0a00_3dff, one), virtioAt(0x0a00_3e04, one), virtioAt(0x0a00_4000, one), virtioAt(0x09ff_ffff, one)]).toEqual([{ to: 'virtio-empty', offset: 0x1ff }, { to: 'virtio:0', offset: 4 }, undefined, undefined]);
+  expect([virtioAt(0x0a00_3a00, three)?.to, virtioAt(0x0a00_3c00, three)?.to, virtioAt(0x0a00_3e00, three)?.to]).toEqual(['virtio-empty', 'virtio:0', 'virtio:2']);
+  expect(three.map(({ device, transport }) => [device.kind, transport.kind === 'mmio' ? transport.intid : 'pci'])).toEqual([['block', 78], ['block', 'pci'], ['rng', 79]]);
+  expect(() => virtioDevices({ disks: Array.from({ length: 33 }, () => ({ source })) })).toThrow(/33 virtio-mmio devices: this board has 32 slots/);
+  expect(() => virtioDevices({ disks: Array.from({ length: 32 }, () => ({ source, transport: 'pci' as const })) })).toThrow(/32 PCI devices/);
 });
