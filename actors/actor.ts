@@ -5,11 +5,17 @@ import { receive as receiveDistributor } from '../machines/gic/distributor.ts';
 import { receive as receiveRedistributor } from '../machines/gic/redistributor.ts';
 import type { Behaviour } from '../machines/kvm/behaviour.ts';
 import { kvmMachine } from '../machines/kvm/kvm.ts';
-import type { Address, Message, Out } from '../machines/messages.ts';
+import type { Address, Message, Out, PcieMessage, VirtioMessage } from '../machines/messages.ts';
 import { receive as receiveMmu } from '../machines/mmu/mmu.ts';
+import { receive as receivePcie } from '../machines/pci/pcie.ts';
+import type { PcieState } from '../machines/pci/state.ts';
 import { receive as receiveTimer } from '../machines/timer/timer.ts';
 import { receive as receiveUart } from '../machines/uart/uart.ts';
 import { receive as receiveVgic } from '../machines/vgic/vgic.ts';
+import type { Surroundings } from '../machines/virtio/device.ts';
+import { receiveEmpty } from '../machines/virtio/mmio.ts';
+import type { VirtioState } from '../machines/virtio/state.ts';
+import { receive as receiveVirtio } from '../machines/virtio/virtio.ts';
 import { receive as receivePsci } from './psci.ts';
 import { receive as receiveVcpu } from './vcpu.ts';
 
@@ -22,11 +28,13 @@ export const kindOf = (address: Address): string => {
   return colon < 0 ? address : address.slice(0, colon);
 };
 
-/** The handlers of a machine whose L0 behaves as `behaviour` says, by the kind of address. */
-export function receivers(behaviour: Behaviour): (to: Address) => (state: unknown, message: Message, out: Out, board: Board) => void {
+/** The handlers of a machine whose L0 behaves as `behaviour` says, by the kind of address. `surroundings`: what devices that master the bus reach. */
+export function receivers(behaviour: Behaviour, surroundings: Surroundings): (to: Address) => (state: unknown, message: Message, out: Out, board: Board) => void {
   const table: Readonly<Record<string, Receive>> = {
     vcpu: receiveVcpu as Receive, kvm: kvmMachine(behaviour) as Receive, vgic: receiveVgic as Receive, timer: receiveTimer as Receive,
     gicr: receiveRedistributor as Receive, gicd: receiveDistributor as Receive, mmu: receiveMmu as Receive, uart: receiveUart as Receive, psci: receivePsci as Receive,
+    virtio: ((state: VirtioState, message: VirtioMessage, out) => receiveVirtio(state, message, out, surroundings)) as Receive, 'virtio-empty': receiveEmpty as Receive,
+    pcie: ((state: PcieState, message: PcieMessage, out) => receivePcie(state, message, out, surroundings.memory)) as Receive,
   };
   return (to) => {
     const receive = table[kindOf(to)];

@@ -10,23 +10,29 @@ import { rewrite, type RefusedWord, type RewrittenWord } from '../machines/kvm/p
 import { initialKvm, type Flavour, type KvmState, type Mechanism } from '../machines/kvm/state.ts';
 import { shownFeatures } from '../machines/kvm/virtual-hardware.ts';
 import { VARIANTS } from '../machines/kvm/variants/variants.ts';
-import { createMemory, forgetCode, locate, markDirty, regionNamed, writeBytes, type Memory, type RegionSpec } from '../machines/memory/memory.ts';
+import { createMemory, ENGINE_BYTES, forgetCode, locate, markDirty, regionNamed, writeBytes, type Memory, type RegionSpec } from '../machines/memory/memory.ts';
 import { capture, emptyTree } from '../machines/memory/page-tree.ts';
 import { lookupStage2 } from '../machines/mmu/stage2.ts';
 import { initialMmu, type MmuState } from '../machines/mmu/state.ts';
+import { initialPcie } from '../machines/pci/state.ts';
 import { initialTimer } from '../machines/timer/state.ts';
 import { initialUart } from '../machines/uart/state.ts';
 import { initialVgic } from '../machines/vgic/state.ts';
+import type { Surroundings } from '../machines/virtio/device.ts';
+import type { VirtioState } from '../machines/virtio/state.ts';
 import { receivers } from './actor.ts';
 import { deviceTree, VIRT_MAP } from './device-tree.ts';
+import { directMemory } from './direct-memory.ts';
+import { diskRegions, disksOf } from './disk.ts';
 import { checkFits, type Image } from './images.ts';
 import { InputError } from './input-error.ts';
 import { assertVariants } from './patch.ts';
 import { initialPsci } from './psci.ts';
 import { initialVcpu, resetCore, startCore } from './vcpu.ts';
+import { pciFunctions, virtioAt, virtioDevices, type VirtioOptions } from './virtio-devices.ts';
 import type { Engine, World, WorldState } from './world.ts';
 
-export interface BootOptions {
+export interface BootOptions extends VirtioOptions {
   /** 1 to 16. */
   readonly vcpus: number;
   /** Bytes of RAM from 0x4000_0000, a multiple of 4096, at most 3 GiB. What the guest does not touch costs nothing. */
@@ -67,6 +73,8 @@ const QUANTUM_INSNS = 10_000;
 const ALONE_INSNS = 1_000_000;
 /** With flash and L0's pages it fits the 4 GiB that a linear memory can have. */
 export const RAM_BYTES_MAX = 3 * 2 ** 30;
+/** What the regions of memory can have in all: beside them a linear memory has the engines' area, a word for each page, and its first page. */
+const LINEAR_BYTES_MAX = 2 ** 32 - ENGINE_BYTES - 2 ** 22 - 2 ** 17;
 const SPIS = 256;
 const FLASH_BYTES = 2 * VIRT_MAP.flash[1];
 const REDISTRIBUTOR_BYTES = 0x2_0000;
@@ -95,6 +103,7 @@ export function boot(options: BootOptions): Booted {
     { name: 'flash', base: VIRT_MAP.flash[0], bytes: FLASH_BYTES, kind: 'rom' },
     { name: 'ram', base: RAM_BASE, bytes: options.memoryBytes, kind: 'ram' },
   ];
+  specs.push(...diskRegions(options.disks ?? [], LINEAR_BYTES_MAX - specs.reduce((sum, { bytes }) => sum + bytes, 0)));
   for (const image of [options.kernel, options.firmware]) if (image) checkFits(image, specs);
   const memory = roomFor(specs, options);
   const board = createBoard(memory, options);
@@ -103,7 +112,7 @@ export function boot(options: BootOptions): Booted {
   const engine: Engine = {
     options: { vcpus, el2: options.el2, mechanism: options.el2 === 'kvm' ? options.nested : 'none', flavour: options.l1, quantum: options.quantum ?? (vcpus === 1 ? ALONE_INSNS : QUANTUM_INSNS) },
     board, behaviour, live: undefined, tree: emptyTree, stops: undefined,
-    receive: receiveBy(board, variants, behaviour),
+    receive: receiveBy(board, variants, behaviour, { memory: directMemory(board), disks: disksOf(memory, options.disks ?? []) }),
   };
   const changes = loadImages(memory, options);
   for (const core of board.cores) resetCore(core);
@@ -133,12 +142,12 @@ function roomFor(specs: readonly RegionSpec[], { memoryBytes }: BootOptions): Me
 }
 
 /** Every actor's handler, of the L0 that the World's variants make; each set of variants is put together once. */
-function receiveBy(board: Board, variants: readonly string[], behaviour: Behaviour): Engine['receive'] {
-  const byVariants = new Map([[variants.join(), receivers(behaviour)]]);
+function receiveBy(board: Board, variants: readonly string[], behaviour: Behaviour, surroundings: Surroundings): Engine['receive'] {
+  const byVariants = new Map([[variants.join(), receivers(behaviour, surroundings)]]);
   return (to, state, message, out, now) => {
     const key = now.join();
     let receive = byVariants.get(key);
-    if (receive === undefined) byVariants.set(key, receive = receivers(behaviourOf(now.map((name) => VARIANTS[name]!))));
+    if (receive === undefined) byVariants.set(key, receive = receivers(behaviourOf(now.map((name) => VARIANTS[name]!)), surroundings));
     receive(to)(state, message, out, board);
   };
 }
@@ -155,9 +164,10 @@ function checkOptions(options: BootOptions): void {
 }
 
 function createBoard(memory: Memory, options: BootOptions): Board {
+  const virtio = virtioDevices(options);
   const board: Board = {
     memory, cores: [], features: hardwareFeatures(options), el2: options.el2, now: 0, counterHz: 62_500_000, outbox: [], events: [], footprint: undefined, engine: options.engine ?? ENGINE, execution: undefined,
-    deviceAt: (pa) => deviceAt(pa, options.vcpus),
+    deviceAt: (pa) => deviceAt(pa, options.vcpus, virtio),
     stage2: () => { throw new Error('stage 2 is wired when the machine has its actors'); },
   };
   const blocks = regionNamed(memory, 'vcpus');
@@ -172,11 +182,16 @@ function createBoard(memory: Memory, options: BootOptions): Board {
   return board;
 }
 
+const PCIE_WINDOWS = [VIRT_MAP.pcieMemory, VIRT_MAP.pciePorts, VIRT_MAP.pcieConfiguration, VIRT_MAP.pcieHighMemory];
+
 /** QEMU virt's memory map. */
-function deviceAt(pa: number, vcpus: number): { to: string; offset: number } | undefined {
+function deviceAt(pa: number, vcpus: number, devices: readonly VirtioState[]): { to: string; offset: number } | undefined {
   const within = ([base, bytes]: readonly [number, number]): boolean => pa >= base && pa < base + bytes;
   if (within(VIRT_MAP.uart)) return { to: 'uart', offset: pa - VIRT_MAP.uart[0] };
   if (within(VIRT_MAP.gicDistributor)) return { to: 'gicd', offset: pa - VIRT_MAP.gicDistributor[0] };
+  const virtio = virtioAt(pa, devices);
+  if (virtio !== undefined) return virtio;
+  if (PCIE_WINDOWS.some(within)) return { to: 'pcie', offset: pa };
   const [base] = VIRT_MAP.gicRedistributors;
   if (pa < base || pa >= base + vcpus * REDISTRIBUTOR_BYTES) return undefined;
   return { to: `gicr:${Math.floor((pa - base) / REDISTRIBUTOR_BYTES)}`, offset: (pa - base) % REDISTRIBUTOR_BYTES };
@@ -247,6 +262,9 @@ function initialActors(options: BootOptions): Record<string, unknown> {
     ['gicd', initialDistributor(vcpus, SPIS)],
     ...(l0 ? [['mmu', initialMmu(vcpus, canonicalMap(options))] as [string, unknown]] : []),
     ['uart', initialUart()],
+    ...virtioDevices(options).map((device): [string, unknown] => [`virtio:${device.index}`, device]),
+    ['virtio-empty', {}],
+    ['pcie', initialPcie(pciFunctions(virtioDevices(options), false), null)],
     ['psci', initialPsci()],
   ]);
 }

@@ -18,6 +18,8 @@ export interface BoardDescription {
   readonly pmu?: boolean;
   /** How PSCI is called. KVM gives nested guests `smc`, since HVC belongs to virtual EL2. */
   readonly psci: 'smc' | 'hvc';
+  /** The phandle of the ITS, to which PCI functions send their messages. Absent: they have lines only. */
+  readonly msiController?: number;
   readonly chosen: Chosen;
 }
 
@@ -38,8 +40,19 @@ export const VIRT_MAP = {
   gicDistributor: [0x0800_0000, 0x1_0000],
   gicRedistributors: [0x080a_0000, 0xf6_0000],
   uart: [0x0900_0000, 0x1000],
+  virtio: [0x0a00_0000, 32 * 0x200],
+  pcieMemory: [0x1000_0000, 0x2eff_0000],
+  pciePorts: [0x3eff_0000, 0x1_0000],
+  pcieConfiguration: [0x40_1000_0000, 0x1000_0000],
+  pcieHighMemory: [0x80_0000_0000, 0x80_0000_0000],
   ram: [0x4000_0000, 0],
 } as const satisfies Readonly<Record<string, readonly [number, number]>>;
+
+/** virtio-mmio transports: bytes apart, how many, and the first one's SPI. */
+export const VIRTIO_STRIDE = 0x200, VIRTIO_SLOTS = 32, VIRTIO_SPI = 16;
+
+/** The SPI of the PCI host bridge's first line; there are four. */
+export const PCIE_SPI = 3;
 
 /** The device tree blob of the board. Throws InputError for a number of vCPUs or a memory size that the board cannot have. */
 export function deviceTree(board: BoardDescription): Uint8Array {
@@ -47,7 +60,7 @@ export function deviceTree(board: BoardDescription): Uint8Array {
 }
 
 const GIC_PHANDLE = 1, CLOCK_PHANDLE = 2, FIRST_CPU_PHANDLE = 3;
-const PPI = 1, SPI = 0, LEVEL_HIGH = 4;
+const PPI = 1, SPI = 0, EDGE_RISING = 1, LEVEL_HIGH = 4;
 
 /** The same as a tree. */
 export function boardTree(board: BoardDescription): DeviceTreeNode {
@@ -68,6 +81,8 @@ export function boardTree(board: BoardDescription): DeviceTreeNode {
       text('clock-names', 'uartclk', 'apb_pclk'), cells('clocks', CLOCK_PHANDLE, CLOCK_PHANDLE), cells('interrupts', SPI, 1, LEVEL_HIGH),
       wide('reg', ...VIRT_MAP.uart), text('compatible', 'arm,pl011', 'arm,primecell'),
     ]),
+    ...Array.from({ length: VIRTIO_SLOTS }, (_, slot) => virtioSlot(slot)),
+    pcieBridge(board.msiController),
     node(`intc@${VIRT_MAP.gicDistributor[0].toString(16)}`, [
       cells('phandle', GIC_PHANDLE), ...(board.el2 ? [cells('interrupts', PPI, 9, LEVEL_HIGH)] : []),
       wide('reg', ...VIRT_MAP.gicDistributor, ...VIRT_MAP.gicRedistributors), cells('#redistributor-regions', 1),
@@ -97,6 +112,32 @@ export function boardTree(board: BoardDescription): DeviceTreeNode {
     ]),
     node('aliases', [text('serial0', UART_PATH)]),
     node('chosen', chosenProperties(board.chosen)),
+  ]);
+}
+
+/** Every slot is described; one without a device says so itself. */
+function virtioSlot(slot: number): DeviceTreeNode {
+  const base = VIRT_MAP.virtio[0] + slot * VIRTIO_STRIDE;
+  return node(`virtio_mmio@${base.toString(16)}`, [
+    flag('dma-coherent'), cells('interrupts', SPI, VIRTIO_SPI + slot, EDGE_RISING), wide('reg', base, VIRTIO_STRIDE), text('compatible', 'virtio,mmio'),
+  ]);
+}
+
+/** PCI Bus Binding to Open Firmware: addresses are a word that names the space, and two for the address in it. */
+function pcieBridge(msiController: number | undefined): DeviceTreeNode {
+  const [ports, memory, highMemory] = [0x100_0000, 0x200_0000, 0x300_0000];
+  const halves = (value: number): number[] => [Math.floor(value / 2 ** 32), value % 2 ** 32];
+  const range = (space: number, to: readonly [number, number], from: number = to[0]): number[] => [space, ...halves(from), ...halves(to[0]), ...halves(to[1])];
+  // Devices take turns with the four lines: device d's pin p is line (d + p) modulo 4, INTA being pin 1 and line 0 of device 0.
+  const interrupts = [0, 1, 2, 3].flatMap((device) => [1, 2, 3, 4].flatMap((pin) => [device << 11, 0, 0, pin, GIC_PHANDLE, 0, 0, SPI, PCIE_SPI + ((device + pin - 1) % 4), LEVEL_HIGH]));
+  return node(`pcie@${VIRT_MAP.pcieMemory[0].toString(16)}`, [
+    cells('interrupt-map-mask', 0x1800, 0, 0, 7), cells('interrupt-map', ...interrupts), cells('#interrupt-cells', 1),
+    cells('ranges', ...range(ports, VIRT_MAP.pciePorts, 0), ...range(memory, VIRT_MAP.pcieMemory), ...range(highMemory, VIRT_MAP.pcieHighMemory)),
+    wide('reg', ...VIRT_MAP.pcieConfiguration),
+    // Every function's messages go to the ITS under its own number.
+    ...(msiController === undefined ? [] : [cells('msi-map', 0, msiController, 0, 0x1_0000)]),
+    flag('dma-coherent'), cells('bus-range', 0, 0xff), cells('linux,pci-domain', 0), cells('#size-cells', 2), cells('#address-cells', 3),
+    text('device_type', 'pci'), text('compatible', 'pci-host-ecam-generic'),
   ]);
 }
 

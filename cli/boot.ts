@@ -9,6 +9,7 @@ import { withChosen, type Chosen } from '../actors/device-tree.ts';
 import { flatten, parseDeviceTree } from '../actors/flattened-tree.ts';
 import { readFirmware, readImage, type Image } from '../actors/images.ts';
 import { InputError } from '../actors/input-error.ts';
+import type { TransportKind } from '../actors/virtio-devices.ts';
 import type { Outcome, World } from '../actors/world.ts';
 import type { EngineName } from '../machines/aarch64/board.ts';
 import type { Flavour, Mechanism } from '../machines/kvm/state.ts';
@@ -16,6 +17,7 @@ import { sha256 } from '../scenarios/node.ts';
 import { SEMANTICS } from '../scenarios/scenario.ts';
 import type { Image as ImageSum, Manifest } from '../snapshots/compatibility.ts';
 import { close, placeOf, stepForward, take, worldOf } from '../snapshots/history.ts';
+import { openDisk, parseDisk, type DiskRecord } from './disk.ts';
 import { REBUILDERS, type Opened } from './open.ts';
 import { engineOption, seedOption, wholeNumber } from './options.ts';
 import { reportRun, statusOf } from './run.ts';
@@ -32,14 +34,18 @@ interface BootRecord {
   readonly append: string | null;
   readonly pauth: Pauth;
   readonly files: Readonly<Partial<Record<ImageKind, string>>>;
+  readonly disks: readonly DiskRecord[];
+  /** Other virtio devices, by their transport. */
+  readonly devices: Devices;
 }
+type Devices = Readonly<Partial<Record<(typeof DEVICES)[number], TransportKind>>>;
 type Pauth = 'none' | 'qarma5' | 'fast';
 const IMAGE_KINDS = ['kernel', 'firmware', 'initrd', 'dtb'] as const;
 type ImageKind = (typeof IMAGE_KINDS)[number];
 
-interface BootFlags extends Partial<Record<ImageKind, string>> {
+interface BootFlags extends Partial<Record<ImageKind, string>>, Devices {
   readonly append?: string;
-  readonly disk?: string;
+  readonly disk: readonly DiskRecord[];
   readonly mem: number;
   readonly smp: number;
   readonly el2: 'kvm' | 'guest' | 'none';
@@ -67,7 +73,10 @@ export function addBoot(program: Command): void {
     .option('--initrd <file>', 'placed at 0x44000000 and named in /chosen')
     .option('--dtb <file>', 'a device tree in place of the generated one')
     .option('--append <text>', 'the kernel command line')
-    .option('--disk <file>', 'a later version has disks')
+    .addOption(new Option('--disk <file>', 'a raw image as a virtio disk, with ,ro and ,mmio or ,pci behind it; what is written stays in the machine').argParser((text: string, before: readonly DiskRecord[]) => [...before, parseDisk(text)]).default([], 'none'))
+    .addOption(transportOption('--rng [transport]', 'a virtio entropy device, whose bytes come from the seed'))
+    .addOption(transportOption('--net [transport]', 'a virtio network device; 10.0.2.2 answers ARP, ping and UDP'))
+    .addOption(transportOption('--console [transport]', 'a virtio console'))
     .addOption(new Option('--mem <size>', 'bytes of RAM, with K, M or G').argParser(memorySize).default(512 << 20, '512M'))
     .addOption(new Option('--smp <n>', 'vCPUs').argParser(wholeNumber('--smp', 1)).default(1))
     .addOption(new Option('--el2 <owner>', 'L0, the guest, or no EL2').choices(['kvm', 'guest', 'none']).default('kvm'))
@@ -84,13 +93,16 @@ export function addBoot(program: Command): void {
     .action(async (flags: BootFlags) => { process.exitCode = await boot(flags); });
 }
 
+const DEVICES = ['rng', 'net', 'console'] as const;
+const transportOption = (flag: string, text: string): Option => new Option(flag, text).choices(['mmio', 'pci']).preset('mmio');
+
 async function boot(flags: BootFlags): Promise<number> {
-  if (flags.disk !== undefined) throw new InputError(`--disk ${flags.disk}: this board has no disks yet; --initrd FILE puts data into memory`);
   const input = flags.input === undefined ? undefined : readInput('--input', flags.input);
   const nested = flags.nested ?? 'none';
   const record: BootRecord = {
     el2: flags.el2, nested, l1: flags.l1 ?? (flags.el2 === 'kvm' ? 'vhe' : 'both'), vcpus: flags.smp, memoryBytes: flags.mem, append: flags.append ?? null, pauth: flags.pauth,
     files: Object.fromEntries(IMAGE_KINDS.flatMap((kind) => (flags[kind] === undefined ? [] : [[kind, resolvePath(flags[kind])]]))),
+    disks: flags.disk, devices: Object.fromEntries(DEVICES.flatMap((device) => (flags[device] === undefined ? [] : [[device, flags[device]]]))),
   };
   const session = startSession(openBoot(record, flags.seed, flags.engine), flags.record);
   try {
@@ -206,7 +218,10 @@ function openBoot(record: BootRecord, seed: number, engine: EngineName): Opened 
   };
   const tree = dtbBytes && parseDeviceTree(dtbBytes, record.files.dtb!);
   const dtb = tree && flatten(withChosen(tree.root, chosen), tree.reservations, tree.bootCpu);
+  const disks = record.disks.map(openDisk);
+  sums.push(...disks.map(({ sum }) => sum));
   const options: BootOptions = {
+    disks: disks.map(({ disk }) => disk), ...record.devices,
     vcpus: record.vcpus, memoryBytes: record.memoryBytes, el2: record.el2, nested: record.nested, l1: record.l1, pauth: record.pauth, seed, engine,
     ...(kernel && { kernel }), ...(firmware && { firmware }), ...(initrd && { initrd }), ...(dtb && { dtb }), ...(record.append === null ? {} : { append: record.append }),
   };

@@ -5,8 +5,10 @@ export type KvmAddress = `kvm:${number}`;
 export type VgicAddress = `vgic:${number}`;
 export type TimerAddress = `timer:${number}`;
 export type RedistributorAddress = `gicr:${number}`;
-/** Every actor's address. A number after the colon is the vCPU's index. */
-export type Address = VcpuAddress | KvmAddress | VgicAddress | TimerAddress | RedistributorAddress | 'gicd' | 'mmu' | 'uart' | 'psci';
+/** A virtio device. The number is its own: which transport it sits behind is in its state. */
+export type VirtioAddress = `virtio:${number}`;
+/** Every actor's address. A number after the colon is the vCPU's index, unless it says otherwise. */
+export type Address = VcpuAddress | KvmAddress | VgicAddress | TimerAddress | RedistributorAddress | VirtioAddress | 'gicd' | 'its' | 'mmu' | 'uart' | 'virtio-empty' | 'pcie' | 'psci';
 
 /** A load or store that reaches a device. `offset` is from the device's base; `bytes` is 1, 2, 4 or 8. */
 export interface DeviceRead {
@@ -68,6 +70,23 @@ export type VcpuMessage =
 export type UartMessage = DeviceRead | DeviceWrite
   /** Bytes typed at the console. */
   | { readonly type: 'input'; readonly bytes: readonly number[] };
+
+export type VirtioMessage = DeviceRead | DeviceWrite
+  /** Bytes typed at port `port` of a console. */
+  | { readonly type: 'input'; readonly port: number; readonly bytes: readonly number[] }
+  /** Its PCI function may reach memory from now on, or no more. */
+  | { readonly type: 'bus-master'; readonly on: boolean };
+
+/** The PCI Express host bridge. Offsets of reads and writes are physical addresses. */
+export type PcieMessage = DeviceRead | DeviceWrite
+  /** INTA of the function before `virtio:device`. */
+  | { readonly type: 'intx'; readonly device: number; readonly level: boolean }
+  /** Its message interrupt `vector`. */
+  | { readonly type: 'vector'; readonly device: number; readonly vector: number };
+
+/** A message-signalled interrupt of a device that masters the bus: it wrote `eventId` to GITS_TRANSLATER. A PCI function's `deviceId` is its bus, device and function number. */
+export interface Msi { readonly type: 'msi'; readonly deviceId: number; readonly eventId: number }
+export type ItsMessage = DeviceRead | DeviceWrite | Msi;
 
 /** L0's per-vCPU part. */
 export type KvmMessage =
@@ -142,6 +161,7 @@ export type PsciMessage =
 export interface MessagesByReceiver {
   vcpu: VcpuMessage; kvm: KvmMessage; vgic: VgicMessage; timer: TimerMessage; gicr: RedistributorMessage;
   gicd: DistributorMessage; mmu: MmuMessage; uart: UartMessage; psci: PsciMessage;
+  virtio: VirtioMessage; 'virtio-empty': DeviceRead | DeviceWrite; pcie: PcieMessage; its: ItsMessage;
 }
 type KindOf<A extends Address> = A extends `${infer K}:${number}` ? K : A;
 export type MessageFor<A extends Address> = MessagesByReceiver[KindOf<A> & keyof MessagesByReceiver];
@@ -153,6 +173,16 @@ export interface DirectMemory {
   read(pa: number, bytes: number): Uint8Array | undefined;
   /** False, and nothing written, where it is not all RAM. */
   write(pa: number, bytes: Uint8Array): boolean;
+}
+
+/** A disk as its device reaches it: what was written lies in the machine's memory, the rest in an image that nobody writes. Offsets and lengths are in bytes and lie within `bytes`. */
+export interface Disk {
+  readonly bytes: number;
+  read(offset: number, length: number): Uint8Array;
+  /** False, and nothing written, where there is no room for so many more pages. */
+  write(offset: number, bytes: Uint8Array): boolean;
+  /** As a write of zeroes; whole pages that were never written take no room. */
+  clear(offset: number, length: number): boolean;
 }
 
 /** How a machine's handler speaks. Nothing here is state. */

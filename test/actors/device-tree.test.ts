@@ -178,7 +178,9 @@ function comparable(root: DeviceTreeNode, only: DeviceTreeNode = root): unknown 
   const describe = (node: DeviceTreeNode, mask: DeviceTreeNode): unknown => ({
     properties: Object.fromEntries(node.properties.toSorted((a, b) => (a.name < b.name ? -1 : 1)).map(({ name, value }) => [
       name,
-      name.endsWith('-seed') ? value.length : points.has(name) ? cellsOf(value).map((cell) => paths.get(cell)) : name === 'compatible' && /^(cpu|flash)@/.test(node.name) ? 'its own' : [...value].join(' '),
+      // Rows of ten cells: a PCI address and pin, then whose interrupt it is.
+      name === 'interrupt-map' ? cellsOf(value).map((cell, index) => (index % 10 === 4 ? paths.get(cell) : cell))
+      : name.endsWith('-seed') ? value.length : points.has(name) ? cellsOf(value).map((cell) => paths.get(cell)) : name === 'compatible' && /^(cpu|flash)@/.test(node.name) ? 'its own' : [...value].join(' '),
     ])),
     children: Object.fromEntries(node.children.toSorted((a, b) => (a.name < b.name ? -1 : 1)).flatMap((child) => {
       const match = mask.children.find((other) => other.name === child.name);
