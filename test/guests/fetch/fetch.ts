@@ -69,7 +69,7 @@ function gathered(folder: string, before: Manifest | undefined, { update, offlin
     const packages = Object.fromEntries(Object.entries(before!.guests).map(([name, guest]) => [name, guest.packages]));
     const missing = lacking(packages);
     if (missing.length === 0) return packages;
-    if (offline) throw new FetchError(`${missing[0]!.file}: not in ${lie}, and --offline asks nobody`);
+    if (offline) throw new FetchError(`${missing[0]!.file}: not in ${lie}, or not whole, and --offline asks nobody`);
   }
   if (offline) throw new FetchError(`${folder}: guests were never fetched into it, and --offline asks nobody`);
 

@@ -20,10 +20,9 @@ mount -t devpts devpts /dev/pts
 ${modules.map((path) => `insmod ${path}\n`).join('')}exec busybox init
 `;
 
-/** A shell with a controlling terminal, whatever the console is: with job control, and again when it ends. */
-const INITTAB = `::respawn:/bin/cttyhack /bin/sh
+/** A shell with a controlling terminal, whatever the console is: with job control, and again when it ends. Its prompt is "/ # ", since / is not its home. */
+const INITTAB = `::respawn:/bin/env HOME=/root /bin/cttyhack /bin/sh
 ::ctrlaltdel:/bin/reboot
-::shutdown:/bin/umount -a -r
 `;
 
 export interface Module { readonly name: string; readonly bytes: Uint8Array }
