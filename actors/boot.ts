@@ -118,7 +118,7 @@ export function boot(options: BootOptions): Booted {
   for (const core of board.cores) resetCore(core);
   const actors = initialActors(options);
   const entry = BigInt(options.firmware ? options.firmware.entry : options.kernel!.entry);
-  const context = options.firmware ? 0n : BigInt(RAM_BASE);
+  const context = options.firmware ? 0n : BigInt(deviceTreeBase(options));
   if (options.el2 === 'kvm') actors['kvm:0'] = produce(actors['kvm:0'] as KvmState, (state) => { startVcpu(state, board, entry, context); });
   else startCore(board.cores[0]!, options.el2 === 'none' ? 1 : 2, entry, context);
   const state: WorldState = {
@@ -221,7 +221,7 @@ function loadImages(memory: Memory, options: BootOptions): Pick<Booted, 'rewritt
       ...(options.initrd === undefined ? {} : { initrd: { from: INITRD_BASE, to: INITRD_BASE + options.initrd.length } }),
     },
   });
-  place(memory, 'device tree', RAM_BASE, dtb, options);
+  place(memory, 'device tree', deviceTreeBase(options), dtb, options);
   if (options.initrd) place(memory, 'initrd', INITRD_BASE, options.initrd, options);
   if (options.nested !== 'pv' || options.kernel === undefined) return { rewritten: [], refused: [] };
   const words = {
@@ -237,6 +237,20 @@ function loadImages(memory: Memory, options: BootOptions): Pick<Booted, 'rewritt
 }
 
 const startsAtEl2 = (options: BootOptions): boolean => options.el2 === 'guest' || (options.el2 === 'kvm' && options.nested !== 'none');
+
+/**
+ * Where the device tree goes, as QEMU has it: at the start of RAM for firmware and ELF, which say where they lie; behind the initrd for a Linux Image
+ * or flat binary, which takes what follows its bytes for its own (.bss, stacks). RAM that ends before has it in its middle.
+ */
+function deviceTreeBase({ kernel, firmware, initrd, memoryBytes }: BootOptions): number {
+  if (firmware !== undefined || kernel?.kind === 'elf') return RAM_BASE;
+  const end = INITRD_BASE + (initrd?.length ?? 0);
+  const wanted = Math.ceil(end / DEVICE_TREE_ALIGNMENT) * DEVICE_TREE_ALIGNMENT;
+  return wanted < RAM_BASE + memoryBytes ? wanted : RAM_BASE + Math.floor(memoryBytes / 2 / 4096) * 4096;
+}
+
+/** So that it can be mapped by one block. */
+const DEVICE_TREE_ALIGNMENT = 0x20_0000;
 
 function place(memory: Memory, what: string, at: number, bytes: Uint8Array, options: BootOptions): void {
   const end = at + bytes.length;

@@ -75,10 +75,13 @@ export function initialDistributor(vcpus: number, spis: number): DistributorStat
   };
 }
 
-/** The redistributor of PE `index`, asleep. `last` marks the highest. */
+/**
+ * The redistributor of PE `index`. `last` marks the highest. It is awake, where the architecture's reset has it asleep: on this board, as on KVM's,
+ * nothing runs before the guest that could wake it, and there are guests that leave that to the firmware.
+ */
 export function initialRedistributor(index: number, last: boolean, listener: VcpuAddress | VgicAddress = `vcpu:${index}`): RedistributorState {
   return {
-    index, last, listener, asleep: true,
+    index, last, listener, asleep: false,
     // SGIs are edge-triggered, always (Arm IHI 0069, GICR_ICFGR0).
     bank: { ...initialBank(), edge: SGIS },
     spis: { interrupts: [], groupsEnabled: [false, false] },

@@ -8,8 +8,10 @@ import { hasFeature, type Hardware } from './features.ts';
 export const EVENT_COUNTERS = 6;
 /** Bit 31: the cycle counter. */
 const ALL = 0x8000_0000n | ((1n << BigInt(EVENT_COUNTERS)) - 1n);
-/** Common events that are counted: SW_INCR 0x00, INST_RETIRED 0x08, CPU_CYCLES 0x11, CHAIN 0x1e. */
+/** Common events that are counted, from 0x00: SW_INCR 0x00, INST_RETIRED 0x08, CPU_CYCLES 0x11, CHAIN 0x1e. */
 const EVENTS = (1n << 0x00n) | (1n << 0x08n) | (1n << 0x11n) | (1n << 0x1en);
+/** From 0x20: STALL_FRONTEND 0x23, STALL_BACKEND 0x24, STALL 0x3c, whose count is 0 by right: a cycle in which no instruction is attempted does not exist. */
+const MORE_EVENTS = (1n << (0x23n - 0x20n)) | (1n << (0x24n - 0x20n)) | (1n << (0x3cn - 0x20n));
 
 const needs = 'FEAT_PMUv3' as const;
 
@@ -33,7 +35,7 @@ export const PMU: readonly SystemRegister[] = [
   sysreg('PMSWINC_EL0', [3, 3, 9, 12, 4], { needs, access: 'W', writable: ALL & 0x7fff_ffffn }),
   sysreg('PMSELR_EL0', [3, 3, 9, 12, 5], { needs, writable: 0x1fn, fields: { SEL: [0, 5] } }),
   sysreg('PMCEID0_EL0', [3, 3, 9, 12, 6], { needs, access: 'R', reset: (hardware) => (hasFeature(hardware, needs) ? EVENTS : 0n) }),
-  sysreg('PMCEID1_EL0', [3, 3, 9, 12, 7], { needs, access: 'R' }),
+  sysreg('PMCEID1_EL0', [3, 3, 9, 12, 7], { needs, access: 'R', reset: (hardware) => (hasFeature(hardware, needs) ? MORE_EVENTS : 0n) }),
   sysreg('PMCCNTR_EL0', [3, 3, 9, 13, 0], { needs }),
   sysreg('PMXEVTYPER_EL0', [3, 3, 9, 13, 1], { needs, writable: (hardware) => filterBits(hardware) | 0xffffn }),
   sysreg('PMXEVCNTR_EL0', [3, 3, 9, 13, 2], { needs }),

@@ -46,11 +46,11 @@ function write(core: Core, name: string, value: bigint): void {
 const read = (core: Core, name: string): bigint => mrs(core, name) as bigint;
 
 describe('identification', () => {
-  test('PMUv3p5 with six counters and four common events', () => {
+  test('PMUv3p5 with six counters, four common events that count and the three stall events, which stay at 0', () => {
     const core = start();
     expect((read(core, 'ID_AA64DFR0_EL1') >> 8n) & 15n).toBe(6n);
     expect(read(core, 'PMCR_EL0')).toBe((N << 11n) | Pmcr.LC);
-    expect([read(core, 'PMCEID0_EL0'), read(core, 'PMCEID1_EL0'), read(core, 'PMMIR_EL1')]).toEqual([0x4002_0101n, 0n, 0n]);
+    expect([read(core, 'PMCEID0_EL0'), read(core, 'PMCEID1_EL0'), read(core, 'PMMIR_EL1')]).toEqual([0x4002_0101n, 0x1000_0018n, 0n]);
     expect(read(core, 'MDCR_EL2') & 31n).toBe(N);
   });
 

@@ -32,10 +32,9 @@ function stage(index = 0, last = false): Stage {
   };
 }
 
-/** Awake, with both groups enabled at the distributor, and these interrupts enabled in Group 1. */
+/** Awake as it starts, with both groups enabled at the distributor, and these interrupts enabled in Group 1. */
 function ready(enabled: bigint, index = 0): Stage {
   const gic = stage(index);
-  gic.write(0x14, 0n);
   gic.say({ type: 'spis', interrupts: [], groupsEnabled: [true, true] });
   gic.write(SGI_BASE + 0x80, 0xffff_ffffn);
   gic.write(SGI_BASE + 0x100, enabled);
@@ -50,6 +49,15 @@ test('GICR_TYPER names the PE, its affinity and the last frame, in one access or
   expect(gic.read(8, 8)).toBe((0x0205n << 32n) | (37n << 8n) | 0x10n);
   expect([gic.read(8), gic.read(12)]).toEqual([(37n << 8n) | 0x10n, 0x0205n]);
   expect(stage(0).read(8, 8)).toBe(0n);
+});
+
+test('a redistributor is awake from the start: a guest that leaves GICR_WAKER to the firmware gets its interrupts', () => {
+  const gic = stage();
+  expect(gic.read(0x14)).toBe(0n);
+  gic.say({ type: 'spis', interrupts: [], groupsEnabled: [true, true] });
+  for (const offset of [0x80, 0x100]) gic.write(SGI_BASE + offset, 0xffff_ffffn);
+  gic.say({ type: 'sgi-pending', intid: 0, group: 1 });
+  expect(gic.offer()).toEqual([offered(0, { level: false })]);
 });
 
 test('GICR_WAKER: the children sleep while the processor does, and a sleeping PE is offered nothing', () => {
