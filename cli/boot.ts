@@ -3,12 +3,13 @@
 import { readFileSync, statSync } from 'node:fs';
 import { resolve as resolvePath } from 'node:path';
 import { Option, type Command } from 'commander';
-import { boot as bootMachine, INITRD_BASE, RAM_BASE, RAM_BYTES_MAX, type BootOptions } from '../actors/boot.ts';
+import { boot as bootMachine, RAM_BASE, RAM_BYTES_MAX, type BootOptions } from '../actors/boot.ts';
 import { hasRead, nextInput } from '../actors/console.ts';
 import { withChosen, type Chosen } from '../actors/device-tree.ts';
 import { flatten, parseDeviceTree } from '../actors/flattened-tree.ts';
 import { readFirmware, readImage, type Image } from '../actors/images.ts';
 import { InputError } from '../actors/input-error.ts';
+import { initrdBase } from '../actors/placement.ts';
 import type { Outcome, World } from '../actors/world.ts';
 import type { EngineName } from '../machines/aarch64/board.ts';
 import type { Flavour, Mechanism } from '../machines/kvm/state.ts';
@@ -21,6 +22,7 @@ import { engineOption, seedOption, wholeNumber } from './options.ts';
 import { reportRun, statusOf } from './run.ts';
 import type { RunEnd } from './runner.ts';
 import { startSession, totalsOf, type Session } from './session.ts';
+import { unpackImage } from './unpack.ts';
 
 /** What a boot is made of, as its recording keeps it. Paths are absolute. */
 interface BootRecord {
@@ -55,16 +57,16 @@ interface BootFlags extends Partial<Record<ImageKind, string>> {
   readonly json?: boolean;
 }
 
-/** Where a flat kernel goes: the arm64 convention's 2 MiB into RAM. */
-const FLAT_KERNEL = RAM_BASE + 0x20_0000;
+/** Where a flat kernel goes, as QEMU has it (hw/arm/boot.c, KERNEL64_LOAD_ADDR). */
+const FLAT_KERNEL = RAM_BASE + 0x8_0000;
 /** Time between looks at whether Ctrl-C was pressed, and at what was typed. */
 const SLICE_MS = 25;
 
 export function addBoot(program: Command): void {
   program.command('boot').description('boot a machine from images; the console is the terminal')
-    .option('--kernel <file>', 'ELF, arm64 Linux Image or flat binary')
+    .option('--kernel <file>', 'ELF, arm64 Linux Image or flat binary; gzip and EFI zboot are unpacked')
     .option('--firmware <file>', 'contents of the flash at 0, where reset starts')
-    .option('--initrd <file>', 'placed at 0x44000000 and named in /chosen')
+    .option('--initrd <file>', 'placed at 0x44000000, or where there is room, and named in /chosen')
     .option('--dtb <file>', 'a device tree in place of the generated one')
     .option('--append <text>', 'the kernel command line')
     .option('--disk <file>', 'a later version has disks')
@@ -198,17 +200,19 @@ function openBoot(record: BootRecord, seed: number, engine: EngineName): Opened 
     return bytes;
   };
   const [kernelBytes, firmwareBytes, initrd, dtbBytes] = IMAGE_KINDS.map(read);
-  const kernel = kernelBytes && readImage(kernelBytes, record.files.kernel!, { at: FLAT_KERNEL });
-  const firmware = firmwareBytes && readFirmware(firmwareBytes, record.files.firmware!);
+  const kernel = kernelBytes && readImage(unpackImage(kernelBytes, record.files.kernel!), record.files.kernel!, { at: FLAT_KERNEL });
+  const firmware = firmwareBytes && readFirmware(unpackImage(firmwareBytes, record.files.firmware!), record.files.firmware!);
+  const load = { memoryBytes: record.memoryBytes, ...(kernel && { kernel }), ...(firmware && { firmware }), ...(initrd && { initrd }) };
+  const initrdAt = initrdBase(load);
   const chosen: Chosen = {
     seed: BigInt(seed), ...(record.append === null ? {} : { bootargs: record.append }),
-    ...(initrd && { initrd: { from: INITRD_BASE, to: INITRD_BASE + initrd.length } }),
+    ...(initrd && { initrd: { from: initrdAt, to: initrdAt + initrd.length } }),
   };
   const tree = dtbBytes && parseDeviceTree(dtbBytes, record.files.dtb!);
   const dtb = tree && flatten(withChosen(tree.root, chosen), tree.reservations, tree.bootCpu);
   const options: BootOptions = {
-    vcpus: record.vcpus, memoryBytes: record.memoryBytes, el2: record.el2, nested: record.nested, l1: record.l1, pauth: record.pauth, seed, engine,
-    ...(kernel && { kernel }), ...(firmware && { firmware }), ...(initrd && { initrd }), ...(dtb && { dtb }), ...(record.append === null ? {} : { append: record.append }),
+    ...load, vcpus: record.vcpus, el2: record.el2, nested: record.nested, l1: record.l1, pauth: record.pauth, seed, engine,
+    ...(dtb && { dtb }), ...(record.append === null ? {} : { append: record.append }),
   };
   const { world } = bootMachine(options);
   const manifest: Manifest = { semantics: SEMANTICS, scenario: 'boot', seed, images: sums, options: { ...record } };
