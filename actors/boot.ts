@@ -27,6 +27,7 @@ import { diskRegions, disksOf } from './disk.ts';
 import { checkFits, type Image } from './images.ts';
 import { InputError } from './input-error.ts';
 import { assertVariants } from './patch.ts';
+import { deviceTreeBase, initrdBase } from './placement.ts';
 import { initialPsci } from './psci.ts';
 import { initialVcpu, resetCore, startCore } from './vcpu.ts';
 import { pciFunctions, virtioAt, virtioDevices, type VirtioOptions } from './virtio-devices.ts';
@@ -52,9 +53,9 @@ export interface BootOptions extends VirtioOptions {
   readonly engine?: EngineName;
   readonly kernel?: Image;
   readonly firmware?: Image;
-  /** Bytes placed at 0x4400_0000 and named in /chosen. */
+  /** Bytes placed where `initrdBase` says and named in /chosen. */
   readonly initrd?: Uint8Array;
-  /** In place of the generated device tree. */
+  /** In place of the generated device tree; at most 2 MiB. */
   readonly dtb?: Uint8Array;
   readonly append?: string;
 }
@@ -67,7 +68,8 @@ export interface Booted {
 }
 
 export const RAM_BASE = VIRT_MAP.ram[0];
-export const INITRD_BASE = 0x4400_0000;
+/** Linux: Documentation/arch/arm64/booting.rst. */
+const DEVICE_TREE_BYTES_MAX = 0x20_0000;
 /** Instructions in a turn, and in a run of a vCPU that takes turns with nobody. */
 const QUANTUM_INSNS = 10_000;
 const ALONE_INSNS = 1_000_000;
@@ -114,11 +116,11 @@ export function boot(options: BootOptions): Booted {
     board, behaviour, live: undefined, tree: emptyTree, stops: undefined,
     receive: receiveBy(board, variants, behaviour, { memory: directMemory(board), disks: disksOf(memory, options.disks ?? []) }),
   };
-  const changes = loadImages(memory, options);
+  const { deviceTreeAt, ...changes } = loadImages(memory, options);
   for (const core of board.cores) resetCore(core);
   const actors = initialActors(options);
   const entry = BigInt(options.firmware ? options.firmware.entry : options.kernel!.entry);
-  const context = options.firmware ? 0n : BigInt(deviceTreeBase(options));
+  const context = options.firmware ? 0n : BigInt(deviceTreeAt);
   if (options.el2 === 'kvm') actors['kvm:0'] = produce(actors['kvm:0'] as KvmState, (state) => { startVcpu(state, board, entry, context); });
   else startCore(board.cores[0]!, options.el2 === 'none' ? 1 : 2, entry, context);
   const state: WorldState = {
@@ -208,7 +210,8 @@ function mmuOf(engine: Engine): MmuState {
   return live.state.actors.mmu as MmuState;
 }
 
-function loadImages(memory: Memory, options: BootOptions): Pick<Booted, 'rewritten' | 'refused'> {
+function loadImages(memory: Memory, options: BootOptions): Pick<Booted, 'rewritten' | 'refused'> & { readonly deviceTreeAt: number } {
+  const initrdAt = initrdBase(options);
   for (const image of [options.kernel, options.firmware]) {
     for (const segment of image?.segments ?? []) writeBytes(memory, segment.address, segment.bytes);
   }
@@ -218,12 +221,14 @@ function loadImages(memory: Memory, options: BootOptions): Pick<Booted, 'rewritt
     chosen: {
       seed: BigInt(options.seed ?? 0),
       ...(options.append === undefined ? {} : { bootargs: options.append }),
-      ...(options.initrd === undefined ? {} : { initrd: { from: INITRD_BASE, to: INITRD_BASE + options.initrd.length } }),
+      ...(options.initrd === undefined ? {} : { initrd: { from: initrdAt, to: initrdAt + options.initrd.length } }),
     },
   });
-  place(memory, 'device tree', deviceTreeBase(options), dtb, options);
-  if (options.initrd) place(memory, 'initrd', INITRD_BASE, options.initrd, options);
-  if (options.nested !== 'pv' || options.kernel === undefined) return { rewritten: [], refused: [] };
+  if (dtb.length > DEVICE_TREE_BYTES_MAX) throw new InputError(`the device tree has ${dtb.length} bytes: a kernel takes at most ${DEVICE_TREE_BYTES_MAX}`);
+  const deviceTreeAt = deviceTreeBase(options, dtb.length);
+  if (options.initrd) place(memory, 'initrd', initrdAt, options.initrd, options);
+  place(memory, 'device tree', deviceTreeAt, dtb, options);
+  if (options.nested !== 'pv' || options.kernel === undefined) return { rewritten: [], refused: [], deviceTreeAt };
   const words = {
     read: (address: number) => memory.view.getUint32(locate(memory, address), true),
     write: (address: number, word: number) => {
@@ -233,24 +238,10 @@ function loadImages(memory: Memory, options: BootOptions): Pick<Booted, 'rewritt
       memory.view.setUint32(offset, word, true);
     },
   };
-  return rewrite(words, options.kernel.codeRanges, options.l1 as Flavour);
+  return { ...rewrite(words, options.kernel.codeRanges, options.l1 as Flavour), deviceTreeAt };
 }
 
 const startsAtEl2 = (options: BootOptions): boolean => options.el2 === 'guest' || (options.el2 === 'kvm' && options.nested !== 'none');
-
-/**
- * Where the device tree goes, as QEMU has it: at the start of RAM for firmware and ELF, which say where they lie; behind the initrd for a Linux Image
- * or flat binary, which takes what follows its bytes for its own (.bss, stacks). RAM that ends before has it in its middle.
- */
-function deviceTreeBase({ kernel, firmware, initrd, memoryBytes }: BootOptions): number {
-  if (firmware !== undefined || kernel?.kind === 'elf') return RAM_BASE;
-  const end = INITRD_BASE + (initrd?.length ?? 0);
-  const wanted = Math.ceil(end / DEVICE_TREE_ALIGNMENT) * DEVICE_TREE_ALIGNMENT;
-  return wanted < RAM_BASE + memoryBytes ? wanted : RAM_BASE + Math.floor(memoryBytes / 2 / 4096) * 4096;
-}
-
-/** So that it can be mapped by one block. */
-const DEVICE_TREE_ALIGNMENT = 0x20_0000;
 
 function place(memory: Memory, what: string, at: number, bytes: Uint8Array, options: BootOptions): void {
   const end = at + bytes.length;

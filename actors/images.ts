@@ -35,8 +35,8 @@ export function readImage(bytes: Uint8Array, name: string, options: ImageOptions
   if (bytes.length === 0) throw badByte(name, 0, 'the file is empty', 'it must be an ELF file, an arm64 Linux Image or a flat binary');
   if (startsWith(bytes, 0, [0x7f, 0x45, 0x4c, 0x46])) return { name, kind: 'elf', ...readElf(bytes, name) };
   if (startsWith(bytes, LINUX_MAGIC_OFFSET, LINUX_MAGIC)) return linuxImage(bytes, name, options);
-  if (options.at !== undefined) return flatImage(bytes, name, options.at, options.code);
   for (const packed of PACKED) if (startsWith(bytes, packed.offset, packed.magic)) throw badByte(name, packed.offset, `this is ${packed.what}`, packed.right);
+  if (options.at !== undefined) return flatImage(bytes, name, options.at, options.code);
   throw badByte(name, 0, 'this is neither an ELF file (7f 45 4c 46) nor an arm64 Linux Image ("ARMd" at byte 0x38)', 'a flat binary needs the address where it goes');
 }
 
@@ -111,9 +111,22 @@ function linuxImage(bytes: Uint8Array, name: string, { ramBase = 0x4000_0000, co
   const textOffset = imageSize === 0n ? 0x8_0000n : view.getBigUint64(8, true);
   if (textOffset >= BigInt(2 ** 32) || textOffset % 4n !== 0n) throw badByte(name, 8, `text_offset is ${hex(textOffset)}`, 'it must be a multiple of 4 below 2^32');
   if (imageSize > BigInt(2 ** 48)) throw badByte(name, 16, `image_size is ${hex(imageSize)}`, 'it must be below 2^48');
+  assertWhole(bytes, view, name);
   const base = Math.ceil(ramBase / TWO_MIB) * TWO_MIB + (textOffset < 4096n ? TWO_MIB : 0);
   const address = base + Number(textOffset);
   return oneSegment('linux', bytes, name, address, Math.max(Number(imageSize), bytes.length), code);
+}
+
+/** An Image with an EFI stub says how long its file is: its PE headers name the bytes of each section. Microsoft: PE Format, "Section Table". */
+function assertWhole(bytes: Uint8Array, view: DataView, name: string): void {
+  const header = view.getUint32(60, true);
+  if (!startsWith(bytes, header, [0x50, 0x45, 0, 0]) || header + 24 > bytes.length) return;
+  const table = header + 24 + view.getUint16(header + 20, true);
+  for (let index = 0; index < view.getUint16(header + 6, true); index++) {
+    const at = table + 40 * index;
+    const end = at + 40 > bytes.length ? at + 40 : view.getUint32(at + 16, true) + view.getUint32(at + 20, true);
+    if (end > bytes.length) throw badByte(name, bytes.length, `the file ends before section ${index} of its PE headers, which ends at ${hex(end)}`, 'is it cut short?');
+  }
 }
 
 function flatImage(bytes: Uint8Array, name: string, at: number, code: ImageOptions['code']): Image {

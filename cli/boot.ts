@@ -3,26 +3,28 @@
 import { readFileSync, statSync } from 'node:fs';
 import { resolve as resolvePath } from 'node:path';
 import { Option, type Command } from 'commander';
-import { boot as bootMachine, INITRD_BASE, RAM_BASE, RAM_BYTES_MAX, type BootOptions } from '../actors/boot.ts';
-import { hasRead, nextInput } from '../actors/console.ts';
+import { boot as bootMachine, RAM_BASE, RAM_BYTES_MAX, type BootOptions } from '../actors/boot.ts';
 import { withChosen, type Chosen } from '../actors/device-tree.ts';
 import { flatten, parseDeviceTree } from '../actors/flattened-tree.ts';
 import { readFirmware, readImage, type Image } from '../actors/images.ts';
 import { InputError } from '../actors/input-error.ts';
 import type { TransportKind } from '../actors/virtio-devices.ts';
+import { initrdBase } from '../actors/placement.ts';
 import type { Outcome, World } from '../actors/world.ts';
 import type { EngineName } from '../machines/aarch64/board.ts';
 import type { Flavour, Mechanism } from '../machines/kvm/state.ts';
 import { sha256 } from '../scenarios/node.ts';
 import { SEMANTICS } from '../scenarios/scenario.ts';
 import type { Image as ImageSum, Manifest } from '../snapshots/compatibility.ts';
-import { close, placeOf, stepForward, take, worldOf } from '../snapshots/history.ts';
 import { openDisk, parseDisk, type DiskRecord } from './disk.ts';
+import { runConsole, SILENCE_NS } from './console.ts';
+import { readScript } from './console-script.ts';
 import { REBUILDERS, type Opened } from './open.ts';
-import { engineOption, seedOption, wholeNumber } from './options.ts';
+import { engineOption, seedOption, virtualTime, wholeNumber } from './options.ts';
+import { timeText } from './output.ts';
 import { reportRun, statusOf } from './run.ts';
-import type { RunEnd } from './runner.ts';
-import { startSession, totalsOf, type Session } from './session.ts';
+import { startSession } from './session.ts';
+import { unpackImage } from './unpack.ts';
 
 /** What a boot is made of, as its recording keeps it. Paths are absolute. */
 interface BootRecord {
@@ -56,21 +58,20 @@ interface BootFlags extends Partial<Record<ImageKind, string>>, Devices {
   readonly input?: string;
   readonly expect?: string;
   readonly maxInsns?: number;
+  readonly maxTime?: number;
   readonly seed: number;
   readonly record?: string;
   readonly json?: boolean;
 }
 
-/** Where a flat kernel goes: the arm64 convention's 2 MiB into RAM. */
-const FLAT_KERNEL = RAM_BASE + 0x20_0000;
-/** Time between looks at whether Ctrl-C was pressed, and at what was typed. */
-const SLICE_MS = 25;
+/** Where a flat kernel goes, as QEMU has it (hw/arm/boot.c, KERNEL64_LOAD_ADDR). */
+const FLAT_KERNEL = RAM_BASE + 0x8_0000;
 
 export function addBoot(program: Command): void {
   program.command('boot').description('boot a machine from images; the console is the terminal')
-    .option('--kernel <file>', 'ELF, arm64 Linux Image or flat binary')
+    .option('--kernel <file>', 'ELF, arm64 Linux Image or flat binary; gzip and EFI zboot are unpacked')
     .option('--firmware <file>', 'contents of the flash at 0, where reset starts')
-    .option('--initrd <file>', 'placed at 0x44000000 and named in /chosen')
+    .option('--initrd <file>', 'placed at 0x44000000, or where there is room, and named in /chosen')
     .option('--dtb <file>', 'a device tree in place of the generated one')
     .option('--append <text>', 'the kernel command line')
     .addOption(new Option('--disk <file>', 'a raw image as a virtio disk, with ,ro and ,mmio or ,pci behind it; what is written stays in the machine').argParser((text: string, before: readonly DiskRecord[]) => [...before, parseDisk(text)]).default([], 'none'))
@@ -84,20 +85,33 @@ export function addBoot(program: Command): void {
     .addOption(new Option('--l1 <flavour>', 'the EL2 that the guest sees').choices(['vhe', 'nvhe', 'both']))
     .addOption(new Option('--pauth <function>', 'what signs pointers: QARMA5, a function that costs less, or nothing').choices(['qarma5', 'fast', 'none']).default('fast'))
     .addOption(engineOption())
-    .option('--input <file>', 'typed at the console, as fast as the guest reads it')
+    .option('--input <file>', 'a script for the console, or text typed as fast as the guest reads it')
     .option('--expect <text>', 'passed when the console shows TEXT after all input was read')
     .addOption(new Option('--max-insns <n>', 'stop after so many instructions').argParser(wholeNumber('--max-insns', 1)))
+    .addOption(new Option('--max-time <time>', 'stop at so much virtual time, such as 60s').argParser(virtualTime('--max-time')))
     .addOption(seedOption())
     .option('--record <dir>', 'record in DIR')
     .option('--json', 'one object; the console goes to standard error')
+    .addHelpText('after', HELP)
     .action(async (flags: BootFlags) => { process.exitCode = await boot(flags); });
 }
 
 const DEVICES = ['rng', 'net', 'console'] as const;
 const transportOption = (flag: string, text: string): Option => new Option(flag, text).choices(['mmio', 'pci']).preset('mmio');
 
+const HELP = `
+ A script for --input has one step a line; what the console shows is searched from where the last search ended:
+   expect "/ # "            wait until the console shows it
+   send "uname -a\\n"        type it; \\n \\r \\t \\e \\\\ \\" and \\x1b are known
+   wait 100ms               of virtual time: ns, us, ms, s, m, h
+   timeout 30s              what each expect after it may take
+   # a comment
+ A file whose first line is none of these is typed as it is. A script that ends with an expect ends the run. Nobody types and
+ nothing is shown for ${timeText(SILENCE_NS)} of virtual time: the run ends too, unless --max-time is given.
+ On a terminal every key goes to the guest, Ctrl-C too; Ctrl-] q leaves.`;
+
 async function boot(flags: BootFlags): Promise<number> {
-  const input = flags.input === undefined ? undefined : readInput('--input', flags.input);
+  const script = flags.input === undefined ? undefined : readScript(readInput('--input', flags.input), flags.input);
   const nested = flags.nested ?? 'none';
   const record: BootRecord = {
     el2: flags.el2, nested, l1: flags.l1 ?? (flags.el2 === 'kvm' ? 'vhe' : 'both'), vcpus: flags.smp, memoryBytes: flags.mem, append: flags.append ?? null, pauth: flags.pauth,
@@ -106,91 +120,16 @@ async function boot(flags: BootFlags): Promise<number> {
   };
   const session = startSession(openBoot(record, flags.seed, flags.engine), flags.record);
   try {
-    const end = await runConsole(session, flags, input);
+    const end = await runConsole(session, {
+      ...(script && { script }), ...(flags.expect === undefined ? {} : { expect: flags.expect }), ...(flags.maxInsns === undefined ? {} : { maxInsns: flags.maxInsns }),
+      ...(flags.maxTime === undefined ? {} : { maxTimeNs: flags.maxTime }), ...(flags.json === undefined ? {} : { json: flags.json }),
+    });
     reportRun(session, 'boot', end, flags.json === true);
     return statusOf(end);
   } finally {
     session.close();
   }
 }
-
-/** Runs to power-off, to --expect, to --max-insns or to Ctrl-C, with the console on standard output and what is typed on standard input. */
-async function runConsole(session: Session, flags: BootFlags, script: Uint8Array | undefined): Promise<RunEnd> {
-  const { history, opened } = session;
-  const stdout = flags.json ? process.stderr : process.stdout;
-  const terminal = script === undefined && process.stdin.isTTY === true;
-  const typed: number[] = [...(script ?? [])];
-  let interrupted = false;
-  const onData = (bytes: Buffer): void => { if (bytes.includes(ESCAPE)) interrupted = true; else typed.push(...bytes); };
-  const onSignal = (): void => { interrupted = true; };
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, onSignal);
-  if (terminal) {
-    process.stderr.write('(Ctrl-] leaves)\n');
-    process.stdin.setRawMode(true).on('data', onData).resume();
-  }
-  let shown = '';
-  let insns = 0;
-  /** Since when the machine has waited for its next alarm. */
-  let idleSince: number | undefined;
-  const expected = (): boolean => flags.expect !== undefined && shown.includes(flags.expect);
-  let by: RunEnd['by'] = 'end';
-  let limited = false;
-  try {
-    for (let sliceEnds = performance.now() + SLICE_MS; ;) {
-      const world = worldOf(history);
-      const ready = hasRead(world, typed.length);
-      const choice = nextInput(world, typed);
-      const idleMs = terminal && choice === undefined ? msToAlarm(session) : 0;
-      if (idleMs > 0) idleSince ??= performance.now();
-      const waits = idleMs > 0 && performance.now() - idleSince! < idleMs;
-      if (!waits) idleSince = undefined;
-      const frame = waits ? undefined : choice ? take(history, choice) : stepForward(history);
-      if (frame === undefined) {
-        // The machine waits for nothing but what a person may type.
-        if (!terminal || world.state.ended !== null) break;
-      } else {
-        insns += frame.insns;
-        for (const event of frame.events) {
-          if (event.event !== 'console') continue;
-          stdout.write(Buffer.from([event.byte as number]));
-          // What the console echoes while input is still being read does not count.
-          if (ready) shown = (shown + String(event.text)).slice(-4096);
-        }
-        if (expected()) { by = 'until'; break; }
-        if (flags.maxInsns !== undefined && insns >= flags.maxInsns) { by = 'until'; limited = true; break; }
-      }
-      if (frame !== undefined && performance.now() < sliceEnds) continue;
-      await new Promise((go) => { if (frame === undefined) setTimeout(go, SLICE_MS); else setImmediate(go); });
-      if (interrupted) { by = 'interrupt'; break; }
-      sliceEnds = performance.now() + SLICE_MS;
-    }
-  } finally {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, onSignal);
-    if (terminal) process.stdin.setRawMode(false).off('data', onData).pause();
-  }
-  const judged = opened.judge(worldOf(history));
-  const limit = limited ? `--max-insns ${flags.maxInsns} was reached` : undefined;
-  const outcome: Outcome = by === 'interrupt' ? { outcome: 'stopped', reason: 'interrupted' }
-    : flags.expect === undefined ? (limit === undefined ? judged : { outcome: 'stopped', reason: limit })
-    : by === 'until' && !limited ? { outcome: 'passed', reason: `the console shows ${JSON.stringify(flags.expect)}` }
-    : { outcome: 'failed', reason: `the console never showed ${JSON.stringify(flags.expect)}: ${limit ?? judged.reason}` };
-  if (by === 'end') close(history);
-  else session.recording?.line(history.branch).sync();
-  return {
-    ...outcome, by: outcome.outcome === 'failed' ? 'end' : by, broken: undefined, vcpu: undefined, nested: 0, place: placeOf(history),
-    ...totalsOf(history), fingerprint: history.system.fingerprint(worldOf(history)),
-  };
-}
-
-/** How long a person waits until the next alarm fires, when nothing else can happen before it. */
-function msToAlarm({ history }: Session): number {
-  const world = worldOf(history);
-  const next = history.system.next(world);
-  return next?.type === 'advance' ? (next.timeNs - world.state.clock) / 1e6 : 0;
-}
-
-/** Ctrl-]. */
-const ESCAPE = 0x1d;
 
 /** Power-off is how a machine ends well. */
 function judge(world: World): Outcome {
@@ -210,11 +149,13 @@ function openBoot(record: BootRecord, seed: number, engine: EngineName): Opened 
     return bytes;
   };
   const [kernelBytes, firmwareBytes, initrd, dtbBytes] = IMAGE_KINDS.map(read);
-  const kernel = kernelBytes && readImage(kernelBytes, record.files.kernel!, { at: FLAT_KERNEL });
-  const firmware = firmwareBytes && readFirmware(firmwareBytes, record.files.firmware!);
+  const kernel = kernelBytes && readImage(unpackImage(kernelBytes, record.files.kernel!), record.files.kernel!, { at: FLAT_KERNEL });
+  const firmware = firmwareBytes && readFirmware(unpackImage(firmwareBytes, record.files.firmware!), record.files.firmware!);
+  const load = { memoryBytes: record.memoryBytes, ...(kernel && { kernel }), ...(firmware && { firmware }), ...(initrd && { initrd }) };
+  const initrdAt = initrdBase(load);
   const chosen: Chosen = {
     seed: BigInt(seed), ...(record.append === null ? {} : { bootargs: record.append }),
-    ...(initrd && { initrd: { from: INITRD_BASE, to: INITRD_BASE + initrd.length } }),
+    ...(initrd && { initrd: { from: initrdAt, to: initrdAt + initrd.length } }),
   };
   const tree = dtbBytes && parseDeviceTree(dtbBytes, record.files.dtb!);
   const dtb = tree && flatten(withChosen(tree.root, chosen), tree.reservations, tree.bootCpu);
@@ -222,8 +163,8 @@ function openBoot(record: BootRecord, seed: number, engine: EngineName): Opened 
   sums.push(...disks.map(({ sum }) => sum));
   const options: BootOptions = {
     disks: disks.map(({ disk }) => disk), ...record.devices,
-    vcpus: record.vcpus, memoryBytes: record.memoryBytes, el2: record.el2, nested: record.nested, l1: record.l1, pauth: record.pauth, seed, engine,
-    ...(kernel && { kernel }), ...(firmware && { firmware }), ...(initrd && { initrd }), ...(dtb && { dtb }), ...(record.append === null ? {} : { append: record.append }),
+    ...load, vcpus: record.vcpus, el2: record.el2, nested: record.nested, l1: record.l1, pauth: record.pauth, seed, engine,
+    ...(dtb && { dtb }), ...(record.append === null ? {} : { append: record.append }),
   };
   const { world } = bootMachine(options);
   const manifest: Manifest = { semantics: SEMANTICS, scenario: 'boot', seed, images: sums, options: { ...record } };

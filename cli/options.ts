@@ -3,6 +3,7 @@
 import { Option } from 'commander';
 import { InputError } from '../actors/input-error.ts';
 import { ENGINE, ENGINES } from '../machines/aarch64/board.ts';
+import { UNIT_NS } from './console-script.ts';
 
 /** A reader of whole numbers from `least` on. */
 export const wholeNumber = (option: string, least = 0) => (text: string): number => {
@@ -24,3 +25,11 @@ export function wallTime(text: string): number {
   if (digits === undefined) throw new InputError(`--budget ${text}: it must be a time such as 60s, 500ms or 2m`);
   return Number(digits) * { ms: 1, s: 1000, m: 60_000 }[unit as 'ms' | 's' | 'm'];
 }
+
+/** A reader of virtual times such as 1.5ms, 60s or 2h, in nanoseconds. */
+export const virtualTime = (option: string) => (text: string): number => {
+  const [, digits, unit] = /^(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)$/.exec(text) ?? [];
+  const ns = digits === undefined ? 0 : Math.round(Number(digits) * UNIT_NS[unit as keyof typeof UNIT_NS]);
+  if (ns < 1 || !Number.isSafeInteger(ns)) throw new InputError(`${option} ${text}: it must be a time such as 1.5ms, 60s or 2h`);
+  return ns;
+};

@@ -67,7 +67,7 @@ export type VcpuMessage =
   /** The firmware's answer to an SMC, for X0. */
   | { readonly type: 'firmware-reply'; readonly value: bigint };
 
-export type UartMessage = DeviceRead | DeviceWrite
+export type UartMessage = DeviceRead | DeviceWrite | Alarm
   /** Bytes typed at the console. */
   | { readonly type: 'input'; readonly bytes: readonly number[] };
 

@@ -1,6 +1,6 @@
 /** The PL011's registers as rows: offset, what a read gives and a write does. Arm DDI 0183, chapter 3. */
 
-import { fifoDepth, FIFO_BYTES, UartInterrupt, type UartState } from './state.ts';
+import { fifoDepth, FIFO_BYTES, RECEIVING, UartInterrupt, type UartState } from './state.ts';
 
 export interface UartRegister {
   readonly name: string;
@@ -21,7 +21,6 @@ const OVERRUN = 1 << 11;
 const LOOPBACK = 1 << 7;
 /** UARTCR: enabled, and the direction on. */
 const TRANSMITTING = (1 << 0) | (1 << 8);
-const RECEIVING = (1 << 0) | (1 << 9);
 
 /** Bytes at which the receive interrupt rises, by UARTIFLS: 1/8, 1/4, 1/2, 3/4, 7/8 of the FIFO. Reserved values count as 7/8. */
 const RECEIVE_LEVELS: readonly number[] = [1 / 8, 1 / 4, 1 / 2, 3 / 4, 7 / 8].map((part) => part * FIFO_BYTES);

@@ -1,9 +1,10 @@
 /** The machine that `boot` makes: what its hardware has, and where things lie. */
 
 import { describe, expect, test } from 'vitest';
-import { boot, hardwareFeatures, INITRD_BASE, type BootOptions } from '../../actors/boot.ts';
+import { boot, hardwareFeatures, type BootOptions } from '../../actors/boot.ts';
 import { parseDeviceTree } from '../../actors/flattened-tree.ts';
 import { readFirmware, readImage } from '../../actors/images.ts';
+import { INITRD_BASE } from '../../actors/placement.ts';
 import { virtualHardware } from '../../machines/kvm/virtual-hardware.ts';
 import type { Board } from '../../machines/aarch64/board.ts';
 import { readBytes } from '../../machines/memory/memory.ts';

@@ -2,14 +2,16 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { boot, type BootOptions } from '../../actors/boot.ts';
-import { hasRead, nextInput } from '../../actors/console.ts';
+import type { Choice } from '../../actors/choices.ts';
+import { hasRead } from '../../actors/console.ts';
 import { readFirmware } from '../../actors/images.ts';
 import type { Patch } from '../../actors/patch.ts';
-import type { World, WorldEvent } from '../../actors/world.ts';
+import { actorOf, type World, type WorldEvent } from '../../actors/world.ts';
 import { assemble } from '../../machines/aarch64/assemble.ts';
 import { Word } from '../../machines/aarch64/state.ts';
 import { encodingName, SYSTEM_REGISTERS } from '../../machines/aarch64/sysregs.ts';
 import { locate } from '../../machines/memory/memory.ts';
+import { fifoDepth, RECEIVING, type UartState } from '../../machines/uart/state.ts';
 import { systemOf } from '../../snapshots/machine.ts';
 
 /** Debian's package u-boot-qemu. */
@@ -46,7 +48,7 @@ export function runUBoot(configuration: Configuration, input: string): GuestRun 
   let insns = 0;
   const { accesses, currentEls } = observed(world, (eachEvent) => {
     while (!(hasRead(world, typed.length) && answers.endsWith(PROMPT))) {
-      const choice = nextInput(world, typed) ?? system.next(world);
+      const choice = inputAtOnce(world, typed) ?? system.next(world);
       if (choice === undefined || insns > INSNS_MAX) throw new Error(`no prompt after ${insns} instructions; the console shows:\n${console}`);
       const moved = system.step(world, choice);
       world = moved.world;
@@ -64,6 +66,14 @@ export function runUBoot(configuration: Configuration, input: string): GuestRun 
     }
   });
   return { console, accesses, currentEls, world: system.keep(world), insns, exits };
+}
+
+/** The next byte as soon as the FIFO has been set up and is empty: U-Boot never waits for a key, and how long it waits would depend on the time that L0 takes. */
+function inputAtOnce(world: World, typed: Uint8Array): Choice | undefined {
+  const { inputBytes, mailbox, console } = world.state;
+  const uart = actorOf<UartState>(world.state, 'uart');
+  const isReady = (uart.control & RECEIVING) === RECEIVING && inputBytes < typed.length && mailbox.length === 0 && uart.receiveFifo.length === 0 && (console !== '' || fifoDepth(uart) > 1);
+  return isReady ? { type: 'input', bytes: [typed[inputBytes]!] } : undefined;
 }
 
 /** Instructions by the address that they go to. */

@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { describeUart } from '../../../machines/uart/describe.ts';
-import { initialUart, uartFaults } from '../../../machines/uart/state.ts';
+import { initialUart, listens, POLLS, SETTLE_NS, uartFaults } from '../../../machines/uart/state.ts';
 import { receive } from '../../../machines/uart/uart.ts';
 import type { UartMessage } from '../../../machines/messages.ts';
 import { recorder } from '../gic/recorder.ts';
@@ -24,7 +24,8 @@ const OE = 0x400n;
 
 function port() {
   const state = initialUart();
-  const out = recorder();
+  const alarms: { readonly name: string; readonly deadlineNs: number | undefined }[] = [];
+  const out = { ...recorder(), alarms, alarm: (name: string, deadlineNs: number | undefined) => { alarms.push({ name, deadlineNs }); } };
   const say = (message: UartMessage): void => {
     receive(state, message, out);
     expect(uartFaults(state)).toEqual([]);
@@ -39,6 +40,7 @@ function port() {
       expect([to, message['type'], message['offset']]).toEqual(['vcpu:0', 'device-reply', offset]);
       return message['value'] as bigint;
     },
+    due: () => say({ type: 'alarm', name: 'settled' }),
     type: (text: string) => say({ type: 'input', bytes: [...text].map((character) => character.charCodeAt(0)) }),
     /** Levels of the line since the last call. */
     lines: () => out.take().map(({ to, message }) => {
@@ -156,4 +158,28 @@ test('the identification is that of a PL011 r1p4', () => {
   const uart = port();
   expect([0xfe0, 0xfe4, 0xfe8, 0xfec, 0xff0, 0xff4, 0xff8, 0xffc].map((offset) => uart.read(offset))).toEqual([0x11n, 0x10n, 0x14n, 0n, 0x0dn, 0xf0n, 5n, 0xb1n]);
   expect([uart.read(0x4c), uart.out.events]).toEqual([0n, [{ event: 'uart_unknown_register', access: 'read', offset: 0x4c, bytes: 4 }]]);
+});
+
+test('a guest listens when its receive interrupts have been unmasked for a while, and no longer when it masks them', () => {
+  const uart = port();
+  uart.write(IMSC, RX | RT);
+  expect([listens(uart.state), uart.out.alarms]).toEqual([false, [{ name: 'settled', deadlineNs: SETTLE_NS }]]);
+  uart.write(IMSC, RX | TX);
+  uart.due();
+  expect([listens(uart.state), uart.out.alarms.length]).toEqual([true, 1]);
+  uart.write(IMSC, TX);
+  expect([listens(uart.state), uart.out.alarms.at(-1)]).toEqual([false, { name: 'settled', deadlineNs: undefined }]);
+});
+
+test('a guest without interrupts listens when it has looked often enough, one look at UARTFR a character sent is none', () => {
+  const uart = port();
+  for (let sent = 0; sent < 2 * POLLS; sent++) {
+    uart.read(FR);
+    uart.write(DR, 65n);
+  }
+  expect(listens(uart.state)).toBe(false);
+  for (let look = 0; look < POLLS; look++) uart.read(look % 2 === 0 ? FR : DR);
+  expect(listens(uart.state)).toBe(true);
+  uart.write(CR, 0x101n);
+  expect(listens(uart.state)).toBe(false);
 });
