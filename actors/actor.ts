@@ -2,19 +2,25 @@
 
 import type { Board } from '../machines/aarch64/board.ts';
 import { receive as receiveDistributor } from '../machines/gic/distributor.ts';
+import { receive as receiveIts } from '../machines/gic/its.ts';
 import { receive as receiveRedistributor } from '../machines/gic/redistributor.ts';
 import type { Behaviour } from '../machines/kvm/behaviour.ts';
 import { kvmMachine } from '../machines/kvm/kvm.ts';
-import type { Address, Message, Out } from '../machines/messages.ts';
+import type { Address, DirectMemory, Message, Out } from '../machines/messages.ts';
 import { receive as receiveMmu } from '../machines/mmu/mmu.ts';
 import { receive as receiveTimer } from '../machines/timer/timer.ts';
 import { receive as receiveUart } from '../machines/uart/uart.ts';
 import { receive as receiveVgic } from '../machines/vgic/vgic.ts';
+import { directMemory } from './direct-memory.ts';
 import { receive as receivePsci } from './psci.ts';
 import { receive as receiveVcpu } from './vcpu.ts';
 
 /** A machine's handler: it changes `state`, which is a draft, and speaks through `out`. */
 export type Receive = (state: never, message: never, out: Out, board: Board) => void;
+
+/** The handler of a device that masters the bus. */
+const withMemory = (receive: (state: never, message: never, out: Out, memory: DirectMemory) => void): Receive =>
+  (state, message, out, board) => receive(state, message, out, directMemory(board));
 
 /** The part of an address before the colon. */
 export const kindOf = (address: Address): string => {
@@ -26,7 +32,7 @@ export const kindOf = (address: Address): string => {
 export function receivers(behaviour: Behaviour): (to: Address) => (state: unknown, message: Message, out: Out, board: Board) => void {
   const table: Readonly<Record<string, Receive>> = {
     vcpu: receiveVcpu as Receive, kvm: kvmMachine(behaviour) as Receive, vgic: receiveVgic as Receive, timer: receiveTimer as Receive,
-    gicr: receiveRedistributor as Receive, gicd: receiveDistributor as Receive, mmu: receiveMmu as Receive, uart: receiveUart as Receive, psci: receivePsci as Receive,
+    gicr: withMemory(receiveRedistributor as never), gicd: receiveDistributor as Receive, its: withMemory(receiveIts as never), mmu: receiveMmu as Receive, uart: receiveUart as Receive, psci: receivePsci as Receive,
   };
   return (to) => {
     const receive = table[kindOf(to)];

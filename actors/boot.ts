@@ -3,7 +3,7 @@
 import { produce } from 'immer';
 import { ENGINE, blockAddress, vncrPage, type Board, type EngineName, type Features } from '../machines/aarch64/board.ts';
 import { BLOCK_BYTES, type Core } from '../machines/aarch64/state.ts';
-import { initialDistributor, initialRedistributor } from '../machines/gic/state.ts';
+import { initialDistributor, initialIts, initialRedistributor } from '../machines/gic/state.ts';
 import { behaviourOf, type Behaviour } from '../machines/kvm/behaviour.ts';
 import { startVcpu } from '../machines/kvm/kvm.ts';
 import { rewrite, type RefusedWord, type RewrittenWord } from '../machines/kvm/pv.ts';
@@ -177,6 +177,7 @@ function deviceAt(pa: number, vcpus: number): { to: string; offset: number } | u
   const within = ([base, bytes]: readonly [number, number]): boolean => pa >= base && pa < base + bytes;
   if (within(VIRT_MAP.uart)) return { to: 'uart', offset: pa - VIRT_MAP.uart[0] };
   if (within(VIRT_MAP.gicDistributor)) return { to: 'gicd', offset: pa - VIRT_MAP.gicDistributor[0] };
+  if (within(VIRT_MAP.gicIts)) return { to: 'its', offset: pa - VIRT_MAP.gicIts[0] };
   const [base] = VIRT_MAP.gicRedistributors;
   if (pa < base || pa >= base + vcpus * REDISTRIBUTOR_BYTES) return undefined;
   return { to: `gicr:${Math.floor((pa - base) / REDISTRIBUTOR_BYTES)}`, offset: (pa - base) % REDISTRIBUTOR_BYTES };
@@ -245,6 +246,7 @@ function initialActors(options: BootOptions): Record<string, unknown> {
     ...(l0 ? each((index) => [`timer:${index}`, initialTimer(index, options.l1 === 'vhe' ? 'vhe' : 'nvhe')]) : []),
     ...each((index) => [`gicr:${index}`, initialRedistributor(index, index === vcpus - 1, l0 ? `vgic:${index}` : `vcpu:${index}`)]),
     ['gicd', initialDistributor(vcpus, SPIS)],
+    ['its', initialIts(vcpus)],
     ...(l0 ? [['mmu', initialMmu(vcpus, canonicalMap(options))] as [string, unknown]] : []),
     ['uart', initialUart()],
     ['psci', initialPsci()],

@@ -36,6 +36,7 @@ export const CPUS_MAX = 16;
 export const VIRT_MAP = {
   flash: [0, 0x400_0000], // two banks of this size
   gicDistributor: [0x0800_0000, 0x1_0000],
+  gicIts: [0x0808_0000, 0x2_0000],
   gicRedistributors: [0x080a_0000, 0xf6_0000],
   uart: [0x0900_0000, 0x1000],
   ram: [0x4000_0000, 0],
@@ -46,7 +47,7 @@ export function deviceTree(board: BoardDescription): Uint8Array {
   return flatten(boardTree(board));
 }
 
-const GIC_PHANDLE = 1, CLOCK_PHANDLE = 2, FIRST_CPU_PHANDLE = 3;
+const GIC_PHANDLE = 1, CLOCK_PHANDLE = 2, ITS_PHANDLE = 3, FIRST_CPU_PHANDLE = 4;
 const PPI = 1, SPI = 0, LEVEL_HIGH = 4;
 
 /** The same as a tree. */
@@ -73,6 +74,10 @@ export function boardTree(board: BoardDescription): DeviceTreeNode {
       wide('reg', ...VIRT_MAP.gicDistributor, ...VIRT_MAP.gicRedistributors), cells('#redistributor-regions', 1),
       text('compatible', 'arm,gic-v3'), flag('ranges'), cells('#size-cells', 2), cells('#address-cells', 2),
       flag('interrupt-controller'), cells('#interrupt-cells', 3),
+    ], [
+      node(`its@${VIRT_MAP.gicIts[0].toString(16)}`, [
+        cells('phandle', ITS_PHANDLE), wide('reg', ...VIRT_MAP.gicIts), cells('#msi-cells', 1), flag('msi-controller'), text('compatible', 'arm,gic-v3-its'),
+      ]),
     ]),
     node(`flash@${VIRT_MAP.flash[0].toString(16)}`, [
       // QEMU's answers CFI commands (`cfi-flash`). Ours is write-protected and lets stores pass, so it says that it is a ROM.

@@ -34,8 +34,8 @@ export interface OfferedInterrupt {
 export interface Offer {
   readonly type: 'offer';
   readonly interrupts: readonly OfferedInterrupt[];
-  /** Acknowledgements and releases of LPIs that the redistributor has heard of: what an interrupt without active state has to tell a new offer from one that was on its way. */
-  readonly lpisTaken: number;
+  /** Acknowledgements and releases of LPIs that the redistributor has heard of, since they have no active state that would show it; absent: none. */
+  readonly lpisTaken?: number;
 }
 
 /** What a CPU interface tells the GIC. */

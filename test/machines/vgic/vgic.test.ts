@@ -36,7 +36,7 @@ function machine(l1Vmcr: bigint) {
       }
       t.sent.splice(position, 1);
       if (to === 'vgic:0') t.tell(message as VgicMessage);
-      else gicr = produce(gicr, (draft) => receiveRedistributor(draft, message as RedistributorMessage, out()));
+      else gicr = produce(gicr, (draft) => receiveRedistributor(draft, message as RedistributorMessage, out(), noMemory));
     }
   };
   const tellTimer = (message: TimerMessage): void => {
