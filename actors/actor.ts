@@ -2,10 +2,11 @@
 
 import type { Board } from '../machines/aarch64/board.ts';
 import { receive as receiveDistributor } from '../machines/gic/distributor.ts';
+import { receive as receiveIts } from '../machines/gic/its.ts';
 import { receive as receiveRedistributor } from '../machines/gic/redistributor.ts';
 import type { Behaviour } from '../machines/kvm/behaviour.ts';
 import { kvmMachine } from '../machines/kvm/kvm.ts';
-import type { Address, Message, Out, PcieMessage, VirtioMessage } from '../machines/messages.ts';
+import type { Address, DirectMemory, Message, Out, PcieMessage, VirtioMessage } from '../machines/messages.ts';
 import { receive as receiveMmu } from '../machines/mmu/mmu.ts';
 import { receive as receivePcie } from '../machines/pci/pcie.ts';
 import type { PcieState } from '../machines/pci/state.ts';
@@ -30,11 +31,13 @@ export const kindOf = (address: Address): string => {
 
 /** The handlers of a machine whose L0 behaves as `behaviour` says, by the kind of address. `surroundings`: what devices that master the bus reach. */
 export function receivers(behaviour: Behaviour, surroundings: Surroundings): (to: Address) => (state: unknown, message: Message, out: Out, board: Board) => void {
+  const { memory } = surroundings;
+  const withMemory = (receive: (state: never, message: never, out: Out, memory: DirectMemory) => void): Receive => (state, message, out) => receive(state, message, out, memory);
   const table: Readonly<Record<string, Receive>> = {
     vcpu: receiveVcpu as Receive, kvm: kvmMachine(behaviour) as Receive, vgic: receiveVgic as Receive, timer: receiveTimer as Receive,
-    gicr: receiveRedistributor as Receive, gicd: receiveDistributor as Receive, mmu: receiveMmu as Receive, uart: receiveUart as Receive, psci: receivePsci as Receive,
+    gicr: withMemory(receiveRedistributor as never), gicd: receiveDistributor as Receive, its: withMemory(receiveIts as never), mmu: receiveMmu as Receive, uart: receiveUart as Receive, psci: receivePsci as Receive,
     virtio: ((state: VirtioState, message: VirtioMessage, out) => receiveVirtio(state, message, out, surroundings)) as Receive, 'virtio-empty': receiveEmpty as Receive,
-    pcie: ((state: PcieState, message: PcieMessage, out) => receivePcie(state, message, out, surroundings.memory)) as Receive,
+    pcie: ((state: PcieState, message: PcieMessage, out) => receivePcie(state, message, out, memory)) as Receive,
   };
   return (to) => {
     const receive = table[kindOf(to)];

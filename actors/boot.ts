@@ -3,7 +3,8 @@
 import { produce } from 'immer';
 import { ENGINE, blockAddress, vncrPage, type Board, type EngineName, type Features } from '../machines/aarch64/board.ts';
 import { BLOCK_BYTES, type Core } from '../machines/aarch64/state.ts';
-import { initialDistributor, initialRedistributor } from '../machines/gic/state.ts';
+import { GITS_TRANSLATER } from '../machines/gic/registers.ts';
+import { initialDistributor, initialIts, initialRedistributor } from '../machines/gic/state.ts';
 import { behaviourOf, type Behaviour } from '../machines/kvm/behaviour.ts';
 import { startVcpu } from '../machines/kvm/kvm.ts';
 import { rewrite, type RefusedWord, type RewrittenWord } from '../machines/kvm/pv.ts';
@@ -194,6 +195,7 @@ function deviceAt(pa: number, vcpus: number, devices: readonly VirtioState[]): {
   const virtio = virtioAt(pa, devices);
   if (virtio !== undefined) return virtio;
   if (PCIE_WINDOWS.some(within)) return { to: 'pcie', offset: pa };
+  if (within(VIRT_MAP.gicIts)) return { to: 'its', offset: pa - VIRT_MAP.gicIts[0] };
   const [base] = VIRT_MAP.gicRedistributors;
   if (pa < base || pa >= base + vcpus * REDISTRIBUTOR_BYTES) return undefined;
   return { to: `gicr:${Math.floor((pa - base) / REDISTRIBUTOR_BYTES)}`, offset: (pa - base) % REDISTRIBUTOR_BYTES };
@@ -265,11 +267,12 @@ function initialActors(options: BootOptions): Record<string, unknown> {
     ...(l0 ? each((index) => [`timer:${index}`, initialTimer(index, options.l1 === 'vhe' ? 'vhe' : 'nvhe')]) : []),
     ...each((index) => [`gicr:${index}`, initialRedistributor(index, index === vcpus - 1, l0 ? `vgic:${index}` : `vcpu:${index}`)]),
     ['gicd', initialDistributor(vcpus, SPIS)],
+    ['its', initialIts(vcpus)],
     ...(l0 ? [['mmu', initialMmu(vcpus, canonicalMap(options))] as [string, unknown]] : []),
     ['uart', initialUart()],
     ...virtioDevices(options).map((device): [string, unknown] => [`virtio:${device.index}`, device]),
     ['virtio-empty', {}],
-    ['pcie', initialPcie(pciFunctions(virtioDevices(options), false), null)],
+    ['pcie', initialPcie(pciFunctions(virtioDevices(options)), VIRT_MAP.gicIts[0] + GITS_TRANSLATER)],
     ['psci', initialPsci()],
   ]);
 }

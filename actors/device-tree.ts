@@ -18,8 +18,6 @@ export interface BoardDescription {
   readonly pmu?: boolean;
   /** How PSCI is called. KVM gives nested guests `smc`, since HVC belongs to virtual EL2. */
   readonly psci: 'smc' | 'hvc';
-  /** The phandle of the ITS, to which PCI functions send their messages. Absent: they have lines only. */
-  readonly msiController?: number;
   readonly chosen: Chosen;
 }
 
@@ -38,6 +36,7 @@ export const CPUS_MAX = 16;
 export const VIRT_MAP = {
   flash: [0, 0x400_0000], // two banks of this size
   gicDistributor: [0x0800_0000, 0x1_0000],
+  gicIts: [0x0808_0000, 0x2_0000],
   gicRedistributors: [0x080a_0000, 0xf6_0000],
   uart: [0x0900_0000, 0x1000],
   virtio: [0x0a00_0000, 32 * 0x200],
@@ -59,7 +58,7 @@ export function deviceTree(board: BoardDescription): Uint8Array {
   return flatten(boardTree(board));
 }
 
-const GIC_PHANDLE = 1, CLOCK_PHANDLE = 2, FIRST_CPU_PHANDLE = 3;
+const GIC_PHANDLE = 1, CLOCK_PHANDLE = 2, ITS_PHANDLE = 3, FIRST_CPU_PHANDLE = 4;
 const PPI = 1, SPI = 0, EDGE_RISING = 1, LEVEL_HIGH = 4;
 
 /** The same as a tree. */
@@ -82,12 +81,16 @@ export function boardTree(board: BoardDescription): DeviceTreeNode {
       wide('reg', ...VIRT_MAP.uart), text('compatible', 'arm,pl011', 'arm,primecell'),
     ]),
     ...Array.from({ length: VIRTIO_SLOTS }, (_, slot) => virtioSlot(slot)),
-    pcieBridge(board.msiController),
+    pcieBridge(),
     node(`intc@${VIRT_MAP.gicDistributor[0].toString(16)}`, [
       cells('phandle', GIC_PHANDLE), ...(board.el2 ? [cells('interrupts', PPI, 9, LEVEL_HIGH)] : []),
       wide('reg', ...VIRT_MAP.gicDistributor, ...VIRT_MAP.gicRedistributors), cells('#redistributor-regions', 1),
       text('compatible', 'arm,gic-v3'), flag('ranges'), cells('#size-cells', 2), cells('#address-cells', 2),
       flag('interrupt-controller'), cells('#interrupt-cells', 3),
+    ], [
+      node(`its@${VIRT_MAP.gicIts[0].toString(16)}`, [
+        cells('phandle', ITS_PHANDLE), wide('reg', ...VIRT_MAP.gicIts), cells('#msi-cells', 1), flag('msi-controller'), text('compatible', 'arm,gic-v3-its'),
+      ]),
     ]),
     node(`flash@${VIRT_MAP.flash[0].toString(16)}`, [
       // QEMU's answers CFI commands (`cfi-flash`). Ours is write-protected and lets stores pass, so it says that it is a ROM.
@@ -124,7 +127,7 @@ function virtioSlot(slot: number): DeviceTreeNode {
 }
 
 /** PCI Bus Binding to Open Firmware: addresses are a word that names the space, and two for the address in it. */
-function pcieBridge(msiController: number | undefined): DeviceTreeNode {
+function pcieBridge(): DeviceTreeNode {
   const [ports, memory, highMemory] = [0x100_0000, 0x200_0000, 0x300_0000];
   const halves = (value: number): number[] => [Math.floor(value / 2 ** 32), value % 2 ** 32];
   const range = (space: number, to: readonly [number, number], from: number = to[0]): number[] => [space, ...halves(from), ...halves(to[0]), ...halves(to[1])];
@@ -135,7 +138,7 @@ function pcieBridge(msiController: number | undefined): DeviceTreeNode {
     cells('ranges', ...range(ports, VIRT_MAP.pciePorts, 0), ...range(memory, VIRT_MAP.pcieMemory), ...range(highMemory, VIRT_MAP.pcieHighMemory)),
     wide('reg', ...VIRT_MAP.pcieConfiguration),
     // Every function's messages go to the ITS under its own number.
-    ...(msiController === undefined ? [] : [cells('msi-map', 0, msiController, 0, 0x1_0000)]),
+    cells('msi-map', 0, ITS_PHANDLE, 0, 0x1_0000),
     flag('dma-coherent'), cells('bus-range', 0, 0xff), cells('linux,pci-domain', 0), cells('#size-cells', 2), cells('#address-cells', 3),
     text('device_type', 'pci'), text('compatible', 'pci-host-ecam-generic'),
   ]);

@@ -62,8 +62,8 @@ const SUBSYSTEM = 0x1100_0000 | VIRTIO_VENDOR;
 const CLASS: Readonly<Record<DeviceState['kind'], number>> = { block: 0x01_0000, net: 0x02_0000, console: 0x07_8000, rng: 0x00_ff00 };
 
 /** The functions on the bus, in order. */
-export const pciFunctions = (devices: readonly VirtioState[], messages: boolean): FunctionOptions[] =>
+export const pciFunctions = (devices: readonly VirtioState[]): FunctionOptions[] =>
   devices.filter(({ transport }) => transport.kind === 'pci').map(({ index, device, transport }) => ({
     vendorId: VIRTIO_VENDOR, deviceId: FIRST_DEVICE_ID + kindOf(device).deviceId, classCode: CLASS[device.kind], revision: 1, subsystem: SUBSYSTEM, behind: `virtio:${index}`,
-    vectors: messages ? (transport as PciTransport).vectors : 0,
+    vectors: (transport as PciTransport).vectors,
   }));

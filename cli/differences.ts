@@ -43,7 +43,7 @@ function stateDifferences(a: Taken, b: Taken): Difference[] {
   });
 }
 
-const SUBJECT_OF: Readonly<Record<string, Subject>> = { kvm: 'L0', vgic: 'interrupts', gicr: 'interrupts', gicd: 'interrupts', timer: 'timers', mmu: 'mappings' };
+const SUBJECT_OF: Readonly<Record<string, Subject>> = { kvm: 'L0', vgic: 'interrupts', gicr: 'interrupts', gicd: 'interrupts', its: 'interrupts', timer: 'timers', mmu: 'mappings' };
 
 function memoryDifferences(a: Taken, b: Taken, images: readonly Image[]): Difference[] {
   const { memory } = a.world.engine.board;

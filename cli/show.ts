@@ -9,8 +9,8 @@ import { vncrPage } from '../machines/aarch64/board.ts';
 import { describeCore, describeRegister } from '../machines/aarch64/describe.ts';
 import { Word } from '../machines/aarch64/state.ts';
 import { IMPLEMENTED_REGISTERS, hasSlot, slot, SYSTEM_REGISTERS } from '../machines/aarch64/sysregs.ts';
-import { describeDistributor, describeRedistributor } from '../machines/gic/describe.ts';
-import type { DistributorState, RedistributorState } from '../machines/gic/state.ts';
+import { describeDistributor, describeIts, describeRedistributor } from '../machines/gic/describe.ts';
+import type { DistributorState, ItsState, RedistributorState } from '../machines/gic/state.ts';
 import { describeKvm, guestNow, virtualRegisters } from '../machines/kvm/describe.ts';
 import type { KvmState } from '../machines/kvm/state.ts';
 import { readBytes, readWord } from '../machines/memory/memory.ts';
@@ -143,8 +143,8 @@ function gicView(world: World): View {
     ...describeRedistributor(actorOf<RedistributorState>(state, `gicr:${index}`)).split('\n'),
   ]);
   return {
-    lines: [...lines, ...describeDistributor(actorOf<DistributorState>(state, 'gicd')).split('\n')],
-    json: Object.fromEntries(Object.entries(state.actors).filter(([address]) => /^(vgic:|gicr:|gicd$)/.test(address))),
+    lines: [...lines, ...describeDistributor(actorOf<DistributorState>(state, 'gicd')).split('\n'), ...describeIts(actorOf<ItsState>(state, 'its')).split('\n')],
+    json: Object.fromEntries(Object.entries(state.actors).filter(([address]) => /^(vgic:|gicr:|gicd$|its$)/.test(address))),
   };
 }
 

@@ -33,7 +33,12 @@ export interface OfferedInterrupt {
 }
 
 /** What a redistributor tells its PE's CPU interface (vcpu:n on a bare board, vgic:n under L0) whenever it changes: highest priority first, lowest INTID first among equals. */
-export interface Offer { readonly type: 'offer'; readonly interrupts: readonly OfferedInterrupt[] }
+export interface Offer {
+  readonly type: 'offer';
+  readonly interrupts: readonly OfferedInterrupt[];
+  /** Acknowledgements and releases of LPIs that the redistributor has heard of, since they have no active state that would show it; absent: none. */
+  readonly lpisTaken?: number;
+}
 
 /** What a CPU interface tells the GIC. */
 export type CpuInterfaceMessage =
@@ -53,11 +58,23 @@ export interface Alarm { readonly type: 'alarm'; readonly name: string }
 export type DistributorMessage = DeviceRead | DeviceWrite | IrqLine | SgiRequest | ({ readonly vcpu: number } & CpuInterfaceMessage);
 /** A redistributor: GICR registers, SGIs and PPIs of one PE; it merges in the SPIs that the distributor routes to it and makes the offer. */
 export type RedistributorMessage =
-  | DeviceRead | DeviceWrite | IrqLine | CpuInterfaceMessage
+  | DeviceRead | DeviceWrite | IrqLine | CpuInterfaceMessage | LpiMessage
   /** `group` 0: only if the SGI is in Group 0. */
   | { readonly type: 'sgi-pending'; readonly intid: number; readonly group?: 0 | 1 }
   /** The distributor's SPIs routed to this PE that are enabled, and pending or active; complete list, and which groups GICD_CTLR enables. */
   | { readonly type: 'spis'; readonly interrupts: readonly OfferedInterrupt[]; readonly groupsEnabled: readonly [boolean, boolean] };
+
+/** A message-signalled interrupt of a device that masters the bus: it wrote `eventId` to GITS_TRANSLATER. A PCI function's `deviceId` is its bus, device and function number. */
+export interface Msi { readonly type: 'msi'; readonly deviceId: number; readonly eventId: number }
+export type ItsMessage = DeviceRead | DeviceWrite | Msi;
+
+/** What the ITS wants of a redistributor. `intid` is an LPI's, 8192 and above; undefined: of all that there are. */
+export type LpiMessage =
+  | { readonly type: 'lpi'; readonly intid: number; readonly pending: boolean }
+  /** Its configuration may have changed in memory. */
+  | { readonly type: 'lpi-invalidate'; readonly intid: number | undefined }
+  /** It belongs to another PE from here on: if it pends, then there. */
+  | { readonly type: 'lpi-move'; readonly intid: number | undefined; readonly to: RedistributorAddress };
 
 export type VcpuMessage =
   | DeviceReply | Offer
@@ -83,10 +100,6 @@ export type PcieMessage = DeviceRead | DeviceWrite
   | { readonly type: 'intx'; readonly device: number; readonly level: boolean }
   /** Its message interrupt `vector`. */
   | { readonly type: 'vector'; readonly device: number; readonly vector: number };
-
-/** A message-signalled interrupt of a device that masters the bus: it wrote `eventId` to GITS_TRANSLATER. A PCI function's `deviceId` is its bus, device and function number. */
-export interface Msi { readonly type: 'msi'; readonly deviceId: number; readonly eventId: number }
-export type ItsMessage = DeviceRead | DeviceWrite | Msi;
 
 /** L0's per-vCPU part. */
 export type KvmMessage =
@@ -160,8 +173,8 @@ export type PsciMessage =
 
 export interface MessagesByReceiver {
   vcpu: VcpuMessage; kvm: KvmMessage; vgic: VgicMessage; timer: TimerMessage; gicr: RedistributorMessage;
-  gicd: DistributorMessage; mmu: MmuMessage; uart: UartMessage; psci: PsciMessage;
-  virtio: VirtioMessage; 'virtio-empty': DeviceRead | DeviceWrite; pcie: PcieMessage; its: ItsMessage;
+  gicd: DistributorMessage; its: ItsMessage; mmu: MmuMessage; uart: UartMessage; psci: PsciMessage;
+  virtio: VirtioMessage; 'virtio-empty': DeviceRead | DeviceWrite; pcie: PcieMessage;
 }
 type KindOf<A extends Address> = A extends `${infer K}:${number}` ? K : A;
 export type MessageFor<A extends Address> = MessagesByReceiver[KindOf<A> & keyof MessagesByReceiver];

@@ -5,7 +5,7 @@ import type { Choice } from '../actors/choices.ts';
 import { enter, type World, type WorldEvent } from '../actors/world.ts';
 import { Lr } from '../machines/aarch64/list-registers.ts';
 import { bits, hex } from '../machines/bits.ts';
-import { distributorFaults, redistributorFaults, type DistributorState, type RedistributorState } from '../machines/gic/state.ts';
+import { distributorFaults, itsFaults, redistributorFaults, type DistributorState, type ItsState, type RedistributorState } from '../machines/gic/state.ts';
 import { checkKvm, type KvmState } from '../machines/kvm/state.ts';
 import type { Address } from '../machines/messages.ts';
 import { violations } from '../machines/mmu/invariants.ts';
@@ -78,6 +78,7 @@ function contradiction(address: string, actor: unknown): string | undefined {
     case 'timer': return thrown(() => checkTimer(actor as TimerState));
     case 'mmu': return thrown(() => checkMmu(actor as MmuState));
     case 'gicd': return distributorFaults(actor as DistributorState)[0];
+    case 'its': return itsFaults(actor as ItsState)[0];
     case 'gicr': return redistributorFaults(actor as RedistributorState)[0];
     default: return undefined;
   }

@@ -6,7 +6,7 @@ import { Word, elOf, type Core } from './state.ts';
 
 /**
  * What the implementation chose, as ICC_CTLR_EL1 and ICH_VTR_EL2 say it: 5 bits of priority, all of them preemption
- * levels, so one active-priority register a group; INTIDs of 16 bits; no LPIs, no SErrors from the interface; Aff3 valid.
+ * levels, so one active-priority register a group; INTIDs of 16 bits, LPIs among them; no SErrors from the interface; Aff3 valid.
  * One Security state and no EL3: Group 0 is signalled as FIQ, Group 1 as IRQ. System register access only (SRE is RAO/WI).
  */
 const PRIORITY_BITS = 5;
@@ -16,6 +16,7 @@ const BPR1_MIN = BPR0_MIN + 1;
 const IDLE_PRIORITY = 0xff;
 const SPURIOUS = 1023n;
 const LAST_INTID = 1019;
+const FIRST_LPI = 8192;
 const MAINTENANCE_INTID = 25;
 /** PRIbits, IDbits 16, A3V: bits that ICC_CTLR_EL1 and ICV_CTLR_EL1 have in common. */
 const CTLR_CONSTANT = ((PRIORITY_BITS - 1) << 8) | (1 << 15);
@@ -171,10 +172,11 @@ function acknowledge(core: Core, group: Group): bigint {
 /** ICC_EOIR<group>_EL1. A group that is not the running one's is ignored whole: UNPREDICTABLE, and our choice. */
 function endOfInterrupt(core: Core, group: Group, value: bigint): void {
   const intid = Number(value & 0xff_ffffn);
-  if (intid > LAST_INTID || runningGroup(core, ACTIVE) !== group) return;
+  if ((intid > LAST_INTID && intid < FIRST_LPI) || runningGroup(core, ACTIVE) !== group) return;
   dropPriority(core, ACTIVE[group]);
   core.attention = true;
-  if ((low(core, CTLR) & CTLR_EOIMODE) === 0) tellGic(core, 'deactivate', intid);
+  // An LPI is not active: its priority is all that ends.
+  if (intid < FIRST_LPI && (low(core, CTLR) & CTLR_EOIMODE) === 0) tellGic(core, 'deactivate', intid);
 }
 
 /** ICC_DIR_EL1. Ignored while EOImode is 0: UNPREDICTABLE, and our choice. */
@@ -184,7 +186,7 @@ function deactivate(core: Core, value: bigint): void {
 }
 
 function tellGic(core: Core, type: 'acknowledge' | 'deactivate', intid: number): void {
-  if (intid < 32) say(core, `gicr:${core.index}`, { type, intid });
+  if (intid < 32 || intid >= FIRST_LPI) say(core, `gicr:${core.index}`, { type, intid });
   else say(core, 'gicd', { type, intid, vcpu: core.index });
 }
 
@@ -295,19 +297,18 @@ function acknowledgeVirtual(core: Core, group: Group): bigint {
 }
 
 const isSpecial = (intid: number): boolean => intid >= 1020 && intid <= 1023;
-const FIRST_LPI = 8192;
 
 /**
  * ICV_EOIR<group>_EL1. The priority is dropped first; with no active priority nothing else happens (CONSTRAINED
  * UNPREDICTABLE, and our choice). With EOImode 0 the list register is deactivated when its group and priority are those
- * dropped; an interrupt that no list register holds active counts in ICH_HCR_EL2.EOIcount.
+ * dropped, an LPI's whatever EOImode is; an interrupt that no list register holds active counts in ICH_HCR_EL2.EOIcount.
  */
 function endOfVirtualInterrupt(core: Core, group: Group, value: bigint): void {
   const intid = Number(value & 0xff_ffffn);
   const running = runningGroup(core, VIRTUAL_ACTIVE);
   if (isSpecial(intid) || running === undefined) return;
   const dropped = dropPriority(core, VIRTUAL_ACTIVE[running]);
-  if ((low(core, ICH_VMCR) & VEOIM) === 0) {
+  if ((low(core, ICH_VMCR) & VEOIM) === 0 || intid >= FIRST_LPI) {
     const index = activeListRegister(core, intid);
     if (index < 0) countEoi(core, intid);
     else {

@@ -3,7 +3,7 @@
 import { hex } from '../bits.ts';
 import { pendingBits } from './bank.ts';
 import { routedToAny } from './registers.ts';
-import type { Bank, DistributorState, RedistributorState } from './state.ts';
+import { queueBytes, type Bank, type DistributorState, type ItsState, type RedistributorState } from './state.ts';
 
 export function describeDistributor(state: DistributorState): string {
   const lines = [`GICD: ${state.vcpus} PEs, ${state.spis} SPIs, Group 0 ${onOff(state.enables & 1)}, Group 1 ${onOff(state.enables & 2)}`];
@@ -22,6 +22,19 @@ export function describeRedistributor(state: RedistributorState): string {
   return [
     `GICR ${state.index}: ${state.asleep ? 'asleep' : 'awake'}, offers ${offered === '' ? 'nothing' : offered} to ${state.listener}`,
     ...describeBank(state.bank, 0, () => ''),
+    `  LPIs ${state.lpisEnabled ? 'enabled' : 'disabled'}, configuration at ${hex(state.propbaser & ADDRESS)}, pending table at ${hex(state.pendbaser & ADDRESS)}`,
+    ...state.lpis.map(({ intid, enabled, priority }) => `  ${intid}: pending, ${enabled ? 'enabled' : 'disabled'}, Group 1, priority ${hex(priority, 2)}, edge`),
+  ].join('\n');
+}
+
+const ADDRESS = 0x000f_ffff_ffff_f000n;
+
+export function describeIts(state: ItsState): string {
+  const bytes = queueBytes(state.cbaser);
+  return [
+    `ITS: ${state.enabled ? 'on' : 'off'}${state.stalled ? ', stalled' : ''}`,
+    bytes === 0 ? '  no command queue' : `  command queue: ${bytes / 32} commands at ${hex(state.cbaser & ADDRESS)}, carried out to ${hex(state.creadr)}, written to ${hex(state.cwriter)}`,
+    ...state.basers.map((baser, index) => `  ${index === 0 ? 'device' : 'collection'} table: ${baser >> 63n === 0n ? 'none' : `GITS_BASER${index} ${hex(baser, 16)}${(baser & (1n << 62n)) === 0n ? '' : ', two levels'}`}`),
   ].join('\n');
 }
 

@@ -1,18 +1,19 @@
-/** A redistributor: the registers of one PE's GICR frames, its SGIs and PPIs, and the offer to its CPU interface. Arm IHI 0069. */
+/** A redistributor: the registers of one PE's GICR frames, its SGIs, PPIs and LPIs, and the offer to its CPU interface. Arm IHI 0069. */
 
-import type { OfferedInterrupt, Out, RedistributorMessage } from '../messages.ts';
+import type { DirectMemory, OfferedInterrupt, Out, RedistributorMessage } from '../messages.ts';
 import { acknowledge, clearActive, concerns, pendingBits, release, sameInterrupts, setLine, setPending, tellPending } from './bank.ts';
+import { clearLpi, givePendingTable, invalidateLpis, lpisOffered, setLpi, takePendingTable } from './lpi.ts';
 import { REDISTRIBUTOR_REGISTERS, readRegister, registerAt, writeRegister } from './registers.ts';
-import type { RedistributorState } from './state.ts';
+import { FIRST_LPI, type RedistributorState } from './state.ts';
 
-/** Changes `state` in place. Throws RangeError for an INTID that is no SGI or PPI, and for an SGI's line. */
-export function receive(state: RedistributorState, message: RedistributorMessage, out: Out): void {
+/** Changes `state` in place. LPIs' tables are in `memory`. Throws RangeError for an INTID that is none of this PE's own, and for an SGI's line. */
+export function receive(state: RedistributorState, message: RedistributorMessage, out: Out, memory: DirectMemory): void {
   const before = pendingBits(state.bank);
-  handle(state, message, out);
+  handle(state, message, out, memory);
   tellPending(before, pendingBits(state.bank), 0, state.index, out);
 }
 
-function handle(state: RedistributorState, message: RedistributorMessage, out: Out): void {
+function handle(state: RedistributorState, message: RedistributorMessage, out: Out, memory: DirectMemory): void {
   switch (message.type) {
     case 'read': {
       const row = known(message, out);
@@ -22,7 +23,9 @@ function handle(state: RedistributorState, message: RedistributorMessage, out: O
     }
     case 'write': {
       const row = known(message, out);
+      const lpisEnabled = state.lpisEnabled;
       if (row !== undefined) writeRegister(row, state, message.offset, message.bytes, message.value);
+      if (state.lpisEnabled !== lpisEnabled) switchLpis(state, out, memory);
       break;
     }
     case 'irq-line':
@@ -36,10 +39,16 @@ function handle(state: RedistributorState, message: RedistributorMessage, out: O
       setPending(state.bank, 1 << message.intid);
       break;
     case 'acknowledge':
-      acknowledge(state.bank, privateIntid(message.intid));
+      if (message.intid >= FIRST_LPI) {
+        clearLpi(state, message.intid);
+        state.lpisTaken++;
+      } else acknowledge(state.bank, privateIntid(message.intid));
       break;
     case 'release':
-      release(state.bank, privateIntid(message.intid));
+      if (message.intid >= FIRST_LPI) {
+        pendLpi(state, message.intid, out, memory);
+        state.lpisTaken++;
+      } else release(state.bank, privateIntid(message.intid));
       break;
     case 'deactivate':
       clearActive(state.bank, 1 << privateIntid(message.intid));
@@ -47,8 +56,31 @@ function handle(state: RedistributorState, message: RedistributorMessage, out: O
     case 'spis':
       state.spis = { interrupts: message.interrupts, groupsEnabled: message.groupsEnabled };
       break;
+    case 'lpi':
+      if (message.pending) pendLpi(state, message.intid, out, memory);
+      else clearLpi(state, message.intid);
+      break;
+    case 'lpi-invalidate':
+      invalidateLpis(state, memory, message.intid);
+      break;
+    case 'lpi-move':
+      for (const { intid } of state.lpis.filter((lpi) => message.intid === undefined || lpi.intid === message.intid)) {
+        clearLpi(state, intid);
+        out.send(message.to, { type: 'lpi', intid, pending: true });
+      }
+      break;
   }
   offer(state, out);
+}
+
+function pendLpi(state: RedistributorState, intid: number, out: Out, memory: DirectMemory): void {
+  if (setLpi(state, memory, intid)) out.event('vgic_update_irq_pending', { vcpu: state.index, irq: intid, level: true });
+}
+
+/** GICR_CTLR.EnableLPIs changed. */
+function switchLpis(state: RedistributorState, out: Out, memory: DirectMemory): void {
+  if (state.lpisEnabled) takePendingTable(state, memory);
+  else if (!givePendingTable(state, memory)) out.event('gic_lost_pending_table', { vcpu: state.index, address: state.pendbaser });
 }
 
 function known(message: RedistributorMessage & { readonly type: 'read' | 'write' }, out: Out) {
@@ -69,7 +101,7 @@ function privateIntid(intid: number): number {
 function offer(state: RedistributorState, out: Out): void {
   const { interrupts, groupsEnabled } = state.spis;
   const mine: OfferedInterrupt[] = [];
-  for (const interrupt of [...concerns(state.bank, 0), ...interrupts]) {
+  for (const interrupt of [...concerns(state.bank, 0), ...interrupts, ...lpisOffered(state)]) {
     const pending = interrupt.pending && groupsEnabled[interrupt.group];
     if (pending || interrupt.active) mine.push({ ...interrupt, pending });
   }
@@ -77,7 +109,8 @@ function offer(state: RedistributorState, out: Out): void {
   mine.sort((one, other) => one.priority - other.priority || one.intid - other.intid);
   if (state.asleep && mine.length > 0) out.event('gic_wake_request', { vcpu: state.index, intid: mine[0]!.intid });
   const offered = state.asleep ? [] : mine;
-  if (sameInterrupts(state.offered, offered)) return;
+  if (state.offeredTaken === state.lpisTaken && sameInterrupts(state.offered, offered)) return;
   state.offered = offered;
-  out.send(state.listener, { type: 'offer', interrupts: offered });
+  state.offeredTaken = state.lpisTaken;
+  out.send(state.listener, { type: 'offer', interrupts: offered, lpisTaken: state.lpisTaken });
 }

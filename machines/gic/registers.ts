@@ -2,7 +2,7 @@
 
 import { hex } from '../bits.ts';
 import { clearActive, clearPending, pendingBits, setActive, setPending } from './bank.ts';
-import { affinityOf, type Bank, type DistributorState, type RedistributorState } from './state.ts';
+import { affinityOf, COLLECTION_ID_BITS, DEVICE_ID_BITS, EVENT_ID_BITS, INTID_BITS, TRANSLATION_ENTRY_BYTES, type Bank, type DistributorState, type ItsState, type RedistributorState } from './state.ts';
 
 /** `count` registers of `unit` bytes from `offset` on. No `read`: RAZ. No `write`: WI. */
 export interface Register<S> {
@@ -21,11 +21,16 @@ function register<S>(name: string, offset: number, read?: (state: S) => bigint, 
   return { name, offset, unit: 4, count: 1, sizes: [4], ...(read && { read }), ...(write && { write: (state: S, _index: number, value: bigint) => write(state, value) }) };
 }
 
+/** One 64-bit register, which takes 32-bit accesses to either half. */
+function wideRegister<S>(name: string, offset: number, read: (state: S) => bigint, write?: (state: S, value: bigint) => void): Register<S> {
+  return { name, offset, unit: 8, count: 1, sizes: [4, 8], read, ...(write && { write: (state: S, _index: number, value: bigint) => write(state, value) }) };
+}
+
 /** Registers that exist and have nothing in them here: RAZ/WI. */
 const reserved = (name: string, offset: number, count = 1): Register<unknown> => ({ name, offset, unit: 4, count, sizes: [1, 4] });
 
 const IMPLEMENTER_ARM = 0x43b;
-/** GICD_IIDR and GICR_IIDR: product 'Z', revision 0, implementer as KVM's. */
+/** GICD_IIDR, GICR_IIDR and GITS_IIDR: product 'Z', revision 0, implementer as KVM's. */
 const IIDR = (0x5a << 24) | IMPLEMENTER_ARM;
 
 /** PIDR4 to 7, PIDR0 to 3, CIDR0 to 3. Only PIDR2.ArchRev is architected: 3, GICv3. The designer is Arm (0x43b); the part number is 0. */
@@ -107,8 +112,8 @@ function bankRegisters<S>(frame: Frame<S>): Register<S>[] {
 /** GICD_CTLR: affinity routing always on (ARE is RAO/WI, no legacy operation), one Security state (DS is RAO/WI), writes complete at once (RWP 0). */
 const GICD_CTLR_CONSTANT = (1 << 4) | (1 << 6);
 
-/** GICD_TYPER: ITLinesNumber, IDbits 10, A3V. No LPIs, no message-based SPIs, no extended SPIs, range selector 0 only. */
-const distributorType = (spis: number): number => spis / 32 | (9 << 19) | (1 << 24);
+/** GICD_TYPER: ITLinesNumber, LPIS (as many as IDbits has room for: num_LPIs 0), IDbits 16, A3V. No message-based SPIs, no extended SPIs, range selector 0 only. */
+const distributorType = (spis: number): number => spis / 32 | (1 << 17) | ((INTID_BITS - 1) << 19) | (1 << 24);
 
 const IRM = 0x8000_0000;
 
@@ -150,23 +155,82 @@ const SGI_BASE = 0x1_0000;
 const PROCESSOR_SLEEP = 1n << 1n;
 const CHILDREN_ASLEEP = 1n << 2n;
 
+/** GICR_CTLR: EnableLPIs, and CES, which says that it can be cleared again. Nothing to wait for, no choice of PE to take part in, no direct LPIs. */
+const ENABLE_LPIS = 1n << 0n;
+const CLEAR_ENABLE_SUPPORTED = 1n << 1n;
+const PHYSICAL_LPIS = 1 << 0;
+/** Outer and inner cacheability and shareability, which are kept and do nothing, and the address. */
+const PROPBASER_WRITABLE = (7n << 56n) | 0x000f_ffff_ffff_f000n | (3n << 10n) | (7n << 7n) | 0x1fn;
+const PENDBASER_WRITABLE = (7n << 56n) | 0x000f_ffff_ffff_0000n | (3n << 10n) | (7n << 7n);
+const PENDING_TABLE_ZERO = 1n << 62n;
+
 /** RD_base, then SGI_base 64 KiB above. */
 export const REDISTRIBUTOR_REGISTERS: readonly Register<RedistributorState>[] = checked([
-  // No LPIs, nothing to wait for, and no choice of PE to take part in: all RES0.
-  reserved('GICR_CTLR', 0x000),
+  register('GICR_CTLR', 0x000, (state) => CLEAR_ENABLE_SUPPORTED | (state.lpisEnabled ? ENABLE_LPIS : 0n), (state, value) => { state.lpisEnabled = (value & ENABLE_LPIS) !== 0n; }),
   register('GICR_IIDR', 0x004, () => BigInt(IIDR)),
-  {
-    name: 'GICR_TYPER', offset: 0x008, unit: 8, count: 1, sizes: [4, 8],
-    read: (state) => (BigInt(affinityOf(state.index)) << 32n) | BigInt((state.index << 8) | (state.last ? 1 << 4 : 0)),
-  },
+  wideRegister('GICR_TYPER', 0x008, (state) => (BigInt(affinityOf(state.index)) << 32n) | BigInt((state.index << 8) | (state.last ? 1 << 4 : 0) | PHYSICAL_LPIS)),
   reserved('GICR_STATUSR', 0x010),
   register('GICR_WAKER', 0x014, (state) => (state.asleep ? PROCESSOR_SLEEP | CHILDREN_ASLEEP : 0n), (state, value) => { state.asleep = (value & PROCESSOR_SLEEP) !== 0n; }),
+  // While LPIs are enabled, a write is UNPREDICTABLE; here it does nothing.
+  wideRegister('GICR_PROPBASER', 0x070, (state) => state.propbaser, (state, value) => { if (!state.lpisEnabled) state.propbaser = value & PROPBASER_WRITABLE; }),
+  // PTZ is write-only, and matters when EnableLPIs is set.
+  wideRegister('GICR_PENDBASER', 0x078, (state) => state.pendbaser, (state, value) => {
+    if (state.lpisEnabled) return;
+    state.pendbaser = value & PENDBASER_WRITABLE;
+    state.pendingTableZero = (value & PENDING_TABLE_ZERO) !== 0n;
+  }),
   identification('GICR_PIDR<n>', 0),
   ...bankRegisters<RedistributorState>({
     prefix: 'GICR', base: SGI_BASE, banks: 1, fixedMode: 0xffff,
     bank: (state) => state.bank,
   }),
   identification('GICR_SGI_PIDR<n>', SGI_BASE),
+]);
+
+/**
+ * GITS_TYPER: Physical, ITT_entry_size, ID_bits, Devbits, CIL and CIDbits. No virtual LPIs; a target is a processor number (PTA 0), a collection is in
+ * memory always (HCC 0), and errors are no SErrors (SEIS 0). The sizes are those of QEMU's ITS.
+ */
+const ITS_TYPE = (1n << 0n) | (BigInt(TRANSLATION_ENTRY_BYTES - 1) << 4n) | (BigInt(EVENT_ID_BITS - 1) << 8n) | (BigInt(DEVICE_ID_BITS - 1) << 13n) | (BigInt(COLLECTION_ID_BITS - 1) << 32n) | (1n << 36n);
+/** Commands act at once: nothing is ever in progress. */
+const QUIESCENT = 1n << 31n;
+const CBASER_WRITABLE = (1n << 63n) | (7n << 59n) | (7n << 53n) | 0x000f_ffff_ffff_f000n | (3n << 10n) | 0xffn;
+/** All but Type and Entry_Size. */
+const BASER_WRITABLE = ~((7n << 56n) | (0x1fn << 48n)) & ((1n << 64n) - 1n);
+const QUEUE_OFFSET = 0xf_ffe0n;
+const RETRY = 1n << 0n;
+const STALLED = 1n << 0n;
+/** In the translation frame. It is write-only, and its writes are its.ts's. */
+export const GITS_TRANSLATER = 0x1_0040;
+
+/** The control frame, then the translation frame 64 KiB above. */
+export const ITS_REGISTERS: readonly Register<ItsState>[] = checked([
+  register('GITS_CTLR', 0x000, (state) => QUIESCENT | (state.enabled ? 1n : 0n), (state, value) => { state.enabled = (value & 1n) !== 0n; }),
+  register('GITS_IIDR', 0x004, () => BigInt(IIDR)),
+  wideRegister('GITS_TYPER', 0x008, () => ITS_TYPE),
+  // While the ITS is enabled, writes of the places of its queue and tables are UNPREDICTABLE; here they do nothing.
+  wideRegister('GITS_CBASER', 0x080, (state) => state.cbaser, (state, value) => {
+    if (state.enabled) return;
+    state.cbaser = value & CBASER_WRITABLE;
+    state.creadr = 0;
+    state.cwriter = 0;
+    state.stalled = false;
+  }),
+  wideRegister('GITS_CWRITER', 0x088, (state) => BigInt(state.cwriter), (state, value) => {
+    state.cwriter = Number(value & QUEUE_OFFSET);
+    if ((value & RETRY) !== 0n) state.stalled = false;
+  }),
+  wideRegister('GITS_CREADR', 0x090, (state) => BigInt(state.creadr) | (state.stalled ? STALLED : 0n)),
+  {
+    name: 'GITS_BASER<n>', offset: 0x100, unit: 8, count: 8, sizes: [4, 8],
+    read: (state, index) => state.basers[index] ?? 0n,
+    write: (state, index, value) => {
+      const baser = state.basers[index];
+      if (baser !== undefined && !state.enabled) state.basers[index] = (value & BASER_WRITABLE) | (baser & ~BASER_WRITABLE);
+    },
+  },
+  identification('GITS_PIDR<n>', 0),
+  { name: 'GITS_TRANSLATER', offset: GITS_TRANSLATER, unit: 4, count: 1, sizes: [2, 4] },
 ]);
 
 /** Refuses a map in which two rows claim a byte. */

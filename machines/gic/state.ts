@@ -1,4 +1,4 @@
-/** The state of the GIC's distributor and redistributors: interrupts as bitmaps of 32, their reset values, and what always holds. */
+/** The state of the GIC's distributor, redistributors and ITS: interrupts as bitmaps of 32, their reset values, and what always holds. */
 
 import type { OfferedInterrupt, VcpuAddress, VgicAddress } from '../messages.ts';
 
@@ -39,6 +39,13 @@ export interface Told {
   groupsEnabled: readonly [boolean, boolean];
 }
 
+/** An LPI that pends, with its configuration as it was read from memory when it began to, or was invalidated. */
+export interface PendingLpi {
+  readonly intid: number;
+  enabled: boolean;
+  priority: number;
+}
+
 export interface RedistributorState {
   readonly index: number;
   /** GICR_TYPER.Last: the last redistributor of the board. */
@@ -51,8 +58,36 @@ export interface RedistributorState {
   bank: Bank;
   /** The distributor's last word. */
   spis: Told;
+  /** GICR_CTLR.EnableLPIs. */
+  lpisEnabled: boolean;
+  /** GICR_PROPBASER and GICR_PENDBASER, as they read; where the LPIs' configuration and, while they are disabled, their pending bits lie. */
+  propbaser: bigint;
+  pendbaser: bigint;
+  /** GICR_PENDBASER.PTZ as it was written: the pending table is zero and need not be read. */
+  pendingTableZero: boolean;
+  /** While they are enabled, the LPIs that pend, by INTID. What does not pend has its configuration in memory alone. */
+  lpis: PendingLpi[];
+  /** Acknowledgements and releases of LPIs heard of. */
+  lpisTaken: number;
   /** The listener's last offer. */
   offered: readonly OfferedInterrupt[];
+  /** `lpisTaken` in it. */
+  offeredTaken: number;
+}
+
+/** The ITS: registers alone. Its tables lie in the guest's memory, where the guest's GITS_BASER<n> and MAPD commands put them (tables.ts). */
+export interface ItsState {
+  readonly vcpus: number;
+  /** GITS_CTLR.Enabled. */
+  enabled: boolean;
+  cbaser: bigint;
+  /** Byte offsets in the command queue. */
+  cwriter: number;
+  creadr: number;
+  /** GITS_CREADR.Stalled. */
+  stalled: boolean;
+  /** GITS_BASER0, the device table, and GITS_BASER1, the collection table, as they read. */
+  basers: [bigint, bigint];
 }
 
 const SGIS = 0xffff;
@@ -85,9 +120,30 @@ export function initialRedistributor(index: number, last: boolean, listener: Vcp
     // SGIs are edge-triggered, always (Arm IHI 0069, GICR_ICFGR0).
     bank: { ...initialBank(), edge: SGIS },
     spis: { interrupts: [], groupsEnabled: [false, false] },
-    offered: [],
+    lpisEnabled: false, propbaser: 0n, pendbaser: 0n, pendingTableZero: false, lpis: [], lpisTaken: 0,
+    offered: [], offeredTaken: 0,
   };
 }
+
+/** Type, Entry_Size and Page_Size (64 KiB) of a GITS_BASER<n> at reset. */
+const baserAtReset = (type: bigint, entryBytes: number): bigint => (type << 56n) | (BigInt(entryBytes - 1) << 48n) | (2n << 8n);
+/** The entries of the ITS's tables, and how many bits of a DeviceID, an EventID and a collection's number it takes. */
+export const DEVICE_ENTRY_BYTES = 8, COLLECTION_ENTRY_BYTES = 8, TRANSLATION_ENTRY_BYTES = 12;
+export const DEVICE_ID_BITS = 16, EVENT_ID_BITS = 16, COLLECTION_ID_BITS = 16;
+
+/** An ITS for `vcpus` PEs, disabled. */
+export const initialIts = (vcpus: number): ItsState => ({
+  vcpus, enabled: false, cbaser: 0n, cwriter: 0, creadr: 0, stalled: false, basers: [baserAtReset(1n, DEVICE_ENTRY_BYTES), baserAtReset(4n, COLLECTION_ENTRY_BYTES)],
+});
+
+const typeOf = (baser: bigint): bigint => (baser >> 56n) & 7n;
+
+/** The size of the command queue that GITS_CBASER describes; 0 where it is not Valid. */
+export const queueBytes = (cbaser: bigint): number => (cbaser >> 63n === 0n ? 0 : 4096 * (Number(cbaser & 0xffn) + 1));
+
+/** LPIs are INTIDs from here up, and below 2 to the INTID_BITS. */
+export const FIRST_LPI = 8192;
+export const INTID_BITS = 16;
 
 /** The affinity of PE `index`, as Aff2.Aff1.Aff0 in bits 23 to 0: 16 PEs a cluster, so that every SGI reaches its target with range selector 0. */
 export const affinityOf = (index: number): number => ((index >> 4) << 8) | (index & 15);
@@ -113,6 +169,25 @@ export function redistributorFaults(state: RedistributorState): string[] {
   if ((state.bank.edge & SGIS) !== SGIS) faults.push(`PE ${state.index}: an SGI is level-sensitive`);
   if ((state.bank.line & SGIS) !== 0) faults.push(`PE ${state.index}: an SGI has a line`);
   if (state.asleep && state.offered.length > 0) faults.push(`PE ${state.index} is asleep and was offered interrupts`);
+  if (!state.lpisEnabled && state.lpis.length > 0) faults.push(`PE ${state.index} has LPIs pending and disabled`);
+  for (const [position, { intid, priority }] of state.lpis.entries()) {
+    if (intid < FIRST_LPI || intid >= 2 ** INTID_BITS) faults.push(`PE ${state.index}: INTID ${intid} is no LPI`);
+    if (position > 0 && state.lpis[position - 1]!.intid >= intid) faults.push(`PE ${state.index}: LPI ${intid} is out of order`);
+    if ((priority & ~0xf8) !== 0) faults.push(`PE ${state.index}: priority ${priority} of LPI ${intid}`);
+  }
+  return faults;
+}
+
+export function itsFaults(state: ItsState): string[] {
+  const faults: string[] = [];
+  for (const name of ['cwriter', 'creadr'] as const) {
+    const offset = state[name];
+    if (!Number.isInteger(offset) || offset < 0 || offset > 0xf_ffe0 || offset % 32 !== 0) faults.push(`the ITS's ${name} is ${offset}`);
+  }
+  const { enabled, stalled, cwriter, creadr } = state;
+  const bytes = queueBytes(state.cbaser);
+  if (enabled && !stalled && cwriter !== creadr && cwriter < bytes && creadr < bytes) faults.push(`the ITS has not carried out its commands from ${creadr} to ${cwriter}`);
+  if (typeOf(state.basers[0]) !== 1n || typeOf(state.basers[1]) !== 4n) faults.push('a table of the ITS has lost its type');
   return faults;
 }
 

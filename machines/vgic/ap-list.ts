@@ -4,12 +4,15 @@ import { bits } from '../bits.ts';
 import type { OfferedInterrupt, Out } from '../messages.ts';
 import type { VgicState } from './state.ts';
 
+const FIRST_LPI = 8192;
+
 /** What a CPU interface does to an interrupt. */
 export type Operation = 'acknowledge' | 'release' | 'deactivate';
 
 /** The offer as it holds now: what was acknowledged or deactivated here already counts, although the offer may be older. */
 export function interruptsInEffect(state: VgicState): OfferedInterrupt[] {
   return state.offered.flatMap((interrupt) => {
+    if (state.lpisClaimed.some(({ intid }) => intid === interrupt.intid)) return [];
     const ours = state.unconfirmed.find(({ intid }) => intid === interrupt.intid);
     if (ours === undefined) return [interrupt];
     return ours.pending || ours.active ? [{ ...interrupt, pending: ours.pending, active: ours.active }] : [];
@@ -20,8 +23,9 @@ export function interruptsInEffect(state: VgicState): OfferedInterrupt[] {
 const wanting = (state: VgicState): number[] => interruptsInEffect(state).flatMap(({ intid, pending, active, level }) => (pending && !(active && level) ? [intid] : []));
 
 /** Takes a new offer. Returns the INTIDs that are newly pending by it. */
-export function takeOffer(state: VgicState, interrupts: readonly OfferedInterrupt[]): number[] {
+export function takeOffer(state: VgicState, interrupts: readonly OfferedInterrupt[], lpisTaken: number): number[] {
   const before = new Set(wanting(state));
+  state.lpisClaimed = state.lpisClaimed.filter(({ told }) => told > lpisTaken);
   state.offered = interrupts.map((interrupt) => ({ ...interrupt }));
   for (const awaited of state.unconfirmed) {
     const active = interrupts.some(({ intid, active: now }) => intid === awaited.intid && now);
@@ -36,6 +40,7 @@ export function takeOffer(state: VgicState, interrupts: readonly OfferedInterrup
  * afterwards. The end of an interrupt that is not active any more (L1 or another vCPU cleared it meanwhile) is nothing to tell.
  */
 export function tellGic(state: VgicState, out: Out, intid: number, operations: readonly Operation[], pending: boolean): void {
+  if (intid >= FIRST_LPI) return tellOfLpi(state, out, intid, operations);
   let active = interruptsInEffect(state).some((interrupt) => interrupt.intid === intid && interrupt.active);
   const expected: boolean[] = [];
   for (const type of operations) {
@@ -49,6 +54,17 @@ export function tellGic(state: VgicState, out: Out, intid: number, operations: r
   const awaited = state.unconfirmed.find((candidate) => candidate.intid === intid);
   if (awaited === undefined) state.unconfirmed.push({ intid, expected, pending, active });
   else Object.assign(awaited, { expected: [...awaited.expected, ...expected], pending, active });
+}
+
+/** LPIs have no active state: once it is claimed one is gone for the GIC, unless it is released. The offers on their way are known by how many claims and releases they have heard of. */
+function tellOfLpi(state: VgicState, out: Out, intid: number, operations: readonly Operation[]): void {
+  for (const type of operations) {
+    if (type === 'deactivate') continue;
+    out.send(`gicr:${state.index}`, { type, intid });
+    state.lpisTold++;
+    state.lpisClaimed = state.lpisClaimed.filter((claimed) => claimed.intid !== intid);
+    if (type === 'acknowledge') state.lpisClaimed.push({ intid, told: state.lpisTold });
+  }
 }
 
 /** Ends `intid` outside a list register. A level that pends behind it is seen again in the next offer, an edge stays pending. */

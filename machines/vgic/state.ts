@@ -35,6 +35,9 @@ export interface VgicState {
   /** The redistributor's last offer: KVM's ap_list. */
   offered: OfferedInterrupt[];
   unconfirmed: Unconfirmed[];
+  /** How many acknowledgements and releases of LPIs the redistributor was sent, and the LPIs acknowledged that it may still offer: until it has heard of `told` of them. */
+  lpisTold: number;
+  lpisClaimed: { readonly intid: number; readonly told: number }[];
   loaded: LoadedContext;
   /** The hardware's comparators are the EL1 timers (the vCPU runs below virtual EL2), not virtual EL2's own. */
   el1Timers: boolean;
@@ -56,7 +59,7 @@ export interface VgicState {
 
 export function initialVgic(index: number): VgicState {
   return {
-    index, maintenanceIntid: 25, offered: [], unconfirmed: [], loaded: 'none', el1Timers: false, live: false,
+    index, maintenanceIntid: 25, offered: [], unconfirmed: [], lpisTold: 0, lpisClaimed: [], loaded: 'none', el1Timers: false, live: false,
     used: [], overflow: [], lrMap: 0, vmcr: 0n, ap0r0: 0n, ap1r0: 0n, maintenance: false,
   };
 }
@@ -69,5 +72,6 @@ export function checkVgic(state: VgicState): void {
   if (state.live && state.loaded === 'none') fail('list registers are filled and no context is loaded');
   if (!state.live && (state.used.length > 0 || state.overflow.length > 0 || state.lrMap !== 0)) fail('it remembers list registers that are not filled');
   if (new Set(state.used.map(({ intid }) => intid)).size !== state.used.length) fail('an interrupt is in two list registers');
+  if (state.lpisClaimed.some(({ told }) => told > state.lpisTold)) fail('an LPI was claimed that the redistributor was not told of');
   if (state.unconfirmed.some(({ expected }) => expected.length === 0)) fail('a confirmed interrupt is still awaited');
 }

@@ -2,7 +2,7 @@
 
 import type { Board } from '../aarch64/board.ts';
 import type { Core } from '../aarch64/state.ts';
-import type { Out, VgicMessage } from '../messages.ts';
+import type { Offer, Out, VgicMessage } from '../messages.ts';
 import { isPending, takeOffer, type Masks } from './ap-list.ts';
 import { hardwareControl, setHardwareControl, turnOff } from './interface.ts';
 import { flushGuest, syncGuest } from './list-registers.ts';
@@ -12,7 +12,7 @@ import type { VgicState } from './state.ts';
 export function receive(state: VgicState, message: VgicMessage, out: Out, board: Board): void {
   const core = board.cores[state.index]!;
   switch (message.type) {
-    case 'offer': offer(state, message.interrupts, out); break;
+    case 'offer': offer(state, message, out); break;
     case 'load': load(state, core, message.nested, message.l2 ?? message.nested); break;
     case 'put': put(state, board, core, out); break;
     case 'flush': flush(state, board, core, message.nested, out); break;
@@ -21,8 +21,8 @@ export function receive(state: VgicState, message: VgicMessage, out: Out, board:
   }
 }
 
-function offer(state: VgicState, interrupts: Parameters<typeof takeOffer>[1], out: Out): void {
-  const raised = takeOffer(state, interrupts);
+function offer(state: VgicState, { interrupts, lpisTaken }: Offer, out: Out): void {
+  const raised = takeOffer(state, interrupts, lpisTaken ?? 0);
   for (const irq of raised) out.event('vgic_update_irq_pending', { vcpu_id: state.index, irq, level: true });
   if (raised.length > 0) out.send(`kvm:${state.index}`, { type: 'kick' });
 }

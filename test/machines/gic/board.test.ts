@@ -8,7 +8,7 @@ import { receive as redistributor } from '../../../machines/gic/redistributor.ts
 import { distributorFaults, initialDistributor, initialRedistributor, redistributorFaults } from '../../../machines/gic/state.ts';
 import type { DistributorMessage, Offer, RedistributorMessage } from '../../../machines/messages.ts';
 import { bareCore } from '../../support/core.ts';
-import { recorder } from './recorder.ts';
+import { noMemory, recorder } from './recorder.ts';
 
 const GICD_BANK = 32;
 const read = (core: Core, name: string): bigint => CPU_INTERFACE[name]!.read!(core);
@@ -21,7 +21,7 @@ function board(cores: number) {
   const out = recorder();
   const send = (to: string, message: unknown): void => {
     if (to === 'gicd') distributor(gicd, message as DistributorMessage, out);
-    else if (to.startsWith('gicr:')) redistributor(gicr[Number(to.slice(5))]!, message as RedistributorMessage, out);
+    else if (to.startsWith('gicr:')) redistributor(gicr[Number(to.slice(5))]!, message as RedistributorMessage, out, noMemory);
     else receiveOffer(bare.cores[Number(to.slice(5))]!, message as Offer);
   };
   /** Delivers what was said, oldest first, until nobody says anything. */

@@ -8,7 +8,7 @@ import { interruptChart, type InterruptEvent } from '../../../machines/gic/inter
 import { receive } from '../../../machines/gic/redistributor.ts';
 import { initialRedistributor, redistributorFaults, type RedistributorState } from '../../../machines/gic/state.ts';
 import type { RedistributorMessage } from '../../../machines/messages.ts';
-import { recorder } from './recorder.ts';
+import { noMemory, recorder } from './recorder.ts';
 
 const INTID = 20;
 const EVENTS: readonly InterruptEvent['type'][] = ['raise', 'lower', 'set-pending', 'clear-pending', 'set-active', 'clear-active', 'acknowledge', 'release', 'deactivate'];
@@ -23,7 +23,7 @@ const CHART_NAMES = { inactive: 'inactive', pending: 'pending', active: 'active'
 function redistributor(trigger: 'edge' | 'level'): RedistributorState {
   const state = initialRedistributor(0, true);
   const edges = trigger === 'edge' ? 2n << BigInt(2 * (INTID - 16)) : 0n;
-  receive(state, { type: 'write', from: 'vcpu:0', offset: 0x1_0c04, bytes: 4, value: edges }, recorder());
+  receive(state, { type: 'write', from: 'vcpu:0', offset: 0x1_0c04, bytes: 4, value: edges }, recorder(), noMemory);
   return state;
 }
 
@@ -39,7 +39,7 @@ test('from every reachable state, every event leads chart and bitmaps to the sam
         const path = [...entry.path, type];
         const snapshot = getNextSnapshot(interruptChart, entry.snapshot, { type });
         const state = redistributor(trigger);
-        for (const step of path) receive(state, MESSAGES[step], recorder());
+        for (const step of path) receive(state, MESSAGES[step], recorder(), noMemory);
         const where = `${trigger}: ${path.join(', ')}`;
         expect(lifecycle(state.bank, INTID), where).toBe(CHART_NAMES[snapshot.value]);
         expect([(state.bank.line >>> INTID) & 1, (state.bank.latched >>> INTID) & 1], where).toEqual([Number(snapshot.context.line), Number(snapshot.context.latched)]);
@@ -58,13 +58,13 @@ test('from every reachable state, every event leads chart and bitmaps to the sam
 
 test('what a PE has already taken becomes active even when its level fell in between', () => {
   const state = redistributor('level');
-  for (const type of ['raise', 'lower', 'acknowledge'] as const) receive(state, MESSAGES[type], recorder());
+  for (const type of ['raise', 'lower', 'acknowledge'] as const) receive(state, MESSAGES[type], recorder(), noMemory);
   expect(lifecycle(state.bank, INTID)).toBe('active');
 });
 
 test('an operation touches its own interrupts only', () => {
   const state = redistributor('level');
   setActive(state.bank, 0xffff_ffff);
-  receive(state, MESSAGES.deactivate, recorder());
+  receive(state, MESSAGES.deactivate, recorder(), noMemory);
   expect(state.bank.active).toBe((0xffff_ffff & ~(1 << INTID)) >>> 0);
 });

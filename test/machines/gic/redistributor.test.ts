@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { receive } from '../../../machines/gic/redistributor.ts';
 import { initialRedistributor, type RedistributorState } from '../../../machines/gic/state.ts';
 import type { OfferedInterrupt, RedistributorMessage } from '../../../machines/messages.ts';
-import { recorder, type Recorder } from './recorder.ts';
+import { noMemory, recorder, type Recorder } from './recorder.ts';
 
 const SGI_BASE = 0x1_0000;
 
@@ -14,7 +14,7 @@ interface Stage { readonly state: RedistributorState; readonly out: Recorder; sa
 function stage(index = 0, last = false): Stage {
   const state = initialRedistributor(index, last);
   const out = recorder();
-  const say = (message: RedistributorMessage): void => receive(state, message, out);
+  const say = (message: RedistributorMessage): void => receive(state, message, out, noMemory);
   return {
     state, out, say,
     write: (offset, value, bytes = 4) => say({ type: 'write', from: 'vcpu:0', offset, bytes, value }),
@@ -182,8 +182,8 @@ test('run on an Immer draft it says plain values and leaves the old state as it 
   const before = ready(1n << 27n).state;
   const out = recorder();
   const spis: RedistributorMessage = { type: 'spis', interrupts: [offered(40)], groupsEnabled: [true, true] };
-  const middle = produce(before, (draft) => receive(draft, spis, out));
-  const after = produce(middle, (draft) => receive(draft, { type: 'irq-line', intid: 27, level: true }, out));
+  const middle = produce(before, (draft) => receive(draft, spis, out, noMemory));
+  const after = produce(middle, (draft) => receive(draft, { type: 'irq-line', intid: 27, level: true }, out, noMemory));
   expect([before.bank.line, before.offered, after.bank.line]).toEqual([0, [], 1 << 27]);
   expect(JSON.parse(JSON.stringify(out.sent.at(-1)))).toEqual({ to: 'vcpu:0', message: { type: 'offer', interrupts: [offered(27), offered(40)] } });
 });

@@ -13,6 +13,7 @@ import { listRegisterChart } from '../../../machines/vgic/list-register.machine.
 import { operationsBetween } from '../../../machines/vgic/list-registers.ts';
 import { checkVgic } from '../../../machines/vgic/state.ts';
 import { get, set } from '../../support/core.ts';
+import { noMemory } from '../gic/recorder.ts';
 import { bench } from '../../support/l0.ts';
 import { end, interrupt, listRegister, listState, signalled, take, vgic, OPEN } from './support.ts';
 
@@ -205,7 +206,7 @@ describe('what is told to the GIC', () => {
 });
 
 test('a second edge that comes after the vCPU took the first is delivered, without an exit in between', () => {
-  const gicr = bench<RedistributorState, RedistributorMessage>(receiveRedistributor, initialRedistributor(0, true, 'vgic:0'));
+  const gicr = bench<RedistributorState, RedistributorMessage>((state, message, out) => receiveRedistributor(state, message, out, noMemory), initialRedistributor(0, true, 'vgic:0'));
   gicr.state = { ...gicr.state, asleep: false, bank: { ...gicr.state.bank, enabled: 0xffff, group: 0xffff_ffff } };
   const t = vgic();
   const exchange = (): void => {
@@ -234,7 +235,7 @@ test('with a real redistributor and messages in any order, no edge is lost or ta
   fc.assert(fc.property(fc.array(fc.nat({ max: 5 }), { minLength: 20, maxLength: 120, size: 'max' }), fc.integer({ min: 1, max: 3 }), (choices, listRegisters) => {
     const t = vgic({ listRegisters });
     const mail: Sender = { gicr: [], vgic: [] };
-    const gicr = bench<RedistributorState, RedistributorMessage>(receiveRedistributor, initialRedistributor(0, true, 'vgic:0'));
+    const gicr = bench<RedistributorState, RedistributorMessage>((state, message, out) => receiveRedistributor(state, message, out, noMemory), initialRedistributor(0, true, 'vgic:0'));
     gicr.state = { ...gicr.state, asleep: false, bank: { ...gicr.state.bank, enabled: 0xffff, group: 0xffff_ffff } };
     const post = (): void => {
       for (const message of t.take('gicr:0')) mail.gicr.push(message as RedistributorMessage);

@@ -12,6 +12,7 @@ import type { Out, RedistributorMessage, TimerMessage, VgicMessage } from '../..
 import { initialTimer, type TimerState } from '../../../machines/timer/state.ts';
 import { receive as receiveTimer, wrongLevels } from '../../../machines/timer/timer.ts';
 import { set } from '../../support/core.ts';
+import { noMemory } from '../gic/recorder.ts';
 import { OPEN, OPEN_EOIMODE, deactivate, end, l1Lr, signalled, take, vgic, type VgicBench } from './support.ts';
 
 const TICK = 16;
@@ -36,7 +37,7 @@ function machine(l1Vmcr: bigint) {
       }
       t.sent.splice(position, 1);
       if (to === 'vgic:0') t.tell(message as VgicMessage);
-      else gicr = produce(gicr, (draft) => receiveRedistributor(draft, message as RedistributorMessage, out()));
+      else gicr = produce(gicr, (draft) => receiveRedistributor(draft, message as RedistributorMessage, out(), noMemory));
     }
   };
   const tellTimer = (message: TimerMessage): void => {
