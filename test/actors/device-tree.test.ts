@@ -45,7 +45,7 @@ describe('the board', () => {
     const directory = mkdtempSync(join(tmpdir(), 'zeno-dtb-'));
     try {
       const file = join(directory, 'virt.dtb');
-      execFileSync('qemu-system-aarch64', ['-nic', 'none', '-M', `virt,gic-version=3,its=off,virtualization=${el2 ? 'on' : 'off'},dumpdtb=${file}`, '-cpu', 'max', '-smp', '3', '-m', '512M'], { stdio: 'pipe' });
+      execFileSync('qemu-system-aarch64', ['-nic', 'none', '-M', `virt,gic-version=3,virtualization=${el2 ? 'on' : 'off'},dumpdtb=${file}`, '-cpu', 'max', '-smp', '3', '-m', '512M'], { stdio: 'pipe' });
       const qemu = parseDeviceTree(readFileSync(file), file).root;
       // QEMU describes the EL2 virtual timer of -cpu max even to a machine without EL2's maintenance interrupt.
       const ours = boardTree(board({ cpus: 3, el2, vhe: cellsOf(property(nodeAt(qemu, '/timer')!, 'interrupts')!).length === 15, psci: el2 ? 'smc' : 'hvc', chosen: { seed: 1n } }));

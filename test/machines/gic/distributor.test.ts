@@ -48,10 +48,10 @@ test('GICD_CTLR is always in affinity routing with one Security state', () => {
   expect(gic.read(0)).toBe(0x53n);
 });
 
-test('GICD_TYPER says the interrupt lines, 10-bit INTIDs and no LPIs', () => {
+test('GICD_TYPER says the interrupt lines, 16-bit INTIDs and LPIs', () => {
   for (const spis of [32, 64, 256, 960]) {
     const type = stage(1, spis).read(4);
-    expect([type & 31n, (type >> 19n) & 31n, (type >> 17n) & 1n]).toEqual([BigInt(spis / 32), 9n, 0n]);
+    expect([type & 31n, (type >> 19n) & 31n, (type >> 17n) & 1n]).toEqual([BigInt(spis / 32), 15n, 1n]);
   }
   for (const spis of [0, 40, 992]) expect(() => stage(1, spis)).toThrow(RangeError);
 });

@@ -44,11 +44,11 @@ function ready(enabled: bigint, index = 0): Stage {
 
 const offered = (intid: number, more: Partial<OfferedInterrupt> = {}): OfferedInterrupt => ({ intid, priority: 0, group: 1, pending: true, active: false, level: true, ...more });
 
-test('GICR_TYPER names the PE, its affinity and the last frame, in one access or two', () => {
+test('GICR_TYPER names the PE, its affinity and the last frame, and LPIs, in one access or two', () => {
   const gic = stage(37, true);
-  expect(gic.read(8, 8)).toBe((0x0205n << 32n) | (37n << 8n) | 0x10n);
-  expect([gic.read(8), gic.read(12)]).toEqual([(37n << 8n) | 0x10n, 0x0205n]);
-  expect(stage(0).read(8, 8)).toBe(0n);
+  expect(gic.read(8, 8)).toBe((0x0205n << 32n) | (37n << 8n) | 0x11n);
+  expect([gic.read(8), gic.read(12)]).toEqual([(37n << 8n) | 0x11n, 0x0205n]);
+  expect(stage(0).read(8, 8)).toBe(1n);
 });
 
 test('a redistributor is awake from the start: a guest that leaves GICR_WAKER to the firmware gets its interrupts', () => {
@@ -161,7 +161,7 @@ test('SGIs are edge-triggered whatever is written; PPIs are what is written', ()
 test('GICR_PIDR2 says GICv3 in both frames; what is reserved reads as zero without a word; the unknown is told', () => {
   const gic = stage();
   expect([gic.read(0xffe8), gic.read(SGI_BASE + 0xffe8)].map((value) => (value >> 4n) & 15n)).toEqual([3n, 3n]);
-  expect([gic.read(0), gic.read(SGI_BASE + 0xd00)]).toEqual([0n, 0n]);
+  expect([gic.read(0x10), gic.read(SGI_BASE + 0xd00)]).toEqual([0n, 0n]);
   expect(gic.out.events).toEqual([]);
   gic.write(SGI_BASE + 0x50, 1n);
   expect(gic.read(SGI_BASE + 0x100, 8)).toBe(0n);
@@ -185,5 +185,5 @@ test('run on an Immer draft it says plain values and leaves the old state as it 
   const middle = produce(before, (draft) => receive(draft, spis, out, noMemory));
   const after = produce(middle, (draft) => receive(draft, { type: 'irq-line', intid: 27, level: true }, out, noMemory));
   expect([before.bank.line, before.offered, after.bank.line]).toEqual([0, [], 1 << 27]);
-  expect(JSON.parse(JSON.stringify(out.sent.at(-1)))).toEqual({ to: 'vcpu:0', message: { type: 'offer', interrupts: [offered(27), offered(40)] } });
+  expect(JSON.parse(JSON.stringify(out.sent.at(-1)))).toEqual({ to: 'vcpu:0', message: { type: 'offer', interrupts: [offered(27), offered(40)], lpisTaken: 0 } });
 });

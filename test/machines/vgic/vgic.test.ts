@@ -11,6 +11,7 @@ import { initialRedistributor, type RedistributorState } from '../../../machines
 import type { Out, RedistributorMessage, TimerMessage, VgicMessage } from '../../../machines/messages.ts';
 import { initialTimer, type TimerState } from '../../../machines/timer/state.ts';
 import { receive as receiveTimer, wrongLevels } from '../../../machines/timer/timer.ts';
+import { noMemory } from '../gic/recorder.ts';
 import { set } from '../../support/core.ts';
 import { noMemory } from '../gic/recorder.ts';
 import { OPEN, OPEN_EOIMODE, deactivate, end, l1Lr, signalled, take, vgic, type VgicBench } from './support.ts';
