@@ -3,22 +3,30 @@
 import { produce } from 'immer';
 import { ENGINE, blockAddress, vncrPage, type Board, type EngineName, type Features } from '../machines/aarch64/board.ts';
 import { BLOCK_BYTES, type Core } from '../machines/aarch64/state.ts';
+import { initialFlash } from '../machines/flash/state.ts';
+import { firmwareItems, type FirmwareFile, type FirmwareItems } from '../machines/fw-cfg/items.ts';
+import { initialFirmwareConfiguration } from '../machines/fw-cfg/state.ts';
+import { initialGpio } from '../machines/gpio/state.ts';
 import { initialDistributor, initialRedistributor } from '../machines/gic/state.ts';
 import { behaviourOf, type Behaviour } from '../machines/kvm/behaviour.ts';
 import { startVcpu } from '../machines/kvm/kvm.ts';
 import { rewrite, type RefusedWord, type RewrittenWord } from '../machines/kvm/pv.ts';
+import { initialEntropy } from '../machines/kvm/psci.ts';
 import { initialKvm, type Flavour, type KvmState, type Mechanism } from '../machines/kvm/state.ts';
 import { shownFeatures } from '../machines/kvm/virtual-hardware.ts';
 import { VARIANTS } from '../machines/kvm/variants/variants.ts';
 import { createMemory, forgetCode, locate, markDirty, regionNamed, writeBytes, type Memory, type RegionSpec } from '../machines/memory/memory.ts';
 import { capture, emptyTree } from '../machines/memory/page-tree.ts';
+import type { Address } from '../machines/messages.ts';
 import { lookupStage2 } from '../machines/mmu/stage2.ts';
 import { initialMmu, type MmuState } from '../machines/mmu/state.ts';
 import { initialTimer } from '../machines/timer/state.ts';
+import { initialRtc } from '../machines/rtc/state.ts';
 import { initialUart } from '../machines/uart/state.ts';
 import { initialVgic } from '../machines/vgic/state.ts';
 import { receivers } from './actor.ts';
 import { deviceTree, VIRT_MAP } from './device-tree.ts';
+import { flashRegion } from './flash.ts';
 import { checkFits, type Image } from './images.ts';
 import { InputError } from './input-error.ts';
 import { assertVariants } from './patch.ts';
@@ -44,10 +52,19 @@ export interface BootOptions {
   readonly quantum?: number;
   /** What executes instructions; default ENGINE. */
   readonly engine?: EngineName;
+  /** With firmware it is not loaded: firmware finds its file by fw_cfg, the initrd and the command line too. */
   readonly kernel?: Image;
   readonly firmware?: Image;
+  /** What the second flash bank holds at first, where firmware keeps its variables. */
+  readonly variables?: Uint8Array;
   /** Bytes placed at 0x4400_0000 and named in /chosen. */
   readonly initrd?: Uint8Array;
+  /** More files for fw_cfg. */
+  readonly firmwareFiles?: readonly FirmwareFile[];
+  /** What the real time clock shows at boot: seconds since 1970. */
+  readonly dateSeconds?: number;
+  /** False: a reset ends the run. */
+  readonly reboot?: boolean;
   /** In place of the generated device tree. */
   readonly dtb?: Uint8Array;
   readonly append?: string;
@@ -68,7 +85,9 @@ const ALONE_INSNS = 1_000_000;
 /** With flash and L0's pages it fits the 4 GiB that a linear memory can have. */
 export const RAM_BYTES_MAX = 3 * 2 ** 30;
 const SPIS = 256;
-const FLASH_BYTES = 2 * VIRT_MAP.flash[1];
+/** 2026-01-01 00:00:00 UTC: the date of a machine that is not told any. */
+export const DATE_SECONDS = 1_767_225_600;
+const BANKS = [0, 1].map((bank) => ({ bank, base: VIRT_MAP.flash[0] + bank * VIRT_MAP.flash[1], bytes: VIRT_MAP.flash[1] }));
 const REDISTRIBUTOR_BYTES = 0x2_0000;
 
 /** What a core of ours has; L0's mechanisms take parts of it away. */
@@ -92,18 +111,18 @@ export function boot(options: BootOptions): Booted {
   const specs: RegionSpec[] = [
     { name: 'vcpus', base: blockAddress(0), bytes: vcpus * BLOCK_BYTES, kind: 'l0' },
     { name: 'vncr', base: vncrPage(0), bytes: vcpus * 4096, kind: 'l0' },
-    { name: 'flash', base: VIRT_MAP.flash[0], bytes: FLASH_BYTES, kind: 'rom' },
+    ...BANKS.map(({ bank, base, bytes }): RegionSpec => ({ name: flashRegion(bank), base, bytes, kind: 'rom' })),
     { name: 'ram', base: RAM_BASE, bytes: options.memoryBytes, kind: 'ram' },
   ];
-  for (const image of [options.kernel, options.firmware]) if (image) checkFits(image, specs);
+  for (const image of loadedImages(options)) checkFits(image, specs);
   const memory = roomFor(specs, options);
   const board = createBoard(memory, options);
   const variants = options.variants ?? [];
   const behaviour = behaviourOf(variants.map((name) => VARIANTS[name]!));
   const engine: Engine = {
-    options: { vcpus, el2: options.el2, mechanism: options.el2 === 'kvm' ? options.nested : 'none', flavour: options.l1, quantum: options.quantum ?? (vcpus === 1 ? ALONE_INSNS : QUANTUM_INSNS) },
-    board, behaviour, live: undefined, tree: emptyTree, stops: undefined,
-    receive: receiveBy(board, variants, behaviour),
+    options: { vcpus, el2: options.el2, mechanism: options.el2 === 'kvm' ? options.nested : 'none', flavour: options.l1, quantum: options.quantum ?? (vcpus === 1 ? ALONE_INSNS : QUANTUM_INSNS), reboot: options.reboot ?? true },
+    board, behaviour, live: undefined, tree: emptyTree, stops: undefined, start: { actors: {}, tree: emptyTree },
+    receive: receiveBy(board, variants, behaviour, itemsOf(options)),
   };
   const changes = loadImages(memory, options);
   for (const core of board.cores) resetCore(core);
@@ -117,6 +136,7 @@ export function boot(options: BootOptions): Booted {
   };
   wireStage2(engine);
   engine.tree = capture(memory, engine.tree);
+  engine.start = { actors, tree: engine.tree };
   const world: World = { engine, state, tree: engine.tree };
   engine.live = world;
   return { world, ...changes };
@@ -133,12 +153,12 @@ function roomFor(specs: readonly RegionSpec[], { memoryBytes }: BootOptions): Me
 }
 
 /** Every actor's handler, of the L0 that the World's variants make; each set of variants is put together once. */
-function receiveBy(board: Board, variants: readonly string[], behaviour: Behaviour): Engine['receive'] {
-  const byVariants = new Map([[variants.join(), receivers(behaviour)]]);
+function receiveBy(board: Board, variants: readonly string[], behaviour: Behaviour, items: FirmwareItems): Engine['receive'] {
+  const byVariants = new Map([[variants.join(), receivers(behaviour, items)]]);
   return (to, state, message, out, now) => {
     const key = now.join();
     let receive = byVariants.get(key);
-    if (receive === undefined) byVariants.set(key, receive = receivers(behaviourOf(now.map((name) => VARIANTS[name]!))));
+    if (receive === undefined) byVariants.set(key, receive = receivers(behaviourOf(now.map((name) => VARIANTS[name]!)), items));
     receive(to)(state, message, out, board);
   };
 }
@@ -172,11 +192,19 @@ function createBoard(memory: Memory, options: BootOptions): Board {
   return board;
 }
 
-/** QEMU virt's memory map. */
+/** Where devices lie in QEMU virt's memory map, but for the redistributors. */
+const DEVICES: readonly { readonly to: Address; readonly range: readonly [number, number] }[] = [
+  { to: 'uart', range: VIRT_MAP.uart },
+  { to: 'gicd', range: VIRT_MAP.gicDistributor },
+  { to: 'rtc', range: VIRT_MAP.rtc },
+  { to: 'gpio', range: VIRT_MAP.gpio },
+  { to: 'fw-cfg', range: VIRT_MAP.firmwareConfiguration },
+  ...BANKS.map(({ bank, base, bytes }) => ({ to: `flash:${bank}` as const, range: [base, bytes] as const })),
+];
+
 function deviceAt(pa: number, vcpus: number): { to: string; offset: number } | undefined {
-  const within = ([base, bytes]: readonly [number, number]): boolean => pa >= base && pa < base + bytes;
-  if (within(VIRT_MAP.uart)) return { to: 'uart', offset: pa - VIRT_MAP.uart[0] };
-  if (within(VIRT_MAP.gicDistributor)) return { to: 'gicd', offset: pa - VIRT_MAP.gicDistributor[0] };
+  const device = DEVICES.find(({ range: [base, bytes] }) => pa >= base && pa < base + bytes);
+  if (device !== undefined) return { to: device.to, offset: pa - device.range[0] };
   const [base] = VIRT_MAP.gicRedistributors;
   if (pa < base || pa >= base + vcpus * REDISTRIBUTOR_BYTES) return undefined;
   return { to: `gicr:${Math.floor((pa - base) / REDISTRIBUTOR_BYTES)}`, offset: (pa - base) % REDISTRIBUTOR_BYTES };
@@ -194,20 +222,19 @@ function mmuOf(engine: Engine): MmuState {
 }
 
 function loadImages(memory: Memory, options: BootOptions): Pick<Booted, 'rewritten' | 'refused'> {
-  for (const image of [options.kernel, options.firmware]) {
-    for (const segment of image?.segments ?? []) writeBytes(memory, segment.address, segment.bytes);
-  }
+  for (const image of loadedImages(options)) for (const segment of image.segments) writeBytes(memory, segment.address, segment.bytes);
+  if (options.variables) writeBytes(memory, BANKS[1]!.base, options.variables);
   const dtb = options.dtb ?? deviceTree({
     memoryBytes: options.memoryBytes, cpus: options.vcpus, el2: startsAtEl2(options), vhe: startsAtEl2(options) && options.l1 !== 'nvhe', psci: startsAtEl2(options) ? 'smc' : 'hvc',
     pmu: options.el2 !== 'kvm' && hardwareFeatures(options).pmu === true,
     chosen: {
       seed: BigInt(options.seed ?? 0),
       ...(options.append === undefined ? {} : { bootargs: options.append }),
-      ...(options.initrd === undefined ? {} : { initrd: { from: INITRD_BASE, to: INITRD_BASE + options.initrd.length } }),
+      ...(options.initrd === undefined || firmwareStarts(options) ? {} : { initrd: { from: INITRD_BASE, to: INITRD_BASE + options.initrd.length } }),
     },
   });
   place(memory, 'device tree', RAM_BASE, dtb, options);
-  if (options.initrd) place(memory, 'initrd', INITRD_BASE, options.initrd, options);
+  if (options.initrd && !firmwareStarts(options)) place(memory, 'initrd', INITRD_BASE, options.initrd, options);
   if (options.nested !== 'pv' || options.kernel === undefined) return { rewritten: [], refused: [] };
   const words = {
     read: (address: number) => memory.view.getUint32(locate(memory, address), true),
@@ -221,14 +248,28 @@ function loadImages(memory: Memory, options: BootOptions): Pick<Booted, 'rewritt
   return rewrite(words, options.kernel.codeRanges, options.l1 as Flavour);
 }
 
+/** Firmware starts the kernel: it has it from fw_cfg. */
+const firmwareStarts = ({ kernel, firmware }: BootOptions): boolean => kernel !== undefined && firmware !== undefined;
+
+/** What is in memory when the machine starts. */
+const loadedImages = (options: BootOptions): Image[] => [firmwareStarts(options) ? undefined : options.kernel, options.firmware].filter((image) => image !== undefined);
+
+function itemsOf(options: BootOptions): FirmwareItems {
+  const { kernel, initrd, append } = options;
+  return firmwareItems({
+    cpus: options.vcpus, files: options.firmwareFiles ?? [],
+    ...(kernel !== undefined && firmwareStarts(options) ? { kernel: kernel.file, ...(initrd && { initrd }), ...(append !== undefined && { commandLine: append }) } : {}),
+  });
+}
+
 const startsAtEl2 = (options: BootOptions): boolean => options.el2 === 'guest' || (options.el2 === 'kvm' && options.nested !== 'none');
 
 function place(memory: Memory, what: string, at: number, bytes: Uint8Array, options: BootOptions): void {
   const end = at + bytes.length;
   if (end > RAM_BASE + options.memoryBytes) throw new InputError(`the ${what}, 0x${at.toString(16)} to 0x${end.toString(16)}, does not fit RAM, which ends at 0x${(RAM_BASE + options.memoryBytes).toString(16)}: give more --mem`);
-  for (const image of [options.kernel, options.firmware]) {
-    for (const segment of image?.segments ?? []) {
-      if (at < segment.address + segment.memoryBytes && segment.address < end) throw new InputError(`${image!.name}: its bytes at 0x${segment.address.toString(16)} overlap the ${what} at 0x${at.toString(16)} to 0x${end.toString(16)}`);
+  for (const image of loadedImages(options)) {
+    for (const segment of image.segments) {
+      if (at < segment.address + segment.memoryBytes && segment.address < end) throw new InputError(`${image.name}: its bytes at 0x${segment.address.toString(16)} overlap the ${what} at 0x${at.toString(16)} to 0x${end.toString(16)}`);
     }
   }
   writeBytes(memory, at, bytes);
@@ -240,21 +281,25 @@ function initialActors(options: BootOptions): Record<string, unknown> {
   const each = (make: (index: number) => [string, unknown]): [string, unknown][] => Array.from({ length: vcpus }, (_, index) => make(index));
   return Object.fromEntries([
     ...each((index) => [`vcpu:${index}`, initialVcpu(index)]),
-    ...(l0 ? each((index) => [`kvm:${index}`, initialKvm(index, options.nested, options.l1 === 'vhe' ? 'vhe' : 'nvhe')]) : []),
+    ...(l0 ? each((index) => [`kvm:${index}`, initialKvm(index, options.nested, options.l1 === 'vhe' ? 'vhe' : 'nvhe', initialEntropy(options.seed ?? 0, 1 + index))]) : []),
     ...(l0 ? each((index) => [`vgic:${index}`, initialVgic(index)]) : []),
     ...(l0 ? each((index) => [`timer:${index}`, initialTimer(index, options.l1 === 'vhe' ? 'vhe' : 'nvhe')]) : []),
     ...each((index) => [`gicr:${index}`, initialRedistributor(index, index === vcpus - 1, l0 ? `vgic:${index}` : `vcpu:${index}`)]),
     ['gicd', initialDistributor(vcpus, SPIS)],
     ...(l0 ? [['mmu', initialMmu(vcpus, canonicalMap(options))] as [string, unknown]] : []),
     ['uart', initialUart()],
-    ['psci', initialPsci()],
+    ['psci', initialPsci(options.seed ?? 0)],
+    ...BANKS.map(({ bank }): [string, unknown] => [`flash:${bank}`, initialFlash(bank, bank === 0)]),
+    ['rtc', initialRtc(options.dateSeconds ?? DATE_SECONDS)],
+    ['gpio', initialGpio()],
+    ['fw-cfg', initialFirmwareConfiguration()],
   ]);
 }
 
 /** The guest's physical map as L0 gives it: RAM, and flash that cannot be written. */
 function canonicalMap(options: BootOptions) {
   return [
-    { ipa: VIRT_MAP.flash[0], pa: VIRT_MAP.flash[0], bytes: FLASH_BYTES, write: false, execute: true },
+    ...BANKS.map(({ base, bytes }) => ({ ipa: base, pa: base, bytes, write: false, execute: true })),
     { ipa: RAM_BASE, pa: RAM_BASE, bytes: options.memoryBytes, write: true, execute: true },
   ];
 }
