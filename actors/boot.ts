@@ -284,7 +284,8 @@ function initialActors(options: BootOptions): Record<string, unknown> {
     ...(l0 ? each((index) => [`kvm:${index}`, initialKvm(index, options.nested, options.l1 === 'vhe' ? 'vhe' : 'nvhe', initialEntropy(options.seed ?? 0, 1 + index))]) : []),
     ...(l0 ? each((index) => [`vgic:${index}`, initialVgic(index)]) : []),
     ...(l0 ? each((index) => [`timer:${index}`, initialTimer(index, options.l1 === 'vhe' ? 'vhe' : 'nvhe')]) : []),
-    ...each((index) => [`gicr:${index}`, initialRedistributor(index, index === vcpus - 1, l0 ? `vgic:${index}` : `vcpu:${index}`)]),
+    // Awake: EL3's firmware, in whose place the board is, has woken it before a guest's first instruction. UEFI relies on it.
+    ...each((index) => [`gicr:${index}`, { ...initialRedistributor(index, index === vcpus - 1, l0 ? `vgic:${index}` : `vcpu:${index}`), asleep: false }]),
     ['gicd', initialDistributor(vcpus, SPIS)],
     ...(l0 ? [['mmu', initialMmu(vcpus, canonicalMap(options))] as [string, unknown]] : []),
     ['uart', initialUart()],
