@@ -30,6 +30,8 @@ export interface ProgramOptions {
   /** Most steps before the run is given up. */
   readonly stepsMax?: number;
   readonly quantum?: number;
+  readonly engine?: BootOptions['engine'];
+  readonly reboot?: boolean;
 }
 
 /** A line an instruction or a `label:`; `{label}` is its address. `mrs` and `msr` take every register that has a row. Several instructions on a line go between semicolons. */
@@ -133,6 +135,7 @@ export function machine(text: string, options: ProgramOptions = {}): World {
   const el2 = options.el2 ?? 'kvm';
   return boot({
     vcpus: options.vcpus ?? 1, memoryBytes: 4 << 20, el2, nested: el2 === 'kvm' ? (options.nested ?? 'nv2') : 'none', l1: options.l1 ?? 'vhe', ...(options.quantum ? { quantum: options.quantum } : {}),
+    ...(options.engine ? { engine: options.engine } : {}), ...(options.reboot === undefined ? {} : { reboot: options.reboot }),
     kernel: readImage(bytesOf(...parts), 'program', { at: CODE, code: { from: CODE, to: CODE + 4 * own.length } }),
   }).world;
 }
