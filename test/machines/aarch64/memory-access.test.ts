@@ -241,8 +241,9 @@ describe('devices', () => {
     const at = BigInt(DEVICE + 0x10);
     for (let round = 0; round < 2; round++) expect([loadMemory(core, at, 8, {}), outcome(core, () => storeMemory(core, at, 4, 9n, {}))]).toEqual([7n, 'done']);
     expect(core.board.outbox).toEqual(Array.from({ length: 2 }, () => ({ to: 'uart', message: { type: 'write', from: 'vcpu:0', offset: 0x10, bytes: 4, value: 9n } })));
-    // No device takes so wide a store, nor one that is over two pages.
-    expect([outcome(core, () => storeVector(core, at, 0n, {})), outcome(core, () => zeroBlock(core, at))]).toEqual(['EL1 ec=25 iss=50', 'EL1 ec=25 iss=50']);
+    core.end = undefined;
+    // No device takes so wide a store.
+    expect(outcome(core, () => storeVector(core, at, 0n, {}))).toBe('EL1 ec=25 iss=50');
     core.translation = undefined;
     core.end = undefined;
     regionNamed(memory, 'flash').hidden = true;
