@@ -171,7 +171,7 @@ function checkOptions(options: BootOptions): void {
   if (options.el2 !== 'kvm' && options.nested !== 'none') throw new InputError(`--nested ${options.nested}: virtual EL2 is made by L0, which needs --el2 kvm`);
   if (options.kernel === undefined && options.firmware === undefined) throw new InputError('nothing to boot: give --kernel FILE or --firmware FILE');
   assertVariants(options.variants ?? []);
-  if (options.nested === 'pv' && (options.kernel?.codeRanges.length ?? 0) === 0) throw new InputError(`--nested pv: ${options.kernel?.name ?? options.firmware!.name} does not say which of its bytes are instructions; an ELF file with symbols does`);
+  if (options.nested === 'pv' && (options.firmware !== undefined || (options.kernel?.codeRanges.length ?? 0) === 0)) throw new InputError(`--nested pv: ${options.firmware?.name ?? options.kernel!.name} does not say which of its bytes are instructions; an ELF file with symbols does`);
 }
 
 function createBoard(memory: Memory, options: BootOptions): Board {

@@ -11,7 +11,7 @@ import type { Image, Manifest } from '../snapshots/compatibility.ts';
 import type { Claims } from '../snapshots/property.ts';
 
 /** Changes whenever the same choices could lead to another world. */
-export const SEMANTICS = '2';
+export const SEMANTICS = '3';
 
 export type ZenoClaims = Claims<World, Choice, WorldEvent>;
 

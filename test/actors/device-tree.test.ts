@@ -182,7 +182,7 @@ function comparable(root: DeviceTreeNode, only: DeviceTreeNode = root): unknown 
   const describe = (node: DeviceTreeNode, mask: DeviceTreeNode): unknown => ({
     properties: Object.fromEntries(node.properties.toSorted((a, b) => (a.name < b.name ? -1 : 1)).map(({ name, value }) => [
       name,
-      name.endsWith('-seed') ? value.length : points.has(name) ? cellsOf(value).map((cell) => paths.get(cell)) : name === 'gpios' ? cellsOf(value).map((cell, place) => (place === 0 ? paths.get(cell) : cell)) : name === 'compatible' && /^cpu@/.test(node.name) ? 'its own' : [...value].join(' '),
+      name.endsWith('-seed') ? value.length : points.has(name) ? cellsOf(value).map((cell) => paths.get(cell)) : name === 'gpios' ? cellsOf(value).map((cell, place) => (place === 0 ? paths.get(cell) : cell)) : name === 'compatible' && node.name.startsWith('cpu@') ? 'its own' : [...value].join(' '),
     ])),
     children: Object.fromEntries(node.children.toSorted((a, b) => (a.name < b.name ? -1 : 1)).flatMap((child) => {
       const match = mask.children.find((other) => other.name === child.name);
