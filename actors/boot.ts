@@ -3,20 +3,27 @@
 import { produce } from 'immer';
 import { ENGINE, blockAddress, vncrPage, type Board, type EngineName, type Features } from '../machines/aarch64/board.ts';
 import { BLOCK_BYTES, type Core } from '../machines/aarch64/state.ts';
+import { initialFlash } from '../machines/flash/state.ts';
+import { firmwareItems, type FirmwareFile, type FirmwareItems } from '../machines/fw-cfg/items.ts';
+import { initialFirmwareConfiguration } from '../machines/fw-cfg/state.ts';
 import { GITS_TRANSLATER } from '../machines/gic/registers.ts';
 import { initialDistributor, initialIts, initialRedistributor } from '../machines/gic/state.ts';
+import { initialGpio } from '../machines/gpio/state.ts';
 import { behaviourOf, type Behaviour } from '../machines/kvm/behaviour.ts';
 import { startVcpu } from '../machines/kvm/kvm.ts';
 import { rewrite, type RefusedWord, type RewrittenWord } from '../machines/kvm/pv.ts';
+import { initialEntropy } from '../machines/kvm/psci.ts';
 import { initialKvm, type Flavour, type KvmState, type Mechanism } from '../machines/kvm/state.ts';
 import { shownFeatures } from '../machines/kvm/virtual-hardware.ts';
 import { VARIANTS } from '../machines/kvm/variants/variants.ts';
 import { createMemory, ENGINE_BYTES, forgetCode, locate, markDirty, regionNamed, writeBytes, type Memory, type RegionSpec } from '../machines/memory/memory.ts';
 import { capture, emptyTree } from '../machines/memory/page-tree.ts';
+import type { Address } from '../machines/messages.ts';
 import { lookupStage2 } from '../machines/mmu/stage2.ts';
 import { initialMmu, type MmuState } from '../machines/mmu/state.ts';
 import { initialPcie } from '../machines/pci/state.ts';
 import { initialTimer } from '../machines/timer/state.ts';
+import { initialRtc } from '../machines/rtc/state.ts';
 import { initialUart } from '../machines/uart/state.ts';
 import { initialVgic } from '../machines/vgic/state.ts';
 import type { Surroundings } from '../machines/virtio/device.ts';
@@ -25,6 +32,7 @@ import { receivers } from './actor.ts';
 import { deviceTree, VIRT_MAP } from './device-tree.ts';
 import { directMemory } from './direct-memory.ts';
 import { diskRegions, disksOf } from './disk.ts';
+import { flashRegion } from './flash.ts';
 import { checkFits, type Image } from './images.ts';
 import { InputError } from './input-error.ts';
 import { assertVariants } from './patch.ts';
@@ -52,10 +60,19 @@ export interface BootOptions extends VirtioOptions {
   readonly quantum?: number;
   /** What executes instructions; default ENGINE. */
   readonly engine?: EngineName;
+  /** With firmware it is not loaded: firmware finds its file by fw_cfg, the initrd and the command line too. */
   readonly kernel?: Image;
   readonly firmware?: Image;
+  /** What the second flash bank holds at first, where firmware keeps its variables. */
+  readonly variables?: Uint8Array;
   /** Bytes placed where `initrdBase` says and named in /chosen. */
   readonly initrd?: Uint8Array;
+  /** More files for fw_cfg. */
+  readonly firmwareFiles?: readonly FirmwareFile[];
+  /** What the real time clock shows at boot: seconds since 1970. */
+  readonly dateSeconds?: number;
+  /** False: a reset ends the run. */
+  readonly reboot?: boolean;
   /** In place of the generated device tree; at most 2 MiB. */
   readonly dtb?: Uint8Array;
   readonly append?: string;
@@ -79,7 +96,9 @@ export const RAM_BYTES_MAX = 3 * 2 ** 30;
 /** What the regions of memory can have in all: beside them a linear memory has the engines' area, a word for each page, and its first page. */
 const LINEAR_BYTES_MAX = 2 ** 32 - ENGINE_BYTES - 2 ** 22 - 2 ** 17;
 const SPIS = 256;
-const FLASH_BYTES = 2 * VIRT_MAP.flash[1];
+/** 2026-01-01 00:00:00 UTC: the date of a machine that is not told any. */
+export const DATE_SECONDS = 1_767_225_600;
+const BANKS = [0, 1].map((bank) => ({ bank, base: VIRT_MAP.flash[0] + bank * VIRT_MAP.flash[1], bytes: VIRT_MAP.flash[1] }));
 const REDISTRIBUTOR_BYTES = 0x2_0000;
 
 /** What a core of ours has; L0's mechanisms take parts of it away. */
@@ -103,19 +122,19 @@ export function boot(options: BootOptions): Booted {
   const specs: RegionSpec[] = [
     { name: 'vcpus', base: blockAddress(0), bytes: vcpus * BLOCK_BYTES, kind: 'l0' },
     { name: 'vncr', base: vncrPage(0), bytes: vcpus * 4096, kind: 'l0' },
-    { name: 'flash', base: VIRT_MAP.flash[0], bytes: FLASH_BYTES, kind: 'rom' },
+    ...BANKS.map(({ bank, base, bytes }): RegionSpec => ({ name: flashRegion(bank), base, bytes, kind: 'rom' })),
     { name: 'ram', base: RAM_BASE, bytes: options.memoryBytes, kind: 'ram' },
   ];
   specs.push(...diskRegions(options.disks ?? [], LINEAR_BYTES_MAX - specs.reduce((sum, { bytes }) => sum + bytes, 0)));
-  for (const image of [options.kernel, options.firmware]) if (image) checkFits(image, specs);
+  for (const image of loadedImages(options)) checkFits(image, specs);
   const memory = roomFor(specs, options);
   const board = createBoard(memory, options);
   const variants = options.variants ?? [];
   const behaviour = behaviourOf(variants.map((name) => VARIANTS[name]!));
   const engine: Engine = {
-    options: { vcpus, el2: options.el2, mechanism: options.el2 === 'kvm' ? options.nested : 'none', flavour: options.l1, quantum: options.quantum ?? (vcpus === 1 ? ALONE_INSNS : QUANTUM_INSNS) },
-    board, behaviour, live: undefined, tree: emptyTree, stops: undefined,
-    receive: receiveBy(board, variants, behaviour, { memory: directMemory(board), disks: disksOf(memory, options.disks ?? []) }),
+    options: { vcpus, el2: options.el2, mechanism: options.el2 === 'kvm' ? options.nested : 'none', flavour: options.l1, quantum: options.quantum ?? (vcpus === 1 ? ALONE_INSNS : QUANTUM_INSNS), reboot: options.reboot ?? true },
+    board, behaviour, live: undefined, tree: emptyTree, stops: undefined, start: { actors: {}, tree: emptyTree },
+    receive: receiveBy(board, variants, behaviour, { memory: directMemory(board), disks: disksOf(memory, options.disks ?? []) }, itemsOf(options)),
   };
   const { deviceTreeAt, ...changes } = loadImages(memory, options);
   for (const core of board.cores) resetCore(core);
@@ -129,6 +148,7 @@ export function boot(options: BootOptions): Booted {
   };
   wireStage2(engine);
   engine.tree = capture(memory, engine.tree);
+  engine.start = { actors, tree: engine.tree };
   const world: World = { engine, state, tree: engine.tree };
   engine.live = world;
   return { world, ...changes };
@@ -145,12 +165,12 @@ function roomFor(specs: readonly RegionSpec[], { memoryBytes }: BootOptions): Me
 }
 
 /** Every actor's handler, of the L0 that the World's variants make; each set of variants is put together once. */
-function receiveBy(board: Board, variants: readonly string[], behaviour: Behaviour, surroundings: Surroundings): Engine['receive'] {
-  const byVariants = new Map([[variants.join(), receivers(behaviour, surroundings)]]);
+function receiveBy(board: Board, variants: readonly string[], behaviour: Behaviour, surroundings: Surroundings, items: FirmwareItems): Engine['receive'] {
+  const byVariants = new Map([[variants.join(), receivers(behaviour, surroundings, items)]]);
   return (to, state, message, out, now) => {
     const key = now.join();
     let receive = byVariants.get(key);
-    if (receive === undefined) byVariants.set(key, receive = receivers(behaviourOf(now.map((name) => VARIANTS[name]!)), surroundings));
+    if (receive === undefined) byVariants.set(key, receive = receivers(behaviourOf(now.map((name) => VARIANTS[name]!)), surroundings, items));
     receive(to)(state, message, out, board);
   };
 }
@@ -163,7 +183,7 @@ function checkOptions(options: BootOptions): void {
   if (options.el2 !== 'kvm' && options.nested !== 'none') throw new InputError(`--nested ${options.nested}: virtual EL2 is made by L0, which needs --el2 kvm`);
   if (options.kernel === undefined && options.firmware === undefined) throw new InputError('nothing to boot: give --kernel FILE or --firmware FILE');
   assertVariants(options.variants ?? []);
-  if (options.nested === 'pv' && (options.kernel?.codeRanges.length ?? 0) === 0) throw new InputError(`--nested pv: ${options.kernel?.name ?? options.firmware!.name} does not say which of its bytes are instructions; an ELF file with symbols does`);
+  if (options.nested === 'pv' && (options.firmware !== undefined || (options.kernel?.codeRanges.length ?? 0) === 0)) throw new InputError(`--nested pv: ${options.firmware?.name ?? options.kernel!.name} does not say which of its bytes are instructions; an ELF file with symbols does`);
 }
 
 function createBoard(memory: Memory, options: BootOptions): Board {
@@ -185,17 +205,26 @@ function createBoard(memory: Memory, options: BootOptions): Board {
   return board;
 }
 
+/** Where devices lie in QEMU virt's memory map, but for the redistributors and virtio's slots. */
+const DEVICES: readonly { readonly to: Address; readonly range: readonly [number, number] }[] = [
+  { to: 'uart', range: VIRT_MAP.uart },
+  { to: 'gicd', range: VIRT_MAP.gicDistributor },
+  { to: 'its', range: VIRT_MAP.gicIts },
+  { to: 'rtc', range: VIRT_MAP.rtc },
+  { to: 'gpio', range: VIRT_MAP.gpio },
+  { to: 'fw-cfg', range: VIRT_MAP.firmwareConfiguration },
+  ...BANKS.map(({ bank, base, bytes }) => ({ to: `flash:${bank}` as const, range: [base, bytes] as const })),
+];
+/** The host bridge is told physical addresses. */
 const PCIE_WINDOWS = [VIRT_MAP.pcieMemory, VIRT_MAP.pciePorts, VIRT_MAP.pcieConfiguration, VIRT_MAP.pcieHighMemory];
 
-/** QEMU virt's memory map. */
 function deviceAt(pa: number, vcpus: number, devices: readonly VirtioState[]): { to: string; offset: number } | undefined {
   const within = ([base, bytes]: readonly [number, number]): boolean => pa >= base && pa < base + bytes;
-  if (within(VIRT_MAP.uart)) return { to: 'uart', offset: pa - VIRT_MAP.uart[0] };
-  if (within(VIRT_MAP.gicDistributor)) return { to: 'gicd', offset: pa - VIRT_MAP.gicDistributor[0] };
+  const device = DEVICES.find(({ range }) => within(range));
+  if (device !== undefined) return { to: device.to, offset: pa - device.range[0] };
   const virtio = virtioAt(pa, devices);
   if (virtio !== undefined) return virtio;
   if (PCIE_WINDOWS.some(within)) return { to: 'pcie', offset: pa };
-  if (within(VIRT_MAP.gicIts)) return { to: 'its', offset: pa - VIRT_MAP.gicIts[0] };
   const [base] = VIRT_MAP.gicRedistributors;
   if (pa < base || pa >= base + vcpus * REDISTRIBUTOR_BYTES) return undefined;
   return { to: `gicr:${Math.floor((pa - base) / REDISTRIBUTOR_BYTES)}`, offset: (pa - base) % REDISTRIBUTOR_BYTES };
@@ -214,21 +243,20 @@ function mmuOf(engine: Engine): MmuState {
 
 function loadImages(memory: Memory, options: BootOptions): Pick<Booted, 'rewritten' | 'refused'> & { readonly deviceTreeAt: number } {
   const initrdAt = initrdBase(options);
-  for (const image of [options.kernel, options.firmware]) {
-    for (const segment of image?.segments ?? []) writeBytes(memory, segment.address, segment.bytes);
-  }
+  for (const image of loadedImages(options)) for (const segment of image.segments) writeBytes(memory, segment.address, segment.bytes);
+  if (options.variables) writeBytes(memory, BANKS[1]!.base, options.variables);
   const dtb = options.dtb ?? deviceTree({
     memoryBytes: options.memoryBytes, cpus: options.vcpus, el2: startsAtEl2(options), vhe: startsAtEl2(options) && options.l1 !== 'nvhe', psci: startsAtEl2(options) ? 'smc' : 'hvc',
     pmu: options.el2 !== 'kvm' && hardwareFeatures(options).pmu === true,
     chosen: {
       seed: BigInt(options.seed ?? 0),
       ...(options.append === undefined ? {} : { bootargs: options.append }),
-      ...(options.initrd === undefined ? {} : { initrd: { from: initrdAt, to: initrdAt + options.initrd.length } }),
+      ...(options.initrd === undefined || firmwareStarts(options) ? {} : { initrd: { from: initrdAt, to: initrdAt + options.initrd.length } }),
     },
   });
   if (dtb.length > DEVICE_TREE_BYTES_MAX) throw new InputError(`the device tree has ${dtb.length} bytes: a kernel takes at most ${DEVICE_TREE_BYTES_MAX}`);
   const deviceTreeAt = deviceTreeBase(options, dtb.length);
-  if (options.initrd) place(memory, 'initrd', initrdAt, options.initrd, options);
+  if (options.initrd && !firmwareStarts(options)) place(memory, 'initrd', initrdAt, options.initrd, options);
   place(memory, 'device tree', deviceTreeAt, dtb, options);
   if (options.nested !== 'pv' || options.kernel === undefined) return { rewritten: [], refused: [], deviceTreeAt };
   const words = {
@@ -243,14 +271,28 @@ function loadImages(memory: Memory, options: BootOptions): Pick<Booted, 'rewritt
   return { ...rewrite(words, options.kernel.codeRanges, options.l1 as Flavour), deviceTreeAt };
 }
 
+/** Firmware starts the kernel: it has it from fw_cfg. */
+const firmwareStarts = ({ kernel, firmware }: BootOptions): boolean => kernel !== undefined && firmware !== undefined;
+
+/** What is in memory when the machine starts. */
+const loadedImages = (options: BootOptions): Image[] => [firmwareStarts(options) ? undefined : options.kernel, options.firmware].filter((image) => image !== undefined);
+
+function itemsOf(options: BootOptions): FirmwareItems {
+  const { kernel, initrd, append } = options;
+  return firmwareItems({
+    cpus: options.vcpus, files: options.firmwareFiles ?? [],
+    ...(kernel !== undefined && firmwareStarts(options) ? { kernel: kernel.file, ...(initrd && { initrd }), ...(append !== undefined && { commandLine: append }) } : {}),
+  });
+}
+
 const startsAtEl2 = (options: BootOptions): boolean => options.el2 === 'guest' || (options.el2 === 'kvm' && options.nested !== 'none');
 
 function place(memory: Memory, what: string, at: number, bytes: Uint8Array, options: BootOptions): void {
   const end = at + bytes.length;
   if (end > RAM_BASE + options.memoryBytes) throw new InputError(`the ${what}, 0x${at.toString(16)} to 0x${end.toString(16)}, does not fit RAM, which ends at 0x${(RAM_BASE + options.memoryBytes).toString(16)}: give more --mem`);
-  for (const image of [options.kernel, options.firmware]) {
-    for (const segment of image?.segments ?? []) {
-      if (at < segment.address + segment.memoryBytes && segment.address < end) throw new InputError(`${image!.name}: its bytes at 0x${segment.address.toString(16)} overlap the ${what} at 0x${at.toString(16)} to 0x${end.toString(16)}`);
+  for (const image of loadedImages(options)) {
+    for (const segment of image.segments) {
+      if (at < segment.address + segment.memoryBytes && segment.address < end) throw new InputError(`${image.name}: its bytes at 0x${segment.address.toString(16)} overlap the ${what} at 0x${at.toString(16)} to 0x${end.toString(16)}`);
     }
   }
   writeBytes(memory, at, bytes);
@@ -262,10 +304,11 @@ function initialActors(options: BootOptions): Record<string, unknown> {
   const each = (make: (index: number) => [string, unknown]): [string, unknown][] => Array.from({ length: vcpus }, (_, index) => make(index));
   return Object.fromEntries([
     ...each((index) => [`vcpu:${index}`, initialVcpu(index)]),
-    ...(l0 ? each((index) => [`kvm:${index}`, initialKvm(index, options.nested, options.l1 === 'vhe' ? 'vhe' : 'nvhe')]) : []),
+    ...(l0 ? each((index) => [`kvm:${index}`, initialKvm(index, options.nested, options.l1 === 'vhe' ? 'vhe' : 'nvhe', initialEntropy(options.seed ?? 0, 1 + index))]) : []),
     ...(l0 ? each((index) => [`vgic:${index}`, initialVgic(index)]) : []),
     ...(l0 ? each((index) => [`timer:${index}`, initialTimer(index, options.l1 === 'vhe' ? 'vhe' : 'nvhe')]) : []),
-    ...each((index) => [`gicr:${index}`, initialRedistributor(index, index === vcpus - 1, l0 ? `vgic:${index}` : `vcpu:${index}`)]),
+    // Awake: EL3's firmware, in whose place the board is, has woken it before a guest's first instruction. UEFI relies on it.
+    ...each((index) => [`gicr:${index}`, { ...initialRedistributor(index, index === vcpus - 1, l0 ? `vgic:${index}` : `vcpu:${index}`), asleep: false }]),
     ['gicd', initialDistributor(vcpus, SPIS)],
     ['its', initialIts(vcpus)],
     ...(l0 ? [['mmu', initialMmu(vcpus, canonicalMap(options))] as [string, unknown]] : []),
@@ -273,14 +316,18 @@ function initialActors(options: BootOptions): Record<string, unknown> {
     ...virtioDevices(options).map((device): [string, unknown] => [`virtio:${device.index}`, device]),
     ['virtio-empty', {}],
     ['pcie', initialPcie(pciFunctions(virtioDevices(options)), VIRT_MAP.gicIts[0] + GITS_TRANSLATER)],
-    ['psci', initialPsci()],
+    ['psci', initialPsci(options.seed ?? 0)],
+    ...BANKS.map(({ bank }): [string, unknown] => [`flash:${bank}`, initialFlash(bank, bank === 0)]),
+    ['rtc', initialRtc(options.dateSeconds ?? DATE_SECONDS)],
+    ['gpio', initialGpio()],
+    ['fw-cfg', initialFirmwareConfiguration()],
   ]);
 }
 
 /** The guest's physical map as L0 gives it: RAM, and flash that cannot be written. */
 function canonicalMap(options: BootOptions) {
   return [
-    { ipa: VIRT_MAP.flash[0], pa: VIRT_MAP.flash[0], bytes: FLASH_BYTES, write: false, execute: true },
+    ...BANKS.map(({ base, bytes }) => ({ ipa: base, pa: base, bytes, write: false, execute: true })),
     { ipa: RAM_BASE, pa: RAM_BASE, bytes: options.memoryBytes, write: true, execute: true },
   ];
 }

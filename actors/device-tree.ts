@@ -1,6 +1,6 @@
 /** The flattened device tree of the board, laid out and named as QEMU's `virt` machine has it. */
 
-import { hex } from '../machines/bits.ts';
+import { hex, splitMix64 } from '../machines/bits.ts';
 import { InputError } from './input-error.ts';
 import { flatten, type DeviceTreeNode, type DeviceTreeProperty } from './flattened-tree.ts';
 
@@ -44,6 +44,9 @@ export const VIRT_MAP = {
   pciePorts: [0x3eff_0000, 0x1_0000],
   pcieConfiguration: [0x40_1000_0000, 0x1000_0000],
   pcieHighMemory: [0x80_0000_0000, 0x80_0000_0000],
+  rtc: [0x0901_0000, 0x1000],
+  firmwareConfiguration: [0x0902_0000, 0x18],
+  gpio: [0x0903_0000, 0x1000],
   ram: [0x4000_0000, 0],
 } as const satisfies Readonly<Record<string, readonly [number, number]>>;
 
@@ -58,7 +61,7 @@ export function deviceTree(board: BoardDescription): Uint8Array {
   return flatten(boardTree(board));
 }
 
-const GIC_PHANDLE = 1, CLOCK_PHANDLE = 2, ITS_PHANDLE = 3, FIRST_CPU_PHANDLE = 4;
+const GIC_PHANDLE = 1, CLOCK_PHANDLE = 2, ITS_PHANDLE = 3, GPIO_PHANDLE = 0x20, FIRST_CPU_PHANDLE = 4;
 const PPI = 1, SPI = 0, EDGE_RISING = 1, LEVEL_HIGH = 4;
 
 /** The same as a tree. */
@@ -82,6 +85,18 @@ export function boardTree(board: BoardDescription): DeviceTreeNode {
     ]),
     ...Array.from({ length: VIRTIO_SLOTS }, (_, slot) => virtioSlot(slot)),
     pcieBridge(),
+    node(`pl031@${VIRT_MAP.rtc[0].toString(16)}`, [
+      text('clock-names', 'apb_pclk'), cells('clocks', CLOCK_PHANDLE), cells('interrupts', SPI, 2, LEVEL_HIGH), wide('reg', ...VIRT_MAP.rtc), text('compatible', 'arm,pl031', 'arm,primecell'),
+    ]),
+    node(`pl061@${VIRT_MAP.gpio[0].toString(16)}`, [
+      cells('phandle', GPIO_PHANDLE), text('clock-names', 'apb_pclk'), cells('clocks', CLOCK_PHANDLE), cells('interrupts', SPI, 7, LEVEL_HIGH),
+      flag('gpio-controller'), cells('#gpio-cells', 2), text('compatible', 'arm,pl061', 'arm,primecell'), wide('reg', ...VIRT_MAP.gpio),
+    ]),
+    // The button: Linux's KEY_POWER is 116.
+    node('gpio-keys', [text('compatible', 'gpio-keys')], [
+      node('poweroff', [cells('gpios', GPIO_PHANDLE, 3, 0), cells('linux,code', 116), text('label', 'GPIO Key Poweroff')]),
+    ]),
+    node(`fw-cfg@${VIRT_MAP.firmwareConfiguration[0].toString(16)}`, [flag('dma-coherent'), wide('reg', ...VIRT_MAP.firmwareConfiguration), text('compatible', 'qemu,fw-cfg-mmio')]),
     node(`intc@${VIRT_MAP.gicDistributor[0].toString(16)}`, [
       cells('phandle', GIC_PHANDLE), ...(board.el2 ? [cells('interrupts', PPI, 9, LEVEL_HIGH)] : []),
       wide('reg', ...VIRT_MAP.gicDistributor, ...VIRT_MAP.gicRedistributors), cells('#redistributor-regions', 1),
@@ -93,8 +108,7 @@ export function boardTree(board: BoardDescription): DeviceTreeNode {
       ]),
     ]),
     node(`flash@${VIRT_MAP.flash[0].toString(16)}`, [
-      // QEMU's answers CFI commands (`cfi-flash`). Ours is write-protected and lets stores pass, so it says that it is a ROM.
-      cells('bank-width', 4), wide('reg', VIRT_MAP.flash[0], VIRT_MAP.flash[1], VIRT_MAP.flash[0] + VIRT_MAP.flash[1], VIRT_MAP.flash[1]), text('compatible', 'mtd-rom'),
+      cells('bank-width', 4), wide('reg', VIRT_MAP.flash[0], VIRT_MAP.flash[1], VIRT_MAP.flash[0] + VIRT_MAP.flash[1], VIRT_MAP.flash[1]), text('compatible', 'cfi-flash'),
     ]),
     node('cpus', [cells('#size-cells', 0), cells('#address-cells', 1)], [
       node('cpu-map', [], [node('socket0', [], [node('cluster0', [], cpu.map((index) => node(`core${index}`, [cells('cpu', FIRST_CPU_PHANDLE + index)])))])]),
@@ -165,14 +179,13 @@ export function withChosen(root: DeviceTreeNode, chosen: Chosen): DeviceTreeNode
   return { ...root, children: root.children.map((child) => (child === existing ? { ...existing, properties: [...replaced, ...kept] } : child)) };
 }
 
-/** `count` 64-bit words from `seed` by SplitMix64 (Steele, Lea, Flood 2014), whose output is fixed for ever. */
+/** `count` 64-bit words from `seed`. */
 function seedWords(seed: bigint, count: number): bigint[] {
   let state = BigInt.asUintN(64, seed);
   return Array.from({ length: count }, () => {
-    state = BigInt.asUintN(64, state + 0x9e37_79b9_7f4a_7c15n);
-    const mixed = BigInt.asUintN(64, (state ^ (state >> 30n)) * 0xbf58_476d_1ce4_e5b9n);
-    const more = BigInt.asUintN(64, (mixed ^ (mixed >> 27n)) * 0x94d0_49bb_1331_11ebn);
-    return more ^ (more >> 31n);
+    const next = splitMix64(state);
+    state = next.state;
+    return next.word;
   });
 }
 

@@ -3,28 +3,34 @@
 import type { Board } from '../machines/aarch64/board.ts';
 import { breakMonitor } from '../machines/aarch64/monitor.ts';
 import { descriptorStored } from '../machines/aarch64/tlb.ts';
-import { PAGE_BYTES, readBytes, regionAt, writeBytes } from '../machines/memory/memory.ts';
+import { PAGE_BYTES, readBytes, regionAt, writeBytes, type Region } from '../machines/memory/memory.ts';
 import type { DirectMemory } from '../machines/messages.ts';
 
 /** The board's RAM for its devices. Flash and L0's pages are not in their reach. */
 export function directMemory(board: Board): DirectMemory {
   const { memory } = board;
-  const inRam = (pa: number, bytes: number): boolean => {
+  const ramAt = (pa: number, bytes: number): Region | undefined => {
     const region = regionAt(memory, pa);
-    return region?.kind === 'ram' && pa + bytes <= region.base + region.bytes;
+    return region?.kind === 'ram' && pa + bytes <= region.base + region.bytes ? region : undefined;
   };
   return {
-    read: (pa, bytes) => (inRam(pa, bytes) ? readBytes(memory, pa, bytes) : undefined),
+    read: (pa, bytes) => (ramAt(pa, bytes) === undefined ? undefined : readBytes(memory, pa, bytes)),
     write: (pa, bytes) => {
-      if (!inRam(pa, bytes.length)) return false;
-      writeBytes(memory, pa, bytes);
-      for (const core of board.cores) breakMonitor(core, pa, bytes.length);
-      const region = regionAt(memory, pa)!;
-      const from = region.offset + (pa - region.base);
-      for (let at = from; at < from + bytes.length; at += PAGE_BYTES - (at % PAGE_BYTES)) {
-        if (memory.holdsDescriptors[at >>> 12] !== 0) descriptorStored(board, at, Math.min(from + bytes.length - at, PAGE_BYTES - (at % PAGE_BYTES)));
-      }
-      return true;
+      const region = ramAt(pa, bytes.length);
+      if (region !== undefined) storeDirectly(board, region, pa - region.base, bytes);
+      return region !== undefined;
     },
   };
+}
+
+/** Stores `bytes` at `offset` of `region`: monitors open, and translations made from descriptors there are dropped. */
+export function storeDirectly(board: Board, region: Region, offset: number, bytes: Uint8Array): void {
+  const { memory } = board;
+  const pa = region.base + offset;
+  writeBytes(memory, pa, bytes);
+  for (const core of board.cores) breakMonitor(core, pa, bytes.length);
+  const from = region.offset + offset;
+  for (let at = from; at < from + bytes.length; at += PAGE_BYTES - (at % PAGE_BYTES)) {
+    if (memory.holdsDescriptors[at >>> 12] !== 0) descriptorStored(board, at, Math.min(from + bytes.length - at, PAGE_BYTES - (at % PAGE_BYTES)));
+  }
 }

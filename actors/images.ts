@@ -13,6 +13,8 @@ export interface Image {
   readonly kind: 'elf' | 'linux' | 'flat' | 'firmware';
   /** Physical address of the first instruction. */
   readonly entry: number;
+  /** The whole file. */
+  readonly file: Uint8Array;
   /** By ascending address, without overlap. Their `bytes` are views of the file. */
   readonly segments: readonly Segment[];
   /** By ascending address. */
@@ -33,15 +35,17 @@ export interface ImageOptions {
 /** Reads `bytes`, called `name`, as what it is. Throws InputError with the byte at fault when it is malformed or cannot be recognised. */
 export function readImage(bytes: Uint8Array, name: string, options: ImageOptions = {}): Image {
   if (bytes.length === 0) throw badByte(name, 0, 'the file is empty', 'it must be an ELF file, an arm64 Linux Image or a flat binary');
-  if (startsWith(bytes, 0, [0x7f, 0x45, 0x4c, 0x46])) return { name, kind: 'elf', ...readElf(bytes, name) };
+  if (startsWith(bytes, 0, [0x7f, 0x45, 0x4c, 0x46])) return { name, kind: 'elf', file: bytes, ...readElf(bytes, name) };
   if (startsWith(bytes, LINUX_MAGIC_OFFSET, LINUX_MAGIC)) return linuxImage(bytes, name, options);
   for (const packed of PACKED) if (startsWith(bytes, packed.offset, packed.magic)) throw badByte(name, packed.offset, `this is ${packed.what}`, packed.right);
   if (options.at !== undefined) return flatImage(bytes, name, options.at, options.code);
   throw badByte(name, 0, 'this is neither an ELF file (7f 45 4c 46) nor an arm64 Linux Image ("ARMd" at byte 0x38)', 'a flat binary needs the address where it goes');
 }
 
+export const FLASH_BANK_BYTES = 0x400_0000;
+
 /** Reads `bytes` as the contents of a flash bank of `bankBytes` at `at`, where the processor starts. */
-export function readFirmware(bytes: Uint8Array, name: string, at = 0, bankBytes = 0x400_0000): Image {
+export function readFirmware(bytes: Uint8Array, name: string, at = 0, bankBytes = FLASH_BANK_BYTES): Image {
   if (bytes.length === 0) throw badByte(name, 0, 'the file is empty', 'firmware must hold at least the first instruction');
   if (bytes.length > bankBytes) throw badByte(name, bankBytes, `the file has ${bytes.length} bytes`, `firmware must fit the flash bank of ${bankBytes} bytes at ${hex(at)}`);
   return { ...flatImage(bytes, name, at, undefined), kind: 'firmware' };
@@ -139,7 +143,7 @@ function oneSegment(kind: Image['kind'], bytes: Uint8Array, name: string, addres
     throw new InputError(`${name}: the code range ${hex(code.from)} to ${hex(code.to)} is wrong; it must lie within the file's ${hex(address)} to ${hex(address + bytes.length)}, in multiples of 4`);
   }
   return {
-    name, kind, entry: address, symbols: [], codeRanges: code ? [{ from: code.from, to: code.to, section: '' }] : [],
+    name, kind, file: bytes, entry: address, symbols: [], codeRanges: code ? [{ from: code.from, to: code.to, section: '' }] : [],
     segments: [{ address, virtualAddress: BigInt(address), bytes, memoryBytes, executable: true }],
   };
 }

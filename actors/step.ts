@@ -13,6 +13,7 @@ import type { Address, Message, Out } from '../machines/messages.ts';
 import type { PsciState } from './psci.ts';
 import { earliest, l0Works, SLICE_INSNS, type Choice } from './choices.ts';
 import { levelNow } from './events.ts';
+import { restart } from './reset.ts';
 import type { VcpuState } from './vcpu.ts';
 import { assertLive, CONSOLE_TAIL, enter, type ArmedAlarm, type Engine, type Envelope, type World, type WorldEvent, type WorldState } from './world.ts';
 
@@ -48,9 +49,18 @@ export function step(world: World, choice: Choice): { readonly world: World; rea
   const draft: Draft = { ...state, engine, actors: { ...state.actors }, mailbox: [...state.mailbox], events: [] };
   engine.board.now = state.clock;
   const done = performed(draft, choice);
+  if (engine.options.reboot && draft.ended === null && (draft.actors.psci as PsciState).power === 'reset') reset(draft);
   const after: World = { engine, state: finished(draft), tree: undefined };
   engine.live = after;
   return { world: after, frame: { choice: done.choice, timeNs: after.state.clock, insns: done.insns, events: draft.events } };
+}
+
+/** The machine starts again; what was on its way goes with it. */
+function reset(draft: Draft): void {
+  draft.actors = { ...restart(draft.engine, draft.actors) };
+  draft.mailbox = [];
+  draft.alarms = [];
+  draft.turn = { vcpu: 0, left: draft.engine.options.quantum };
 }
 
 /** A step that fails has changed memory: the world is spent, or has to be restored. */

@@ -27,7 +27,7 @@ export function receive(state: VcpuState, message: VcpuMessage, out: Out, board:
       state.waiting = 'nothing';
       return;
     case 'firmware-reply':
-      setRegister(core, Word.X, message.value);
+      for (const [register, value] of [message.value, ...message.more].entries()) setRegister(core, Word.X + register, value);
       state.waiting = 'nothing';
       return;
     case 'offer':

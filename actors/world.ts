@@ -7,6 +7,7 @@ import { capture, restore, type PageTree } from '../machines/memory/page-tree.ts
 import type { Address, Message, Out } from '../machines/messages.ts';
 import type { Behaviour } from '../machines/kvm/behaviour.ts';
 import type { Flavour, Mechanism } from '../machines/kvm/state.ts';
+import { showFlash } from './flash.ts';
 
 /** What happened, for the timeline. `event` is a KVM tracepoint's name where one exists; `level` is where the vCPU was. */
 export interface WorldEvent {
@@ -54,6 +55,8 @@ export interface MachineOptions {
   readonly flavour: Flavour | 'both';
   /** Instructions in a turn. */
   readonly quantum: number;
+  /** Whether a reset that the guest asks for restarts the machine; otherwise it ends the run. */
+  readonly reboot: boolean;
 }
 
 /** A machine: its board (linear memory and cores), its actors' handlers, and which World is in the memory now. */
@@ -69,6 +72,8 @@ export interface Engine {
   tree: PageTree;
   /** Stops for runs under exploration. */
   stops: Stops | undefined;
+  /** What the machine is after a reset: as it was booted. */
+  start: { readonly actors: WorldState['actors']; readonly tree: PageTree };
 }
 
 /** A World. Stepping it spends it, unless it was kept. */
@@ -98,16 +103,22 @@ export function enter(world: World): void {
   restore(engine.board.memory, engine.tree, world.tree);
   engine.tree = world.tree;
   engine.live = world;
-  for (const core of engine.board.cores) {
+  forgetDerived(engine, world.state.actors);
+  engine.board.now = world.state.clock;
+}
+
+/** Linear memory holds something else than before: what the board knew of it is forgotten, and what follows from `actors` is made anew. */
+export function forgetDerived({ board }: Engine, actors: WorldState['actors']): void {
+  for (const core of board.cores) {
     core.translation = undefined;
     core.end = undefined;
     core.deviceReplies.length = 0;
     core.attention = true;
   }
-  forgetDescriptors(engine.board.memory);
-  engine.board.outbox.length = 0;
-  engine.board.events.length = 0;
-  engine.board.now = world.state.clock;
+  forgetDescriptors(board.memory);
+  showFlash(board, actors);
+  board.outbox.length = 0;
+  board.events.length = 0;
 }
 
 /** Throws unless `world` is what linear memory holds. */

@@ -3,15 +3,16 @@
 import { readFileSync, statSync } from 'node:fs';
 import { resolve as resolvePath } from 'node:path';
 import { Option, type Command } from 'commander';
-import { boot as bootMachine, RAM_BASE, RAM_BYTES_MAX, type BootOptions } from '../actors/boot.ts';
+import { boot as bootMachine, DATE_SECONDS, RAM_BASE, RAM_BYTES_MAX, type BootOptions } from '../actors/boot.ts';
 import { withChosen, type Chosen } from '../actors/device-tree.ts';
 import { flatten, parseDeviceTree } from '../actors/flattened-tree.ts';
-import { readFirmware, readImage, type Image } from '../actors/images.ts';
+import { FLASH_BANK_BYTES, readFirmware, readImage, type Image } from '../actors/images.ts';
 import { InputError } from '../actors/input-error.ts';
 import type { TransportKind } from '../actors/virtio-devices.ts';
 import { initrdBase } from '../actors/placement.ts';
 import type { Outcome, World } from '../actors/world.ts';
 import type { EngineName } from '../machines/aarch64/board.ts';
+import { NAME_BYTES } from '../machines/fw-cfg/items.ts';
 import type { Flavour, Mechanism } from '../machines/kvm/state.ts';
 import { sha256 } from '../scenarios/node.ts';
 import { SEMANTICS } from '../scenarios/scenario.ts';
@@ -35,6 +36,11 @@ interface BootRecord {
   readonly memoryBytes: number;
   readonly append: string | null;
   readonly pauth: Pauth;
+  /** Seconds since 1970. */
+  readonly date: number;
+  readonly reboot: boolean;
+  /** fw_cfg's files: their paths by name. */
+  readonly firmwareFiles: Readonly<Record<string, string>>;
   readonly files: Readonly<Partial<Record<ImageKind, string>>>;
   readonly disks: readonly DiskRecord[];
   /** Other virtio devices, by their transport. */
@@ -42,12 +48,16 @@ interface BootRecord {
 }
 type Devices = Readonly<Partial<Record<(typeof DEVICES)[number], TransportKind>>>;
 type Pauth = 'none' | 'qarma5' | 'fast';
-const IMAGE_KINDS = ['kernel', 'firmware', 'initrd', 'dtb'] as const;
+const IMAGE_KINDS = ['kernel', 'firmware', 'flash1', 'initrd', 'dtb'] as const;
 type ImageKind = (typeof IMAGE_KINDS)[number];
 
 interface BootFlags extends Partial<Record<ImageKind, string>>, Devices {
   readonly append?: string;
   readonly disk: readonly DiskRecord[];
+  readonly fwCfg?: Readonly<Record<string, string>>;
+  readonly date: number;
+  /** False with --no-reboot. */
+  readonly reboot: boolean;
   readonly mem: number;
   readonly smp: number;
   readonly el2: 'kvm' | 'guest' | 'none';
@@ -71,13 +81,17 @@ export function addBoot(program: Command): void {
   program.command('boot').description('boot a machine from images; the console is the terminal')
     .option('--kernel <file>', 'ELF, arm64 Linux Image or flat binary; gzip and EFI zboot are unpacked')
     .option('--firmware <file>', 'contents of the flash at 0, where reset starts')
-    .option('--initrd <file>', 'placed at 0x44000000, or where there is room, and named in /chosen')
+    .option('--flash1 <file>', 'what the second flash bank holds at first, where firmware keeps its variables; never written back')
+    .option('--initrd <file>', 'placed at 0x44000000, or where there is room, and named in /chosen; with --firmware and --kernel, firmware finds all three')
     .option('--dtb <file>', 'a device tree in place of the generated one')
     .option('--append <text>', 'the kernel command line')
     .addOption(new Option('--disk <file>', 'a raw image as a virtio disk, with ,ro and ,mmio or ,pci behind it; what is written stays in the machine').argParser((text: string, before: readonly DiskRecord[]) => [...before, parseDisk(text)]).default([], 'none'))
     .addOption(transportOption('--rng [transport]', 'a virtio entropy device, whose bytes come from the seed'))
     .addOption(transportOption('--net [transport]', 'a virtio network device; 10.0.2.2 answers ARP, ping and UDP'))
     .addOption(transportOption('--console [transport]', 'a virtio console'))
+    .addOption(new Option('--fw-cfg <name=file>', 'a file for firmware to find, such as opt/org.example/words=words.txt; may be repeated').argParser(firmwareFile))
+    .addOption(new Option('--date <date>', 'what the real time clock shows at boot').argParser(dateSeconds).default(DATE_SECONDS, '2026-01-01T00:00:00Z'))
+    .option('--no-reboot', 'a reset ends the run; otherwise the machine starts again')
     .addOption(new Option('--mem <size>', 'bytes of RAM, with K, M or G').argParser(memorySize).default(512 << 20, '512M'))
     .addOption(new Option('--smp <n>', 'vCPUs').argParser(wholeNumber('--smp', 1)).default(1))
     .addOption(new Option('--el2 <owner>', 'L0, the guest, or no EL2').choices(['kvm', 'guest', 'none']).default('kvm'))
@@ -114,7 +128,8 @@ async function boot(flags: BootFlags): Promise<number> {
   const script = flags.input === undefined ? undefined : readScript(readInput('--input', flags.input), flags.input);
   const nested = flags.nested ?? 'none';
   const record: BootRecord = {
-    el2: flags.el2, nested, l1: flags.l1 ?? (flags.el2 === 'kvm' ? 'vhe' : 'both'), vcpus: flags.smp, memoryBytes: flags.mem, append: flags.append ?? null, pauth: flags.pauth,
+    el2: flags.el2, nested, l1: flags.l1 ?? (flags.el2 === 'kvm' ? 'vhe' : 'both'), vcpus: flags.smp, memoryBytes: flags.mem, append: flags.append ?? null, pauth: flags.pauth, date: flags.date, reboot: flags.reboot,
+    firmwareFiles: Object.fromEntries(Object.entries(flags.fwCfg ?? {}).map(([name, path]) => [name, resolvePath(path)])),
     files: Object.fromEntries(IMAGE_KINDS.flatMap((kind) => (flags[kind] === undefined ? [] : [[kind, resolvePath(flags[kind])]]))),
     disks: flags.disk, devices: Object.fromEntries(DEVICES.flatMap((device) => (flags[device] === undefined ? [] : [[device, flags[device]]]))),
   };
@@ -148,14 +163,20 @@ function openBoot(record: BootRecord, seed: number, engine: EngineName): Opened 
     sums.push({ name: path, sum: sha256(bytes), bytes: bytes.length });
     return bytes;
   };
-  const [kernelBytes, firmwareBytes, initrd, dtbBytes] = IMAGE_KINDS.map(read);
+  const [kernelBytes, firmwareBytes, variables, initrd, dtbBytes] = IMAGE_KINDS.map(read);
   const kernel = kernelBytes && readImage(unpackImage(kernelBytes, record.files.kernel!), record.files.kernel!, { at: FLAT_KERNEL });
   const firmware = firmwareBytes && readFirmware(unpackImage(firmwareBytes, record.files.firmware!), record.files.firmware!);
   const load = { memoryBytes: record.memoryBytes, ...(kernel && { kernel }), ...(firmware && { firmware }), ...(initrd && { initrd }) };
+  if (variables && variables.length > FLASH_BANK_BYTES) throw new InputError(`--flash1 ${record.files.flash1}: the file has ${variables.length} bytes; it must fit the flash bank of ${FLASH_BANK_BYTES} bytes`);
+  const firmwareFiles = Object.entries(record.firmwareFiles).map(([name, path]) => {
+    const bytes = readInput('--fw-cfg', path);
+    sums.push({ name: path, sum: sha256(bytes), bytes: bytes.length });
+    return { name, bytes };
+  });
   const initrdAt = initrdBase(load);
   const chosen: Chosen = {
     seed: BigInt(seed), ...(record.append === null ? {} : { bootargs: record.append }),
-    ...(initrd && { initrd: { from: initrdAt, to: initrdAt + initrd.length } }),
+    ...(initrd && !(kernel && firmware) && { initrd: { from: initrdAt, to: initrdAt + initrd.length } }),
   };
   const tree = dtbBytes && parseDeviceTree(dtbBytes, record.files.dtb!);
   const dtb = tree && flatten(withChosen(tree.root, chosen), tree.reservations, tree.bootCpu);
@@ -164,6 +185,7 @@ function openBoot(record: BootRecord, seed: number, engine: EngineName): Opened 
   const options: BootOptions = {
     disks: disks.map(({ disk }) => disk), ...record.devices,
     ...load, vcpus: record.vcpus, el2: record.el2, nested: record.nested, l1: record.l1, pauth: record.pauth, seed, engine,
+    dateSeconds: record.date, reboot: record.reboot, firmwareFiles, ...(variables && { variables }),
     ...(dtb && { dtb }), ...(record.append === null ? {} : { append: record.append }),
   };
   const { world } = bootMachine(options);
@@ -181,6 +203,22 @@ function readInput(option: string, path: string): Uint8Array {
     throw new InputError(`${option} ${path}: ${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (error as Error).message}`);
   }
   throw new InputError(`${option} ${path}: it is not a file`);
+}
+
+/** NAME=FILE, put with those before it. */
+function firmwareFile(text: string, before: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
+  const [, name, path] = /^([\x21-\x3c\x3e-\x7e]+)=(.+)$/.exec(text) ?? [];
+  if (name === undefined || path === undefined || name.length >= NAME_BYTES) throw new InputError(`--fw-cfg ${text}: write NAME=FILE with a name of at most ${NAME_BYTES - 1} characters, such as opt/org.example/words=words.txt`);
+  if (name in before) throw new InputError(`--fw-cfg ${text}: there is a file of that name already`);
+  return { ...before, [name]: path };
+}
+
+/** 2026-01-01, 2026-01-01T12:30:00Z, or seconds since 1970. */
+function dateSeconds(text: string): number {
+  const [, year, month, day, hours = '0', minutes = '0', seconds = '0'] = /^(\d{4})-(\d{2})-(\d{2})(?:T(\d{2}):(\d{2}):(\d{2})Z?)?$/.exec(text) ?? [];
+  const value = year === undefined ? (/^\d+$/.test(text) ? Number(text) : NaN) : Date.UTC(Number(year), Number(month) - 1, Number(day), Number(hours), Number(minutes), Number(seconds)) / 1000;
+  if (!(value >= 0 && value < 2 ** 32)) throw new InputError(`--date ${text}: write 2026-01-01 or 2026-01-01T12:30:00Z, from 1970 to 2105, or seconds since 1970`);
+  return value;
 }
 
 /** 512M, 1G, 65536K or a number of bytes. */

@@ -3,14 +3,20 @@
 import { Option, type Command } from 'commander';
 import { addressOf, type Image } from '../actors/images.ts';
 import { InputError } from '../actors/input-error.ts';
-import { actorOf, type World } from '../actors/world.ts';
+import { actorOf, type World, type WorldState } from '../actors/world.ts';
 import { hex } from '../machines/bits.ts';
 import { vncrPage } from '../machines/aarch64/board.ts';
 import { describeCore, describeRegister } from '../machines/aarch64/describe.ts';
 import { Word } from '../machines/aarch64/state.ts';
 import { IMPLEMENTED_REGISTERS, hasSlot, slot, SYSTEM_REGISTERS } from '../machines/aarch64/sysregs.ts';
+import { describeFlash } from '../machines/flash/describe.ts';
+import type { FlashState } from '../machines/flash/state.ts';
+import { describeFirmwareConfiguration } from '../machines/fw-cfg/describe.ts';
+import type { FirmwareConfigurationState } from '../machines/fw-cfg/state.ts';
 import { describeDistributor, describeIts, describeRedistributor } from '../machines/gic/describe.ts';
 import type { DistributorState, ItsState, RedistributorState } from '../machines/gic/state.ts';
+import { describeGpio } from '../machines/gpio/describe.ts';
+import type { GpioState } from '../machines/gpio/state.ts';
 import { describeKvm, guestNow, virtualRegisters } from '../machines/kvm/describe.ts';
 import type { KvmState } from '../machines/kvm/state.ts';
 import { readBytes, readWord } from '../machines/memory/memory.ts';
@@ -18,6 +24,8 @@ import { describeMmu } from '../machines/mmu/describe.ts';
 import { walkL1 } from '../machines/mmu/fault.ts';
 import { lookupCanonical } from '../machines/mmu/stage2.ts';
 import { CANONICAL, type MmuState, type ShadowSlot } from '../machines/mmu/state.ts';
+import { describeRtc } from '../machines/rtc/describe.ts';
+import type { RtcState } from '../machines/rtc/state.ts';
 import { describeTimer } from '../machines/timer/describe.ts';
 import type { TimerState } from '../machines/timer/state.ts';
 import { describeUart } from '../machines/uart/describe.ts';
@@ -100,11 +108,20 @@ function worldView(history: ZenoHistory, world: World, opened: Opened): View {
     '', table(['', '', '', '', '>'], vcpuLines(world, opened)),
     ...(state.mailbox.length === 0 ? [] : ['', `messages: ${state.mailbox.map(({ to, message }) => `${message.type} for ${to}`).join(', ')}`]),
     ...(state.alarms.length === 0 ? [] : ['', `alarms: ${state.alarms.map(({ to, name, deadlineNs }) => `${to} ${name} at ${timeText(deadlineNs)}`).join(', ')}`]),
-    '', describeUart(actorOf<UartState>(state, 'uart')),
+    '', ...deviceLines(state),
     ...(state.console === '' ? [] : ['', 'the console so far:', ...state.console.trimEnd().split('\n').map((line) => `  ${line}`)]),
   ];
   return { lines, json: { clock: state.clock, turn: state.turn, mailbox: state.mailbox, alarms: state.alarms, console: state.console, ended: state.ended, seed: state.seed, actors: state.actors, fingerprint: history.system.fingerprint(world) } };
 }
+
+/** The board's devices, one line each. */
+const deviceLines = (state: WorldState): string[] => [
+  describeUart(actorOf<UartState>(state, 'uart')),
+  describeRtc(actorOf<RtcState>(state, 'rtc'), state.clock),
+  describeGpio(actorOf<GpioState>(state, 'gpio')),
+  describeFirmwareConfiguration(actorOf<FirmwareConfigurationState>(state, 'fw-cfg')),
+  ...([0, 1] as const).map((bank) => describeFlash(actorOf<FlashState>(state, `flash:${bank}`))),
+];
 
 /** What happens in the next recorded frame. */
 export function nextText(history: ZenoHistory): string {

@@ -22,3 +22,11 @@ export const signExtend64 = (value: bigint, width: number): bigint => BigInt.asU
 
 /** `0x…` with at least `digits` hexadecimal digits. */
 export const hex = (value: bigint | number, digits = 1): string => `0x${value.toString(16).padStart(digits, '0')}`;
+
+/** SplitMix64 (Steele, Lea, Flood 2014), whose output is fixed for ever: the state that follows `state`, and the word that it gives. */
+export function splitMix64(state: bigint): { readonly state: bigint; readonly word: bigint } {
+  const following = BigInt.asUintN(64, state + 0x9e37_79b9_7f4a_7c15n);
+  const mixed = BigInt.asUintN(64, (following ^ (following >> 30n)) * 0xbf58_476d_1ce4_e5b9n);
+  const more = BigInt.asUintN(64, (mixed ^ (mixed >> 27n)) * 0x94d0_49bb_1331_11ebn);
+  return { state: following, word: more ^ (more >> 31n) };
+}

@@ -7,8 +7,11 @@ export type TimerAddress = `timer:${number}`;
 export type RedistributorAddress = `gicr:${number}`;
 /** A virtio device. The number is its own: which transport it sits behind is in its state. */
 export type VirtioAddress = `virtio:${number}`;
+/** A bank of flash, by its number. */
+export type FlashAddress = `flash:${number}`;
 /** Every actor's address. A number after the colon is the vCPU's index, unless it says otherwise. */
-export type Address = VcpuAddress | KvmAddress | VgicAddress | TimerAddress | RedistributorAddress | VirtioAddress | 'gicd' | 'its' | 'mmu' | 'uart' | 'virtio-empty' | 'pcie' | 'psci';
+export type Address = VcpuAddress | KvmAddress | VgicAddress | TimerAddress | RedistributorAddress | VirtioAddress | FlashAddress
+  | 'gicd' | 'its' | 'mmu' | 'uart' | 'rtc' | 'gpio' | 'fw-cfg' | 'virtio-empty' | 'pcie' | 'psci';
 
 /** A load or store that reaches a device. `offset` is from the device's base; `bytes` is 1, 2, 4 or 8. */
 export interface DeviceRead {
@@ -81,8 +84,8 @@ export type VcpuMessage =
   /** PSCI CPU_ON or reset: start at `entry` with `context` in X0, in the highest exception level that the board gives guests. */
   | { readonly type: 'start'; readonly entry: bigint; readonly context: bigint }
   | { readonly type: 'stop' }
-  /** The firmware's answer to an SMC, for X0. */
-  | { readonly type: 'firmware-reply'; readonly value: bigint };
+  /** The firmware's answer to an SMC, for X0, and what there is for X1 and up. */
+  | { readonly type: 'firmware-reply'; readonly value: bigint; readonly more: readonly bigint[] };
 
 export type UartMessage = DeviceRead | DeviceWrite | Alarm
   /** Bytes typed at the console. */
@@ -100,6 +103,13 @@ export type PcieMessage = DeviceRead | DeviceWrite
   | { readonly type: 'intx'; readonly device: number; readonly level: boolean }
   /** Its message interrupt `vector`. */
   | { readonly type: 'vector'; readonly device: number; readonly vector: number };
+
+export type RtcMessage = DeviceRead | DeviceWrite | Alarm;
+export type GpioMessage = DeviceRead | DeviceWrite
+  /** Something outside drives an input line, 0 to 7. */
+  | { readonly type: 'pin'; readonly pin: number; readonly level: boolean };
+export type FlashMessage = DeviceRead | DeviceWrite;
+export type FirmwareConfigurationMessage = DeviceRead | DeviceWrite;
 
 /** L0's per-vCPU part. */
 export type KvmMessage =
@@ -163,6 +173,8 @@ export type MmuMessage =
   | { readonly type: 'put'; readonly vcpu: number }
   /** `update`: the walk of the guest's own tables, which reads a descriptor and writes its flags (FEAT_HAFDBS). `user`: by code at EL0. */
   | { readonly type: 'fault'; readonly vcpu: number; readonly ipa: number; readonly access: 'read' | 'write' | 'fetch' | 'update'; readonly user: boolean; readonly fsc: number; readonly vttbr: bigint; readonly vtcr: bigint; readonly nested: boolean }
+  /** Memory of the guest's map from `ipa` on (a range of the map) is gone, since its device answers there, or back. */
+  | { readonly type: 'memory-slot'; readonly ipa: number; readonly present: boolean }
   | { readonly type: 'tlbi'; readonly vcpu: number; readonly operation: string; readonly value: bigint; readonly vmid: number };
 
 /** The board's firmware and power controller. Under L0, KVM answers PSCI itself and only power requests come here. */
@@ -174,13 +186,14 @@ export type PsciMessage =
 export interface MessagesByReceiver {
   vcpu: VcpuMessage; kvm: KvmMessage; vgic: VgicMessage; timer: TimerMessage; gicr: RedistributorMessage;
   gicd: DistributorMessage; its: ItsMessage; mmu: MmuMessage; uart: UartMessage; psci: PsciMessage;
+  flash: FlashMessage; rtc: RtcMessage; gpio: GpioMessage; 'fw-cfg': FirmwareConfigurationMessage;
   virtio: VirtioMessage; 'virtio-empty': DeviceRead | DeviceWrite; pcie: PcieMessage;
 }
 type KindOf<A extends Address> = A extends `${infer K}:${number}` ? K : A;
 export type MessageFor<A extends Address> = MessagesByReceiver[KindOf<A> & keyof MessagesByReceiver];
 export type Message = MessagesByReceiver[keyof MessagesByReceiver];
 
-/** RAM as a device that masters the bus reaches it, by physical address. */
+/** RAM as a device that masters the bus reaches it, by physical address; a flash bank's own cells by their offset. */
 export interface DirectMemory {
   /** A copy; undefined where it is not all RAM. */
   read(pa: number, bytes: number): Uint8Array | undefined;

@@ -67,7 +67,7 @@ export function prepare(scenario: Scenario, options: ScenarioOptions, files: Gue
   const append = [`l1=${options.l1 === 'both' ? 'vhe' : options.l1}`, `payload=${scenario.payload}`, ...[scenario.append, options.append].filter(Boolean)].join(' ');
   const bootOptions: BootOptions = {
     vcpus, memoryBytes: MEMORY_BYTES, el2: options.nested === 'none' ? 'guest' : 'kvm', nested: options.nested, l1: options.l1,
-    variants: options.variants ?? [], seed: options.seed ?? 0, kernel: readImage(l1, names[0]!), initrd: l2, append, ...(options.engine === undefined ? {} : { engine: options.engine }),
+    variants: options.variants ?? [], seed: options.seed ?? 0, kernel: readImage(l1, names[0]!), initrd: l2, append, reboot: false, ...(options.engine === undefined ? {} : { engine: options.engine }),
   };
   const images: Image[] = [l1, l2].map((bytes, index) => ({ name: names[index]!, sum: sumOf(bytes), bytes: bytes.length }));
   const manifest: Manifest = {

@@ -168,7 +168,16 @@ export function secureMonitorCall(core: Core, imm16: number): never {
   const el = elOf(core);
   if (el === 1 && (hcrLow(core) & Hcr.TSC) !== 0) raise(core, { ec: Ec.SMC, iss: imm16, target: 2 });
   if (el === 0 || core.board.el2 === 'kvm') undefinedInstruction(core);
+  if (imm16 !== 0) unknownCall(core);
   return firmwareCall(core);
+}
+
+/** SMCCC has no calls with an immediate: NOT_SUPPORTED, at once. */
+function unknownCall(core: Core): never {
+  core.words[0] = 0xffff_ffff_ffff_ffffn;
+  core.words[Word.PC] = core.words[Word.PC]! + 4n;
+  advanceStep(core);
+  throw UNWIND;
 }
 
 /**

@@ -326,7 +326,7 @@ function storeSlowly(core: Core, va: bigint, bytes: Bytes, value: bigint, access
   }
   const entry = resolve(core, va, WRITE, aligned, access, bytes);
   watch(core, va, bytes, WRITE, access);
-  if (entry.linear < 0) {
+  if (entry.linear < 0 || entry.rom) {
     storeDevice(core, va, entry.pa + at, bytes, value, access);
     return;
   }
@@ -338,7 +338,7 @@ function storeSlowly(core: Core, va: bigint, bytes: Bytes, value: bigint, access
 function storeAcrossPages(core: Core, va: bigint, bytes: number, value: bigint, access: Access, aligned: boolean): void {
   const second = nextPage(va);
   const entries = [resolve(core, va, WRITE, aligned, access, bytes), resolve(core, second, WRITE, aligned, access, bytes)] as const;
-  for (const entry of entries) if (entry.linear < 0) abort(core, va, WRITE, access, bytes, Fsc.EXTERNAL);
+  for (const entry of entries) if (entry.linear < 0 || entry.rom) abort(core, va, WRITE, access, bytes, Fsc.EXTERNAL);
   const inOrder = ordered(core, value, bytes, access);
   for (let index = 0; index < bytes; index++) {
     const position = inPage(va) + index;
@@ -346,9 +346,8 @@ function storeAcrossPages(core: Core, va: bigint, bytes: number, value: bigint, 
   }
 }
 
-/** Writes to a translated page and tells those who watch it: other cores' monitors, and translations made from descriptors there. Flash ignores stores, as in its read mode. */
+/** Writes to a translated page and tells those who watch it: other cores' monitors, and translations made from descriptors there. */
 function commit(core: Core, entry: Entry, at: number, bytes: Bytes, value: bigint): void {
-  if (entry.rom) return;
   writeLinear(core, entry.linear + at, bytes, value);
   stored(core, entry.pa + at, entry.linear + at, bytes);
 }
@@ -405,7 +404,7 @@ export function storeVector(core: Core, va: bigint, value: bigint, access: Acces
   }
   const entry = resolve(core, va, WRITE, aligned, access, VECTOR_BYTES);
   watch(core, va, VECTOR_BYTES, WRITE, access);
-  if (entry.linear < 0) abort(core, va, WRITE, access, VECTOR_BYTES, Fsc.EXTERNAL);
+  if (entry.linear < 0 || entry.rom) abort(core, va, WRITE, access, VECTOR_BYTES, Fsc.EXTERNAL);
   cache(core, va, WRITE, entry, access);
   const inOrder = ordered(core, value, VECTOR_BYTES, access);
   commit(core, entry, at, 8, inOrder);
@@ -531,9 +530,8 @@ export function storePair(core: Core, va: bigint, bytes: 4 | 8, first: bigint, s
 export function zeroBlock(core: Core, va: bigint): void {
   const entry = resolve(core, va, WRITE, false, PLAIN, 1);
   watch(core, va & ~BigInt(ZERO_BYTES - 1), ZERO_BYTES, WRITE, PLAIN);
-  if (entry.linear < 0) abort(core, va, WRITE, PLAIN, 1, Fsc.EXTERNAL);
+  if (entry.linear < 0 || entry.rom) abort(core, va, WRITE, PLAIN, 1, Fsc.EXTERNAL);
   cache(core, va, WRITE, entry, PLAIN);
-  if (entry.rom) return;
   const at = inPage(va) - (inPage(va) % ZERO_BYTES);
   const { memory } = core.board;
   markDirty(memory, entry.linear + at);

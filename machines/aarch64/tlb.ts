@@ -26,7 +26,7 @@ export interface Entry {
   readonly pa: number;
   /** Linear-memory offset of the page; -1 where there is no memory a guest can address. */
   readonly linear: number;
-  /** Flash: stores are ignored. */
+  /** Flash: stores are for its device. */
   readonly rom: boolean;
   /** Stage 1's permissions, bits of `Permission`. */
   readonly permissions: number;

@@ -210,7 +210,7 @@ export function translate(core: Core, va: bigint, kind: Kind, regime: number, pr
   }
   const pa = final === undefined ? ipa : final.pa;
   const region = regionAt(board.memory, pa);
-  const reachable = region !== undefined && region.kind !== 'l0';
+  const reachable = region !== undefined && region.kind !== 'l0' && !region.hidden;
   const permissions2 = final === undefined ? 15 : (final.read ? 1 : 0) | (final.write ? 2 : 0) | (final.execute ? 4 : 0) | (final.executeUser ? 8 : 0);
   const fine = final === undefined || checkStage2(permissions2, final.device, final.level, ipa, kind, privileged, aligned);
   const done = fine && access;

@@ -132,7 +132,7 @@ let high = 0;
 /** Reads the descriptor at `pa` into `low` and `high`; false where there is no memory that a guest can address. */
 function readDescriptor(memory: Memory, pa: number, bigEndian: boolean): boolean {
   const region = regionAt(memory, pa);
-  if (region === undefined || region.kind === 'l0') return false;
+  if (region === undefined || region.kind === 'l0' || region.hidden) return false;
   const offset = region.offset + (pa - region.base);
   low = memory.view.getUint32(bigEndian ? offset + 4 : offset, !bigEndian);
   high = memory.view.getUint32(bigEndian ? offset : offset + 4, !bigEndian);

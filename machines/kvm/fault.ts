@@ -4,7 +4,6 @@ import type { Board } from '../aarch64/board.ts';
 import type { Core } from '../aarch64/state.ts';
 import { slot } from '../aarch64/sysregs.ts';
 import { hex } from '../bits.ts';
-import { regionAt } from '../memory/memory.ts';
 import type { FaultResult, Out } from '../messages.ts';
 import { stage2Enabled } from './controls.ts';
 import { Ec, ecOf, esrOf, getX, injectSync, skipInstruction } from './exit.ts';
@@ -77,9 +76,6 @@ export function finishFault(state: KvmState, board: Board, result: FaultResult, 
   state.work.unshift(...steps);
 }
 
-/** Flash is mapped to be read; a store comes here. It is write-protected and lets the store pass, as on the bare board. */
-const flashAt = (board: Board, ipa: number) => (regionAt(board.memory, ipa)?.kind === 'rom' ? { to: 'flash', offset: ipa } : undefined);
-
 /** ISS of a Data Abort. */
 const CM = 1n << 8n;
 const WNR = 1n << 6n;
@@ -88,7 +84,7 @@ const WNR = 1n << 6n;
 function emulateDevice(state: KvmState, board: Board, ipa: number, out: Out): Step[] {
   const core = board.cores[state.index]!;
   const esr = esrOf(core);
-  const device = board.deviceAt(ipa) ?? flashAt(board, ipa);
+  const device = board.deviceAt(ipa);
   // Cache maintenance reaches memory or nothing. Linux: kvm_vcpu_dabt_is_cm.
   if (ecOf(core) === Ec.DABT_LOWER && (esr & CM) !== 0n) {
     skipInstruction(core);
@@ -109,7 +105,6 @@ function emulateDevice(state: KvmState, board: Board, ipa: number, out: Out): St
   const value = write ? BigInt.asUintN(bytes * 8, getX(core, register)) : 0n;
   out.event('kvm_mmio', { vcpu: state.index, type: write ? 'write' : 'read', gpa: ipa, len: bytes, ...(write ? { val: value } : {}) });
   skipInstruction(core);
-  if (device.to === 'flash') return [];
   const to = device.to as 'uart';
   if (write) {
     out.send(to, { type: 'write', from: kvmAddress(state.index), offset: device.offset, bytes, value });

@@ -12,7 +12,7 @@ import { handleAbort } from './fault.ts';
 import { guestPc, guestPstate, setGuestPc, takeToEl1, UNKNOWN_ESR } from './inject.ts';
 import { handleEret, keyOfEret } from './nested-eret.ts';
 import { decodePv } from './pv.ts';
-import { firmwareCall, NOT_SUPPORTED, type FirmwareRequest } from './psci.ts';
+import { drawRandom, firmwareCall, NOT_SUPPORTED, PSCI_SUCCESS, type FirmwareRequest } from './psci.ts';
 import type { KvmState, Step } from './state.ts';
 import { emulateOperation, emulateRegister, handleSystemTrap } from './sys-regs.ts';
 
@@ -121,7 +121,7 @@ function firmware(state: KvmState, board: Board, core: Core, out: Out): Step[] {
   const request: FirmwareRequest = firmwareCall([0, 1, 2, 3].map((register) => getX(core, register)), board.cores.length);
   out.event('kvm_psci', { vcpu: state.index, request: request.type, function: core.words[0]! });
   switch (request.type) {
-    case 'answer': setX(core, 0, request.value); return [];
+    case 'answer': answer(core, request.value, request.more); return [];
     case 'cpu-on':
       out.send(`kvm:${request.target}`, { type: 'power-on', entry: request.entry, context: request.context, from: `kvm:${state.index}` });
       return [{ step: 'finish-power-on' }];
@@ -129,8 +129,19 @@ function firmware(state: KvmState, board: Board, core: Core, out: Out): Step[] {
     case 'affinity-info': setX(core, 0, board.cores[request.target]!.words[Word.POWER] === 0n ? 1n : 0n); return [];
     case 'cpu-suspend': setX(core, 0, 0n); return [{ step: 'wait-prepare' }];
     case 'cpu-off': return [{ step: 'power-off' }];
+    case 'random': {
+      const drawn = drawRandom(state.entropy, request);
+      state.entropy = drawn.entropy;
+      answer(core, PSCI_SUCCESS, drawn.values);
+      return [];
+    }
     case 'power':
       out.send('psci', { type: 'power', request: request.request });
       return [];
   }
+}
+
+/** The results of a firmware call, from X0 on. */
+function answer(core: Core, value: bigint, more: readonly bigint[] = []): void {
+  for (const [register, result] of [value, ...more].entries()) setX(core, register, result);
 }

@@ -71,6 +71,8 @@ export interface KvmState {
   /** Exits to L0 by this vCPU, and those of them taken from L2. Totals, left out of the search key. */
   exits: number;
   nestedExits: number;
+  /** The generator behind TRNG_RND. */
+  entropy: bigint;
 }
 
 /** Virtual registers with no place in the VNCR page. A vCPU's reset gives them the values that their rows say. */
@@ -80,10 +82,10 @@ export const KEPT_REGISTERS: readonly string[] = [
   'DBGVCR32_EL2', 'IFSR32_EL2', 'DACR32_EL2', 'FPEXC32_EL2', 'OSLSR_EL1',
 ];
 
-export function initialKvm(index: number, mechanism: Mechanism, flavour: Flavour): KvmState {
+export function initialKvm(index: number, mechanism: Mechanism, flavour: Flavour, entropy: bigint): KvmState {
   return {
     index, mechanism, flavour, mode: 'off', hyp: false, loaded: false, vector: 'sync', registers: Object.fromEntries(KEPT_REGISTERS.map((name) => [name, 0n])), work: [], reply: null,
-    inWait: false, wakeRequested: false, kicked: false, interruptPending: false, exits: 0, nestedExits: 0,
+    inWait: false, wakeRequested: false, kicked: false, interruptPending: false, exits: 0, nestedExits: 0, entropy,
   };
 }
 

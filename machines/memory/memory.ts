@@ -12,13 +12,15 @@ export interface RegionSpec {
   readonly name: string;
   readonly base: number;
   readonly bytes: number;
-  /** `ram` and `rom` are in the guest's physical map; `l0` pages are seen by L0 and the hardware only (vCPU blocks, VNCR pages). */
+  /** `ram` and `rom` are in the guest's physical map, and stores to `rom` are for its device; `l0` pages are seen by L0 and the hardware only (vCPU blocks, VNCR pages). */
   readonly kind: 'ram' | 'rom' | 'l0';
 }
 
 export interface Region extends RegionSpec {
   /** Byte offset of the region's first byte in linear memory. */
   readonly offset: number;
+  /** Derived from the state of a flash bank's device: it answers reads at present, and there is no memory for guests here. */
+  hidden: boolean;
 }
 
 export interface Memory {
@@ -67,7 +69,7 @@ export function createMemory(specs: readonly RegionSpec[]): Memory {
     if (spec.base % PAGE_BYTES !== 0 || spec.bytes % PAGE_BYTES !== 0) throw new RangeError(`region ${spec.name} at ${hex(spec.base)} is not a whole number of 4 KiB pages`);
     const clash = regions.find((other) => spec.base < other.base + other.bytes && other.base < spec.base + spec.bytes);
     if (clash) throw new RangeError(`regions ${clash.name} and ${spec.name} overlap at ${hex(Math.max(spec.base, clash.base))}`);
-    regions.push({ ...spec, offset });
+    regions.push({ ...spec, offset, hidden: false });
     offset += spec.bytes;
   }
   const pages = offset / PAGE_BYTES;

@@ -3,7 +3,7 @@
 import type { Board } from '../aarch64/board.ts';
 import type { MmuMessage, Out } from '../messages.ts';
 import { handleFault } from './fault.ts';
-import { CORRECT, load, put, type Behaviour } from './shadow.ts';
+import { CORRECT, load, put, unmapBehind, type Behaviour } from './shadow.ts';
 import type { MmuState } from './state.ts';
 import { invalidate } from './tlbi.ts';
 
@@ -16,6 +16,10 @@ export function mmuMachine(behaviour: Behaviour): (state: MmuState, message: Mmu
       case 'load': load(state, board, out, message.vcpu, message, behaviour); break;
       case 'put': put(state, message.vcpu); break;
       case 'fault': out.send(`kvm:${message.vcpu}`, { type: 'fault-handled', result: handleFault(state, board, out, message) }); break;
+      case 'memory-slot':
+        state.canonical.find((range) => range.ipa === message.ipa)!.present = message.present;
+        if (!message.present) unmapBehind(state, board, out, message.ipa);
+        break;
       case 'tlbi':
         invalidate(state, board, out, message);
         out.send(`kvm:${message.vcpu}`, { type: 'mmu-done' });

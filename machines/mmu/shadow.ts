@@ -107,6 +107,18 @@ export function unmapRange(state: MmuState, board: Board, out: Out, index: numbe
   invalidateStage2(board, vttbrOf(index), start, end - start);
 }
 
+/** The range of the canonical map that begins at `base` is gone: drops what any map made of it. Linux: kvm_unmap_gfn_range, kvm_nested_s2_unmap. */
+export function unmapBehind(state: MmuState, board: Board, out: Out, base: number): void {
+  const { bytes } = state.canonical.find((range) => range.ipa === base)!;
+  invalidateStage2(board, vttbrOf(CANONICAL), base, bytes);
+  for (const [index, slot] of state.slots.entries()) {
+    if (!slot.valid) continue;
+    // L1 has its stage 2 off: what L2 calls physical is what L1 calls so.
+    if (!slot.enabled) unmapRange(state, board, out, index, base, bytes);
+    for (const entry of slot.entries.filter(({ pa, bytes: mapped }) => pa < base + bytes && pa + mapped > base)) unmapRange(state, board, out, index, entry.ipa, entry.bytes);
+  }
+}
+
 /** Puts `entry` into a slot, in the place of whatever it overlaps. */
 export function map(state: MmuState, board: Board, index: number, entry: ShadowEntry): void {
   const { entries } = state.slots[index]!;

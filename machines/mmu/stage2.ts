@@ -33,7 +33,7 @@ export function lookupCanonical(state: Pick<MmuState, 'canonical'>, ipa: number)
 }
 
 export const rangeAt = (state: Pick<MmuState, 'canonical'>, ipa: number): CanonicalRange | undefined =>
-  state.canonical.find((range) => ipa >= range.ipa && ipa < range.ipa + range.bytes);
+  state.canonical.find((range) => range.present && ipa >= range.ipa && ipa < range.ipa + range.bytes);
 
 function lookupShadow(entries: readonly ShadowEntry[], ipa: number): Stage2Answer {
   const position = firstEndingAfter(entries, ipa);

@@ -9,6 +9,8 @@ export interface CanonicalRange {
   readonly bytes: number;
   readonly write: boolean;
   readonly execute: boolean;
+  /** False while a device answers there: a flash bank that takes a command. Linux: KVM_MEM_READONLY slots, which user space takes away and gives back. */
+  present: boolean;
 }
 
 /** One translation of a shadow stage 2: an L2 IPA to the physical address behind it. */
@@ -42,7 +44,7 @@ export interface ShadowSlot {
 }
 
 export interface MmuState {
-  readonly canonical: readonly CanonicalRange[];
+  readonly canonical: CanonicalRange[];
   readonly slots: ShadowSlot[];
   /** Where the search for a free slot begins. */
   next: number;
@@ -56,13 +58,13 @@ export const NOT_LOADED = -2;
 export const SLOTS_PER_VCPU = 2;
 
 /** `canonical` must be an identity: L1's tables are walked where they lie. Throws RangeError when it is not, or is out of order. */
-export function initialMmu(vcpus: number, canonical: readonly CanonicalRange[]): MmuState {
+export function initialMmu(vcpus: number, canonical: readonly Omit<CanonicalRange, 'present'>[]): MmuState {
   let end = 0;
   for (const range of canonical) {
     if (range.ipa !== range.pa || range.ipa < end) throw new RangeError(`the guest's memory at ${hex(range.ipa)} is not mapped in order and to itself`);
     end = range.ipa + range.bytes;
   }
-  return { canonical, slots: Array.from({ length: SLOTS_PER_VCPU * vcpus }, emptySlot), next: 0, current: Array.from({ length: vcpus }, () => NOT_LOADED) };
+  return { canonical: canonical.map((range) => ({ ...range, present: true })), slots: Array.from({ length: SLOTS_PER_VCPU * vcpus }, emptySlot), next: 0, current: Array.from({ length: vcpus }, () => NOT_LOADED) };
 }
 
 const emptySlot = (): ShadowSlot => ({ valid: false, vttbr: 0n, vtcr: 0n, enabled: false, users: 0, pendingUnmap: false, entries: [] });

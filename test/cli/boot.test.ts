@@ -1,6 +1,6 @@
 /** `zeno boot` on a small guest that echoes what is typed: how it ends, what is recorded, and what it says to files that cannot be booted. */
 
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { deviceTree } from '../../actors/device-tree.ts';
@@ -104,6 +104,12 @@ describe('what cannot be booted is one line, status 2 and no recording', () => {
     ['an image that does not fit RAM', () => ['--kernel', file('large.bin', new Uint8Array(0x20_0000)), '--mem', '2M'], /large\.bin: segment 0, 0x40080000 to 0x40280000, does not fit; it must lie within ram 0x40000000 to 0x40200000/],
     ['an initrd that does not fit RAM', () => ['--kernel', kernel, '--initrd', file('initrd', new Uint8Array(16 << 20))], /the initrd, 0x44000000 .* give more --mem/],
     ['firmware larger than its flash', () => ['--firmware', file('large.fd', new Uint8Array(0x400_0001))], /large\.fd: .*must fit the flash bank/],
+    ['variables larger than their flash', () => ['--kernel', kernel, '--flash1', file('large.fd', new Uint8Array(0x400_0001))], /--flash1 .*large\.fd: the file has 67108865 bytes; it must fit the flash bank of 67108864 bytes/],
+    ['a firmware file without a name', () => ['--kernel', kernel, '--fw-cfg', kernel], /--fw-cfg .*: write NAME=FILE with a name of at most 55 characters/],
+    ['two firmware files of one name', () => ['--kernel', kernel, '--fw-cfg', `opt/a=${kernel}`, '--fw-cfg', `opt/a=${kernel}`], /--fw-cfg opt\/a=.*: there is a file of that name already/],
+    ['a firmware file that is not there', () => ['--kernel', kernel, '--fw-cfg', `opt/a=${join(DIR, 'nowhere')}`], /--fw-cfg .*nowhere: there is no such file/],
+    ['a date that is none', () => ['--kernel', kernel, '--date', 'today'], /--date today: write 2026-01-01 or/],
+    ['firmware at virtual EL2 by rewriting', () => ['--firmware', kernel, '--kernel', file('small.elf', elf), '--nested', 'pv'], /--nested pv: .* does not say which of its bytes are instructions/],
     ['a device tree of random bytes', () => ['--kernel', kernel, '--dtb', file('random.dtb', random)], /random\.dtb: byte 0x0: the magic number is 0x[0-9a-f]+; a device tree blob has 0xd00dfeed/],
     ['a device tree that is cut', () => ['--kernel', kernel, '--dtb', file('cut.dtb', tree.subarray(0, 600))], /cut\.dtb: byte 0x/],
     ['an empty file', () => ['--kernel', file('empty', '')], /empty: .*the file is empty/],
@@ -130,6 +136,33 @@ describe('what cannot be booted is one line, status 2 and no recording', () => {
     expect(err).toMatch(/^zeno: [^\n]+\n$/);
     expect(err).toMatch(line);
     expect(existsSync(recording) ? readdirSync(recording) : []).toEqual([]);
+  });
+});
+
+describe('a guest that resets', () => {
+  // Counts its lives in the second flash bank, a bit a life: powers off in the third.
+  const lives = [
+    'movz x20, #0x400, lsl #16', 'ldr w3, [x20]', 'movz x1, #0x900, lsl #16', 'movz w2, #0x2e', 'str w2, [x1]',
+    'tbz w3, #1, 0x40200040', 'movz w4, #0x40', 'str w4, [x20]', 'lsr w3, w3, #1', 'str w3, [x20]', 'movz w4, #0xff', 'str w4, [x20]', 'movz w0, #0x8400, lsl #16', 'add w0, w0, #9', 'hvc #0', 'b 0x4020003c',
+    // 0x40200040
+    'movz w0, #0x8400, lsl #16', 'orr w0, w0, #8', 'hvc #0', 'b 0x4020004c',
+  ];
+  const resets = file('resets.bin', words(lives));
+  const variables = file('variables.fd', Uint8Array.of(7, 0, 0, 0));
+  const given = ['boot', '--kernel', resets, '--mem', '16M', '--el2', 'none', '--flash1', variables];
+
+  test('starts again until it powers off, with its variables and without what it did to memory, and is replayed', async () => {
+    const recording = join(DIR, 'resets');
+    const { status, out } = await zeno([...given, '--record', recording]);
+    expect([status, out.split('\n')[0]]).toEqual([0, '...']);
+    expect(await zenoJson(['replay', recording])).toMatchObject({ identical: true });
+    expect([...readFileSync(variables)]).toEqual([7, 0, 0, 0]);
+  });
+
+  test('ends at the first reset with --no-reboot', async () => {
+    const { status, out } = await zeno([...given, '--no-reboot']);
+    expect([status, out.split('\n')[0]]).toEqual([0, '.']);
+    expect(out).toContain('the guest reset the machine');
   });
 });
 

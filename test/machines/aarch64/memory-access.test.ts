@@ -3,11 +3,11 @@
 import { describe, expect, test } from 'vitest';
 import {
   addressTranslate, clearExclusive, fetchInstruction, loadExclusive, loadExclusivePair, loadMemory, loadPair, loadVncr, maintainCache, storeExclusive, storeExclusivePair,
-  storeMemory, storePair, storeVncr, zeroBlock, type Access, type Bytes,
+  storeMemory, storePair, storeVector, storeVncr, zeroBlock, type Access, type Bytes,
 } from '../../../machines/aarch64/memory-access.ts';
 import { vncrPage } from '../../../machines/aarch64/board.ts';
 import { type Core, Power, Pstate, Word } from '../../../machines/aarch64/state.ts';
-import { type Memory, readWord, writeWord } from '../../../machines/memory/memory.ts';
+import { type Memory, readWord, regionNamed, writeWord } from '../../../machines/memory/memory.ts';
 import { DEVICE, RAM, bareCore, get, outcome, program, set, setPstate } from '../../support/core.ts';
 import { S1, S2_ALL, attr, map, tablesAt } from '../../support/tables.ts';
 
@@ -235,11 +235,22 @@ describe('devices', () => {
     const { core } = bareCore({ el: 1 });
     expect(outcome(core, () => loadMemory(core, BigInt(vncrPage(0)), 8, {}))).toBe('EL1 ec=25 iss=10');
   });
-  test('flash ignores stores', () => {
-    const { core, memory } = bareCore({ el: 1, regions: [{ name: 'flash', base: 0, bytes: 4096, kind: 'rom' }] });
-    writeWord(memory, 0x10, 7n);
-    for (let round = 0; round < 2; round++) storeMemory(core, 0x10n, 8, 9n, {});
-    expect(loadMemory(core, 0x10n, 8, {})).toBe(7n);
+  test('flash is memory to loads, and a store is for its device; hidden, loads are for it too, and there are no instructions', () => {
+    const { core, memory } = bareCore({ el: 1, regions: [{ name: 'flash', base: DEVICE, bytes: 4096, kind: 'rom' }] });
+    writeWord(memory, DEVICE + 0x10, 7n);
+    const at = BigInt(DEVICE + 0x10);
+    for (let round = 0; round < 2; round++) expect([loadMemory(core, at, 8, {}), outcome(core, () => storeMemory(core, at, 4, 9n, {}))]).toEqual([7n, 'done']);
+    expect(core.board.outbox).toEqual(Array.from({ length: 2 }, () => ({ to: 'uart', message: { type: 'write', from: 'vcpu:0', offset: 0x10, bytes: 4, value: 9n } })));
+    core.end = undefined;
+    // No device takes so wide a store.
+    expect(outcome(core, () => storeVector(core, at, 0n, {}))).toBe('EL1 ec=25 iss=50');
+    core.translation = undefined;
+    core.end = undefined;
+    regionNamed(memory, 'flash').hidden = true;
+    expect(outcome(core, () => loadMemory(core, at, 4, {}))).toBe('device');
+    core.end = undefined;
+    core.words[Word.PC] = at;
+    expect(outcome(core, () => fetchInstruction(core))).toBe('EL1 ec=21 iss=10');
   });
 });
 

@@ -1,7 +1,7 @@
 /** PSCI and SMCCC: what each call asks for, and what it does on a machine under L0, by SMC for a hypervisor and by HVC for a plain guest. */
 
 import { describe, expect, test } from 'vitest';
-import { firmwareCall, INVALID_PARAMETERS, NOT_SUPPORTED } from '../../../machines/kvm/psci.ts';
+import { drawRandom, firmwareCall, initialEntropy, INVALID_PARAMETERS, NOT_REQUIRED, NOT_SUPPORTED } from '../../../machines/kvm/psci.ts';
 import type { Flavour, Mechanism } from '../../../machines/kvm/state.ts';
 import { BEGIN, keep, load, OFF, runProgram, VECTORS } from '../../support/guest-program.ts';
 
@@ -22,12 +22,56 @@ describe('a call', () => {
     ['MIGRATE_INFO_TYPE: no Trusted OS', [0x8400_0006n], { type: 'answer', value: 2n }],
     ['SYSTEM_OFF', [0x8400_0008n], { type: 'power', request: 'off' }],
     ['SYSTEM_RESET', [0x8400_0009n], { type: 'power', request: 'reset' }],
+    ['CPU_SUSPEND with reserved bits in its power state', [0xc400_0001n, 0x8000_0000n], { type: 'answer', value: INVALID_PARAMETERS }],
+    ['CPU_SUSPEND of a power-down', [0xc400_0001n, 0x1_0000n, 0x4000_0000n, 7n], { type: 'cpu-suspend' }],
+    ['SYSTEM_RESET2, warm', [0x8400_0012n, 0n], { type: 'power', request: 'reset' }],
+    ['SYSTEM_RESET2 of the vendor', [0xc400_0012n, 0x8000_0000n], { type: 'power', request: 'reset' }],
+    ['SYSTEM_RESET2 of a type that there is not', [0xc400_0012n, 1n], { type: 'answer', value: INVALID_PARAMETERS }],
+    ['PSCI_FEATURES of SMCCC_VERSION', [0x8400_000an, 0x8000_0000n], { type: 'answer', value: 0n }],
+    ['PSCI_FEATURES of CPU_SUSPEND: the original format of power states', [0x8400_000an, 0xc400_0001n], { type: 'answer', value: 0n }],
+    ['PSCI_FEATURES of what is not PSCI', [0x8400_000an, 0x8400_0050n], { type: 'answer', value: NOT_SUPPORTED }],
+    ['SMCCC_ARCH_FEATURES of itself', [0x8000_0001n, 0x8000_0001n], { type: 'answer', value: 0n }],
+    ['SMCCC_ARCH_FEATURES of WORKAROUND_1, which this core can do without', [0x8000_0001n, 0x8000_8000n], { type: 'answer', value: 1n }],
+    ['SMCCC_ARCH_FEATURES of WORKAROUND_2', [0x8000_0001n, 0x8000_7fffn], { type: 'answer', value: NOT_REQUIRED }],
+    ['SMCCC_ARCH_FEATURES of WORKAROUND_3', [0x8000_0001n, 0x8000_3fffn], { type: 'answer', value: 1n }],
+    ['SMCCC_ARCH_FEATURES of SOC_ID: the board has no name', [0x8000_0001n, 0x8000_0002n], { type: 'answer', value: NOT_SUPPORTED }],
+    ['WORKAROUND_1 does nothing', [0x8000_8000n], { type: 'answer', value: 0n }],
+    ['TRNG_VERSION is 1.0', [0x8400_0050n], { type: 'answer', value: 0x1_0000n }],
+    ['TRNG_FEATURES of RND64', [0x8400_0051n, 0xc400_0053n], { type: 'answer', value: 0n }],
+    ['TRNG_FEATURES of what is not TRNG', [0x8400_0051n, 0x8400_0000n], { type: 'answer', value: NOT_SUPPORTED }],
+    ['TRNG_RND64 of all the bits there can be', [0xc400_0053n, 192n], { type: 'random', bits: 192, width: 64 }],
+    ['TRNG_RND64 of one more', [0xc400_0053n, 193n], { type: 'answer', value: INVALID_PARAMETERS }],
+    ['TRNG_RND32 of none', [0x8400_0053n, 0n], { type: 'answer', value: INVALID_PARAMETERS }],
+    ['TRNG_RND32 of more than fits', [0x8400_0053n, 97n], { type: 'answer', value: INVALID_PARAMETERS }],
     ['PSCI_FEATURES of CPU_ON', [0x8400_000an, 0xc400_0003n], { type: 'answer', value: 0n }],
     ['PSCI_FEATURES of what there is not', [0x8400_000an, 0x8400_000fn], { type: 'answer', value: NOT_SUPPORTED }],
     ['SMCCC_VERSION is 1.1', [0x8000_0000n], { type: 'answer', value: 0x1_0001n }],
     ['any other function', [0xc600_0000n], { type: 'answer', value: NOT_SUPPORTED }],
     ['a function is named by W0', [0xffff_ffff_8400_0000n], { type: 'answer', value: 0x1_0001n }],
   ])('%s', (_, args, request) => expect(call(...args)).toEqual(request));
+});
+
+test('TRNG_GET_UUID has four words, the first not what says that there is none', () => {
+  const request = call(0x8400_0052n);
+  const all = request.type === 'answer' ? [request.value, ...(request.more ?? [])] : [];
+  expect(all.map((word) => word >> 32n)).toEqual([0n, 0n, 0n, 0n]);
+  expect(all[0]).not.toBe(0xffff_ffffn);
+});
+
+describe('random bits', () => {
+  const draw = (seed: number, stream: number, bits: number, width: 32 | 64) => drawRandom(initialEntropy(seed, stream), { type: 'random', bits, width });
+  test('are as many as were asked for, the lowest in X3', () => {
+    const [x1, x2, x3] = draw(1, 0, 70, 64).values as [bigint, bigint, bigint];
+    expect([x1, x2 >> 6n, x2 === 0n && x3 === 0n]).toEqual([0n, 0n, false]);
+    expect(draw(1, 0, 96, 32).values.map((word) => word >> 32n)).toEqual([0n, 0n, 0n]);
+    expect(draw(1, 0, 1, 32).values.slice(0, 2)).toEqual([0n, 0n]);
+  });
+  test('are the same from the same seed, others from another, for another vCPU and the next time', () => {
+    const values = (seed: number, stream: number) => draw(seed, stream, 192, 64).values.join();
+    expect(values(1, 0)).toBe(values(1, 0));
+    const next = drawRandom(draw(1, 0, 192, 64).entropy, { type: 'random', bits: 192, width: 64 }).values.join();
+    expect(new Set([values(1, 0), values(2, 0), values(1, 1), next]).size).toBe(4);
+  });
 });
 
 const CPU_ON = 0xc400_0003, CPU_OFF = 0x8400_0002, AFFINITY_INFO = 0xc400_0004;
@@ -63,10 +107,26 @@ describe.each(settings)('under %s for %s', (nested, l1) => {
     expect(lives[1]!.slice(1)).toEqual(lives[0]!.slice(1));
   });
 
+  test('random bits come in X1 to X3', () => {
+    const { results } = run(`${of(0xc400_0053, 192)}\n${keep('x1')}\n${keep('x2')}\n${keep('x3')}\n${of(0x8400_0053, 33)}\n${keep('x1')}\n${keep('x2')}\n${off}`);
+    const [status, a, b, c, status32, zero, high] = results(7);
+    expect([status, status32, zero, high! >> 1n]).toEqual([0n, 0n, 0n, 0n]);
+    expect(new Set([0n, a, b, c]).size).toBe(4);
+  });
+
   test('SYSTEM_OFF ends the run', () => expect(run(off).world.state.ended).toMatchObject({ by: 'off' }));
 });
 
-test('SMC with an immediate is no firmware call', () => {
-  const { results } = runProgram(`${BEGIN}\n${load('x0', 0x8400_0000)}\nsmc #1\n${keep('x0')}\n${OFF}\nlower: irq: b {irq}\n${VECTORS}`, { nested: 'nv2' });
+test.each(['kvm', 'guest'] as const)('SMC with an immediate is no firmware call, under %s', (el2) => {
+  const { results } = runProgram(`${BEGIN}\n${load('x0', 0x8400_0000)}\nsmc #1\n${keep('x0')}\n${OFF}\nlower: irq: b {irq}\n${VECTORS}`, { el2 });
   expect(results(1)).toEqual([NOT_SUPPORTED]);
+});
+
+test.each([['none', 'hvc #0'], ['guest', 'smc #0']] as const)('the bare board answers as L0 does: el2 %s by %s', (el2, conduit) => {
+  const asks: [number, number][] = [[0x8400_0000, 0], [0x8400_000a, 0x8400_0012], [0x8000_0000, 0], [0x8000_0001, 0x8000_7fff], [0x8400_0006, 0], [0xc400_0004, 0], [0xc400_0004, 1], [0xc400_0053, 192], [0x8400_0040, 0]];
+  const text = asks.map(([name, argument]) => `${load('x0', name)}\n${load('x1', argument)}\nmovz x2, #0\n${conduit}\n${keep('x0')}`).join('\n');
+  const { results, world } = runProgram(`${load('x28', 0x4020_0000)}\n${text}\n${keep('x1')}\n${load('x0', 0xc400_0053)}\n${load('x1', 64)}\n${conduit}\n${keep('x3')}\n${load('x0', 0x8400_0008)}\n${conduit}`, { el2, vcpus: 2 });
+  expect(results(9)).toEqual([0x1_0001n, 0n, 0x1_0001n, NOT_REQUIRED, 2n, 0n, 1n, 0n, NOT_SUPPORTED]);
+  expect(results(11)[10]).not.toBe(0n);
+  expect(world.state.ended).toMatchObject({ by: 'off' });
 });

@@ -13,7 +13,6 @@ import { initialTimer, type TimerState } from '../../../machines/timer/state.ts'
 import { receive as receiveTimer, wrongLevels } from '../../../machines/timer/timer.ts';
 import { noMemory } from '../gic/recorder.ts';
 import { set } from '../../support/core.ts';
-import { noMemory } from '../gic/recorder.ts';
 import { OPEN, OPEN_EOIMODE, deactivate, end, l1Lr, signalled, take, vgic, type VgicBench } from './support.ts';
 
 const TICK = 16;
