@@ -184,6 +184,7 @@ function comparable(root: DeviceTreeNode, only: DeviceTreeNode = root): unknown 
       name,
       // Rows of ten cells: a PCI address and pin, then whose interrupt it is.
       name === 'interrupt-map' ? cellsOf(value).map((cell, index) => (index % 10 === 4 ? paths.get(cell) : cell))
+      : name === 'msi-map' ? cellsOf(value).map((cell, place) => (place === 1 ? paths.get(cell) : cell))
       : name === 'gpios' ? cellsOf(value).map((cell, place) => (place === 0 ? paths.get(cell) : cell))
       : name.endsWith('-seed') ? value.length : points.has(name) ? cellsOf(value).map((cell) => paths.get(cell)) : name === 'compatible' && node.name.startsWith('cpu@') ? 'its own' : [...value].join(' '),
     ])),
