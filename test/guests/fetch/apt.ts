@@ -3,16 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { FetchError, sumOf } from './manifest.ts';
-
-/** A package as the signed index names it. */
-export interface Package {
-  readonly name: string;
-  readonly version: string;
-  readonly architecture: string;
-  readonly file: string;
-  readonly sha256: string;
-}
+import { FetchError, sumOf, type Package } from './manifest.ts';
 
 /** Where this machine gets Debian, and the keys it trusts for that: '' for those of the system. */
 export interface Mirror { readonly uri: string; readonly keys: string }

@@ -5,8 +5,8 @@ import { existsSync, globSync, mkdirSync, mkdtempSync, readdirSync, readFileSync
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { GUESTS_FOLDER } from '../guests.ts';
-import { HOST, openApt, type Package } from './apt.ts';
-import { FetchError, filesOf, isWhole, readManifest, sumOf, writeManifest, type Guest, type Manifest } from './manifest.ts';
+import { HOST, openApt } from './apt.ts';
+import { FetchError, filesOf, isWhole, readManifest, sumOf, writeManifest, type Guest, type Manifest, type Package } from './manifest.ts';
 import { RECIPES } from './recipes.ts';
 
 const USAGE = `usage: npm run guests:fetch [-- --update | --offline]

@@ -3,10 +3,18 @@
 import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Package } from './apt.ts';
 
 /** What the user is told in one line. */
 export class FetchError extends Error {}
+
+/** A package as the signed index names it. */
+export interface Package {
+  readonly name: string;
+  readonly version: string;
+  readonly architecture: string;
+  readonly file: string;
+  readonly sha256: string;
+}
 
 /** A folder of files made from packages. */
 export interface Guest {

@@ -2,9 +2,9 @@
 
 import { chmodSync, copyFileSync, cpSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { command, type Apt, type Package } from './apt.ts';
+import { command, type Apt } from './apt.ts';
 import { DRIVERS, initramfs } from './initramfs.ts';
-import { FetchError } from './manifest.ts';
+import { FetchError, type Package } from './manifest.ts';
 import { loadOrder, moduleName } from './modules.ts';
 
 export interface Making {
