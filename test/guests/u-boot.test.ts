@@ -69,8 +69,9 @@ describe.skipIf(!installed).each(['vhe', 'nvhe'] as const)(`U-Boot on an EL2 of 
       expect(virtual.accesses.length).toBe(bare.accesses.length);
     });
 
-    test('as many instructions were attempted, and L0 did take part', () => {
-      expect(virtual.insns).toBe(bare.insns);
+    test('as many instructions were attempted, but for rounds of its delay loop, and L0 did take part', () => {
+      // The driver of flash waits a microsecond behind commands, by looking at the counter, which goes on while L0 works.
+      expect(Math.abs(virtual.insns - bare.insns)).toBeLessThan(200);
       expect(bare.exits).toEqual({});
       expect(virtual.exits['L1 DABT_LOW']).toBeGreaterThan(1000);
     });
