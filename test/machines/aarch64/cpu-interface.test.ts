@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { CPU_INTERFACE, physicalInterruptPending, receiveOffer } from '../../../machines/aarch64/cpu-interface.ts';
 import { Pstate, Word, type Core } from '../../../machines/aarch64/state.ts';
 import type { OfferedInterrupt } from '../../../machines/messages.ts';
-import { bareCore, get, set } from '../../support/core.ts';
+import { bareCore, get, set, setPstate } from '../../support/core.ts';
 
 const read = (core: Core, name: string): bigint => CPU_INTERFACE[name]!.read!(core);
 const write = (core: Core, name: string, value: bigint): void => CPU_INTERFACE[name]!.write!(core, value);
@@ -47,6 +47,37 @@ test('with EOImode 1 the end drops the priority only, and DIR deactivates at the
   expect([told(core), read(core, 'ICC_RPR_EL1')]).toEqual([[], 0xffn]);
   write(core, 'ICC_DIR_EL1', 40n);
   expect(told(core)).toEqual([{ to: 'gicd', type: 'deactivate', intid: 40, vcpu: 0 }]);
+});
+
+test('the end of an LPI drops its priority, and there is nothing to deactivate in either EOI mode', () => {
+  for (const eoiMode of [0n, 2n]) {
+    const core = open();
+    write(core, 'ICC_CTLR_EL1', eoiMode);
+    offer(core, pending(8192, 0xa0));
+    expect(read(core, 'ICC_IAR1_EL1')).toBe(8192n);
+    expect(told(core)).toEqual([{ to: 'gicr:0', type: 'acknowledge', intid: 8192 }]);
+    write(core, 'ICC_EOIR1_EL1', 8192n);
+    write(core, 'ICC_DIR_EL1', 8192n);
+    expect([read(core, 'ICC_RPR_EL1'), told(core)]).toEqual([0xffn, []]);
+  }
+});
+
+test('the end of a virtual LPI empties its list register in either EOI mode, and counts nowhere without one', () => {
+  for (const eoiMode of [0n, 1n << 9n]) {
+    const { core } = bareCore({ el2: 'kvm' });
+    set(core, 'HCR_EL2', 0x18n);
+    setPstate(core, 1);
+    write(core, 'ICH_VMCR_EL2', 0xf84c_000bn | eoiMode);
+    write(core, 'ICH_HCR_EL2', 1n);
+    write(core, 'ICH_LR0_EL2', (1n << 62n) | (1n << 60n) | (0x80n << 48n) | 8200n);
+    expect(read(core, 'ICC_IAR1_EL1')).toBe(8200n);
+    expect(get(core, 'ICH_LR0_EL2') >> 62n).toBe(2n);
+    write(core, 'ICC_EOIR1_EL1', 8200n);
+    expect([get(core, 'ICH_LR0_EL2') >> 62n, get(core, 'ICH_HCR_EL2')]).toEqual([0n, 1n]);
+    write(core, 'ICH_AP1R0_EL2', 1n << 16n);
+    write(core, 'ICC_EOIR1_EL1', 8201n);
+    expect([get(core, 'ICH_HCR_EL2'), get(core, 'ICH_AP1R0_EL2')]).toEqual([1n, 0n]);
+  }
 });
 
 test('with EOImode 0 DIR does nothing', () => {

@@ -1,6 +1,6 @@
 /** The ITS: its registers, its commands against a model of their own, its tables in memory, and LPIs on their way to a PE. */
 
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { describeIts, describeRedistributor } from '../../../machines/gic/describe.ts';
 import { receive as receiveIts } from '../../../machines/gic/its.ts';
@@ -282,7 +282,7 @@ const act: fc.Arbitrary<Act> = fc.oneof(
     model.events.set(`${d} ${e}`, { intid: target.intid, collection: c });
     model.take(target.pe, target.intid, to);
   }]),
-  fc.tuple(pe, pe).map(([from, to]): Act => [movall(from, to), (model) => { if (from < PES && to < PES && from !== to) for (const one of [...model.pending[from]!]) model.take(from, one, to); }]),
+  fc.tuple(pe, pe).map(([from, to]): Act => [movall(from, to), (model) => { if (from < PES && to < PES && from !== to) for (const one of model.pending[from]!) model.take(from, one, to); }]),
   fc.tuple(id, event).map(([d, e]): Act => [int(d, e), (model) => model.signal(d, e)]),
   fc.tuple(id, event).map(([d, e]): Act => [{ msi: [d, e] }, (model) => model.signal(d, e)]),
   fc.tuple(id, event).map(([d, e]): Act => [clear(d, e), (model) => { const target = model.target(d, e); if (target) model.pending[target.pe]!.delete(target.intid); }]),

@@ -13,7 +13,7 @@ import { listRegisterChart } from '../../../machines/vgic/list-register.machine.
 import { operationsBetween } from '../../../machines/vgic/list-registers.ts';
 import { checkVgic } from '../../../machines/vgic/state.ts';
 import { get, set } from '../../support/core.ts';
-import { noMemory } from '../gic/recorder.ts';
+import { flatMemory, noMemory } from '../gic/recorder.ts';
 import { bench } from '../../support/l0.ts';
 import { end, interrupt, listRegister, listState, signalled, take, vgic, OPEN } from './support.ts';
 
@@ -309,4 +309,91 @@ test('with a real redistributor and messages in any order, no edge is lost or ta
     expect(t.state.unconfirmed).toEqual([]);
   }), { seed: 13, numRuns: 120 });
   expect(taken).toBeGreaterThan(100);
+});
+
+describe('an LPI of the offer', () => {
+  const lpi = (intid: number, priority = 0xa0) => interrupt(intid, { priority, level: false });
+
+  test('is claimed when it is put into a list register, and its end is nothing to tell', () => {
+    const t = vgic().tell({ type: 'load', nested: false }, { type: 'offer', interrupts: [lpi(8200)] }, FLUSH);
+    expect(t.take('gicr:0')).toEqual([{ type: 'acknowledge', intid: 8200 }]);
+    expect(take(t.core)).toBe(8200);
+    t.tell(SYNC, { type: 'offer', interrupts: [lpi(8200)], lpisTaken: 0 }, FLUSH);
+    // The offer was on its way when it was claimed.
+    expect([listRegister(t.core, 0), t.take('gicr:0')]).toEqual([0n, []]);
+    end(t.core, 8200);
+    t.tell(SYNC, { type: 'offer', interrupts: [lpi(8200)], lpisTaken: 1 }, FLUSH);
+    expect([take(t.core), t.state.overflow]).toEqual([8200, []]);
+    checkVgic(t.state);
+  });
+
+  test('is given back when the vCPU did not take it', () => {
+    const t = vgic().tell({ type: 'load', nested: false }, { type: 'offer', interrupts: [lpi(8200)] }, FLUSH, SYNC);
+    expect(t.take('gicr:0')).toEqual([{ type: 'acknowledge', intid: 8200 }, { type: 'release', intid: 8200 }]);
+    t.tell({ type: 'offer', interrupts: [lpi(8200)], lpisTaken: 2 });
+    expect(interruptsInEffect(t.state)).toEqual([lpi(8200)]);
+  });
+
+  test('with a real redistributor and messages in any order, none is lost, and none taken that was not sent', () => {
+    const memory = flatMemory(0x4000_0000, 0x1_0000);
+    memory.bytes.fill(0xa1, 0, 16);
+    let takenAll = 0;
+    fc.assert(fc.property(fc.array(fc.nat({ max: 6 }), { minLength: 20, maxLength: 120, size: 'max' }), fc.integer({ min: 1, max: 3 }), (choices, listRegisters) => {
+      const t = vgic({ listRegisters });
+      const gicr = bench<RedistributorState, RedistributorMessage>((state, message, out) => receiveRedistributor(state, message, out, memory), {
+        ...initialRedistributor(0, true, 'vgic:0'), asleep: false, propbaser: 0x4000_0000n | 15n, lpisEnabled: true,
+      });
+      const mail: { to: 'gicr' | 'vgic'; message: unknown }[] = [];
+      const post = (): void => {
+        for (const message of t.take('gicr:0')) mail.push({ to: 'gicr', message });
+        for (const message of gicr.take('vgic:0')) mail.push({ to: 'vgic', message });
+      };
+      const deliver = (to: 'gicr' | 'vgic'): void => {
+        const at = mail.findIndex((envelope) => envelope.to === to);
+        if (at < 0) return;
+        const message = mail.splice(at, 1)[0]!.message;
+        if (to === 'gicr') gicr.tell(message as RedistributorMessage);
+        else t.tell(message as VgicMessage);
+        post();
+      };
+      gicr.tell({ type: 'spis', interrupts: [], groupsEnabled: [true, true] });
+      t.tell({ type: 'load', nested: false }, FLUSH);
+      const sent = [0, 0, 0];
+      const taken = [0, 0, 0];
+      /** Sent since it was last taken. */
+      const owed = [false, false, false];
+      const serve = (): void => {
+        const intid = take(t.core);
+        if (intid === 1023) return;
+        taken[intid - 8192]!++;
+        owed[intid - 8192] = false;
+        takenAll++;
+        end(t.core, intid);
+      };
+      const act = (choice: number): void => {
+        if (choice < 3) {
+          sent[choice]!++;
+          owed[choice] = true;
+          // What the vCPU did before it is told before it.
+          mail.push({ to: 'gicr', message: { type: 'lpi', intid: 8192 + choice, pending: true } });
+        } else if (choice === 3) deliver('gicr');
+        else if (choice === 4) deliver('vgic');
+        else if (choice === 5) serve();
+        else {
+          t.tell(SYNC, FLUSH);
+          post();
+        }
+        checkVgic(t.state);
+      };
+      for (const choice of choices) act(choice);
+      for (let round = 0; round < 20; round++) {
+        while (mail.length > 0) deliver(mail[0]!.to);
+        serve();
+        act(6);
+      }
+      expect([owed, gicr.state.lpis, interruptsInEffect(t.state), t.state.lpisClaimed]).toEqual([[false, false, false], [], [], []]);
+      for (const [index, count] of taken.entries()) expect(count).toBeLessThanOrEqual(sent[index]!);
+    }), { numRuns: 200 });
+    expect(takenAll).toBeGreaterThan(200);
+  });
 });
