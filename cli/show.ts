@@ -20,7 +20,11 @@ import { lookupCanonical } from '../machines/mmu/stage2.ts';
 import { CANONICAL, type MmuState, type ShadowSlot } from '../machines/mmu/state.ts';
 import { describeTimer } from '../machines/timer/describe.ts';
 import type { TimerState } from '../machines/timer/state.ts';
+import { describePcie } from '../machines/pci/describe.ts';
+import type { PcieState } from '../machines/pci/state.ts';
 import { describeUart } from '../machines/uart/describe.ts';
+import { describeVirtio } from '../machines/virtio/describe.ts';
+import type { VirtioState } from '../machines/virtio/state.ts';
 import type { UartState } from '../machines/uart/state.ts';
 import { describeVgic } from '../machines/vgic/describe.ts';
 import type { VgicState } from '../machines/vgic/state.ts';
@@ -101,6 +105,8 @@ function worldView(history: ZenoHistory, world: World, opened: Opened): View {
     ...(state.mailbox.length === 0 ? [] : ['', `messages: ${state.mailbox.map(({ to, message }) => `${message.type} for ${to}`).join(', ')}`]),
     ...(state.alarms.length === 0 ? [] : ['', `alarms: ${state.alarms.map(({ to, name, deadlineNs }) => `${to} ${name} at ${timeText(deadlineNs)}`).join(', ')}`]),
     '', describeUart(actorOf<UartState>(state, 'uart')),
+    ...Object.entries(state.actors).filter(([address]) => address.startsWith('virtio:')).map(([, device]) => describeVirtio(device as VirtioState)),
+    ...describePcie(actorOf<PcieState>(state, 'pcie')).split('\n'),
     ...(state.console === '' ? [] : ['', 'the console so far:', ...state.console.trimEnd().split('\n').map((line) => `  ${line}`)]),
   ];
   return { lines, json: { clock: state.clock, turn: state.turn, mailbox: state.mailbox, alarms: state.alarms, console: state.console, ended: state.ended, seed: state.seed, actors: state.actors, fingerprint: history.system.fingerprint(world) } };
