@@ -21,8 +21,8 @@ export type Choice =
   | { readonly type: 'deliver' }
   /** The clock moves to `timeNs` and what is due then happens. */
   | { readonly type: 'advance'; readonly timeNs: number }
-  /** Bytes arrive at the console. */
-  | { readonly type: 'input'; readonly bytes: readonly number[] };
+  /** Bytes arrive at the serial port, or at port `port` of the virtio console. */
+  | { readonly type: 'input'; readonly bytes: readonly number[]; readonly port?: number };
 
 /** Longest run of one choice under exploration: a stop comes long before. */
 export const SLICE_INSNS = 1_000_000;
@@ -143,6 +143,6 @@ export function describeChoice(choice: Choice): string {
     case 'preempt': return `preempt L0 for vcpu${choice.vcpu}`;
     case 'deliver': return 'deliver a message';
     case 'advance': return `clock to ${choice.timeNs} ns`;
-    case 'input': return `${choice.bytes.length} bytes at the console`;
+    case 'input': return `${choice.bytes.length} bytes at ${choice.port === undefined ? 'the console' : `port ${choice.port} of the virtio console`}`;
   }
 }

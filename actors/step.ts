@@ -15,6 +15,7 @@ import { earliest, l0Works, SLICE_INSNS, type Choice } from './choices.ts';
 import { levelNow } from './events.ts';
 import { restart } from './reset.ts';
 import type { VcpuState } from './vcpu.ts';
+import { consoleOf } from './virtio-devices.ts';
 import { assertLive, CONSOLE_TAIL, enter, type ArmedAlarm, type Engine, type Envelope, type World, type WorldEvent, type WorldState } from './world.ts';
 
 /** What one step did. `timeNs` is the clock after it; `insns` the instructions attempted in it. */
@@ -85,8 +86,10 @@ function perform(draft: Draft, choice: Choice): { choice: Choice; insns: number 
     case 'deliver': deliverOne(draft); break;
     case 'advance': advance(draft, choice.timeNs); break;
     case 'input':
-      draft.inputBytes += choice.bytes.length;
-      post(draft, 'uart', { type: 'input', bytes: choice.bytes });
+      if (choice.port === undefined) {
+        draft.inputBytes += choice.bytes.length;
+        post(draft, 'uart', { type: 'input', bytes: choice.bytes });
+      } else post(draft, consoleOf(draft.actors), { type: 'input', bytes: choice.bytes, port: choice.port });
       drain(draft);
       break;
   }

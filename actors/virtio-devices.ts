@@ -1,5 +1,6 @@
 /** Which virtio devices a machine has, and where on the board they sit. */
 
+import type { VirtioAddress } from '../machines/messages.ts';
 import type { FunctionOptions } from '../machines/pci/state.ts';
 import { initialBlock } from '../machines/virtio/block.ts';
 import { consoleQueues, initialConsole } from '../machines/virtio/console.ts';
@@ -53,6 +54,13 @@ export function virtioAt(pa: number, devices: readonly VirtioState[]): { readonl
   const intid = FIRST_SPI_INTID + VIRTIO_SPI + Math.floor((pa - base) / VIRTIO_STRIDE);
   const found = devices.find(({ transport }) => transport.kind === 'mmio' && transport.intid === intid);
   return { to: found === undefined ? 'virtio-empty' : `virtio:${found.index}`, offset: (pa - base) % VIRTIO_STRIDE };
+}
+
+/** The virtio console of a machine. Throws RangeError where there is none. */
+export function consoleOf(actors: Readonly<Record<string, unknown>>): VirtioAddress {
+  const found = Object.entries(actors).find(([address, state]) => address.startsWith('virtio:') && (state as VirtioState).device.kind === 'console');
+  if (found === undefined) throw new RangeError('this machine has no virtio console');
+  return found[0] as VirtioAddress;
 }
 
 const VIRTIO_VENDOR = 0x1af4;

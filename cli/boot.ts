@@ -42,9 +42,10 @@ interface BootRecord {
   /** fw_cfg's files: their paths by name. */
   readonly firmwareFiles: Readonly<Record<string, string>>;
   readonly files: Readonly<Partial<Record<ImageKind, string>>>;
-  readonly disks: readonly DiskRecord[];
+  /** Absent in recordings from before there were any. */
+  readonly disks?: readonly DiskRecord[];
   /** Other virtio devices, by their transport. */
-  readonly devices: Devices;
+  readonly devices?: Devices;
 }
 type Devices = Readonly<Partial<Record<(typeof DEVICES)[number], TransportKind>>>;
 type Pauth = 'none' | 'qarma5' | 'fast';
@@ -180,7 +181,7 @@ function openBoot(record: BootRecord, seed: number, engine: EngineName): Opened 
   };
   const tree = dtbBytes && parseDeviceTree(dtbBytes, record.files.dtb!);
   const dtb = tree && flatten(withChosen(tree.root, chosen), tree.reservations, tree.bootCpu);
-  const disks = record.disks.map(openDisk);
+  const disks = (record.disks ?? []).map(openDisk);
   sums.push(...disks.map(({ sum }) => sum));
   const options: BootOptions = {
     disks: disks.map(({ disk }) => disk), ...record.devices,

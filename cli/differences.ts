@@ -56,8 +56,8 @@ function memoryDifferences(a: Taken, b: Taken, images: readonly Image[]): Differ
       if (left[index] !== right[index]) words.push({ region, offset: page * PAGE_BYTES - region.offset + 8 * index, a: left[index]!, b: right[index]! });
     }
   }
-  const named = words.filter(({ region }) => region.kind === 'l0').map(namedWord);
-  return [...named, ...ranges(words.filter(({ region }) => region.kind !== 'l0'), images)];
+  const isNamed = ({ region }: WordDifference): boolean => region.name === 'vcpus' || region.name === 'vncr';
+  return [...words.filter(isNamed).map(namedWord), ...ranges(words.filter((word) => !isNamed(word)), images)];
 }
 
 interface WordDifference { readonly region: Region; readonly offset: number; readonly a: bigint; readonly b: bigint }

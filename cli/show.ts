@@ -28,7 +28,11 @@ import { describeRtc } from '../machines/rtc/describe.ts';
 import type { RtcState } from '../machines/rtc/state.ts';
 import { describeTimer } from '../machines/timer/describe.ts';
 import type { TimerState } from '../machines/timer/state.ts';
+import { describePcie } from '../machines/pci/describe.ts';
+import type { PcieState } from '../machines/pci/state.ts';
 import { describeUart } from '../machines/uart/describe.ts';
+import { describeVirtio } from '../machines/virtio/describe.ts';
+import type { VirtioState } from '../machines/virtio/state.ts';
 import type { UartState } from '../machines/uart/state.ts';
 import { describeVgic } from '../machines/vgic/describe.ts';
 import type { VgicState } from '../machines/vgic/state.ts';
@@ -114,13 +118,15 @@ function worldView(history: ZenoHistory, world: World, opened: Opened): View {
   return { lines, json: { clock: state.clock, turn: state.turn, mailbox: state.mailbox, alarms: state.alarms, console: state.console, ended: state.ended, seed: state.seed, actors: state.actors, fingerprint: history.system.fingerprint(world) } };
 }
 
-/** The board's devices, one line each. */
+/** The board's devices, a line or so each. */
 const deviceLines = (state: WorldState): string[] => [
   describeUart(actorOf<UartState>(state, 'uart')),
   describeRtc(actorOf<RtcState>(state, 'rtc'), state.clock),
   describeGpio(actorOf<GpioState>(state, 'gpio')),
   describeFirmwareConfiguration(actorOf<FirmwareConfigurationState>(state, 'fw-cfg')),
   ...([0, 1] as const).map((bank) => describeFlash(actorOf<FlashState>(state, `flash:${bank}`))),
+  ...Object.entries(state.actors).filter(([address]) => address.startsWith('virtio:')).map(([, device]) => describeVirtio(device as VirtioState)),
+  ...describePcie(actorOf<PcieState>(state, 'pcie')).split('\n'),
 ];
 
 /** What happens in the next recorded frame. */

@@ -1,7 +1,7 @@
 /** The console device with several ports: port 0 is a console, what is written to it an event; the others are named byte streams. Virtio 1.2, 5.3. */
 
 import type { Kind, Work } from './kind.ts';
-import { bytesAt, gather, lengthOf, part, pieces, scatter } from './queue.ts';
+import { bytesAt, gather, lengthOf, part, pieces, RingFault, scatter } from './queue.ts';
 import type { ConsoleState } from './state.ts';
 
 const Feature = { SIZE: 1n << 0n, MULTIPORT: 1n << 1n, EMERG_WRITE: 1n << 2n } as const;
@@ -9,6 +9,8 @@ const Feature = { SIZE: 1n << 0n, MULTIPORT: 1n << 1n, EMERG_WRITE: 1n << 2n } a
 const EMERGENCY = 8;
 const CONTROL_RECEIVE = 2, CONTROL_TRANSMIT = 3;
 const CONTROL_BYTES = 8;
+/** What a driver may print by one chain: what is printed is kept as events. */
+const PRINT_BYTES_MAX = 1 << 16;
 /** Events of the control queues. */
 const Control = { DEVICE_READY: 0, PORT_ADD: 1, PORT_READY: 3, CONSOLE_PORT: 4, PORT_OPEN: 6, PORT_NAME: 7 } as const;
 
@@ -85,6 +87,8 @@ export function deliver(work: Work<ConsoleState>): void {
 function transmit(work: Work<ConsoleState>, port: number, queue: number): void {
   const { device, memory, out } = work;
   for (let chain = work.take(queue); chain !== undefined; chain = work.take(queue)) {
+    const length = lengthOf(chain.readable);
+    if (length > PRINT_BYTES_MAX) throw new RingFault(`${length} bytes for a port at once`);
     for (const { address, bytes } of pieces(chain.readable)) print(port, device.ports[port]!.name, bytesAt(memory, address, bytes), out);
     work.give(queue, chain, 0);
   }

@@ -75,6 +75,7 @@ function readChain(queue: QueueState, features: bigint, memory: DirectMemory, he
   const writable: Segment[] = [];
   let [table, entries, at] = [queue.descriptors, queue.size, head];
   let nested = false;
+  let total = 0;
   // A chain has at most as many descriptors as its table: what has more goes round in circles.
   for (let left = entries; ;) {
     if (at >= entries) throw new RingFault(`descriptor ${at} is beyond the ${nested ? 'indirect ' : ''}table of ${entries}`);
@@ -92,6 +93,8 @@ function readChain(queue: QueueState, features: bigint, memory: DirectMemory, he
       left = Math.min(entries, INDIRECT_MAX);
       continue;
     }
+    total += bytes;
+    if (total > CHAIN_BYTES_MAX) throw new RingFault(`the chain from descriptor ${head} has more than ${CHAIN_BYTES_MAX} bytes`);
     if ((flags & WRITE) !== 0) writable.push({ address, bytes });
     else if (writable.length > 0) throw new RingFault('a buffer to be read stands behind one to be written');
     else readable.push({ address, bytes });
@@ -101,6 +104,9 @@ function readChain(queue: QueueState, features: bigint, memory: DirectMemory, he
 }
 /** Descriptors of an indirect table that may be followed: as many as the longest queue can have. */
 const INDIRECT_MAX = 32768;
+
+/** As Virtio 1.2, 2.7.5 limits it. */
+const CHAIN_BYTES_MAX = 2 ** 32;
 
 export const lengthOf = (segments: readonly Segment[]): number => segments.reduce((sum, { bytes }) => sum + bytes, 0);
 

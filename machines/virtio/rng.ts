@@ -2,8 +2,11 @@
 
 import { MASK64 } from '../bits.ts';
 import type { Kind } from './kind.ts';
-import { lengthOf, pieces, store } from './queue.ts';
+import { lengthOf, part, pieces, store } from './queue.ts';
 import type { RngState } from './state.ts';
+
+/** A device need not fill a buffer. */
+const DRAW_BYTES_MAX = 1 << 16;
 
 export const rng: Kind<RngState> = {
   deviceId: 4,
@@ -11,8 +14,9 @@ export const rng: Kind<RngState> = {
   configuration: () => new Uint8Array(0),
   notified(work, index) {
     for (let chain = work.take(index); chain !== undefined; chain = work.take(index)) {
-      for (const { address, bytes } of pieces(chain.writable)) store(work.memory, address, draw(work.device, bytes));
-      work.give(index, chain, lengthOf(chain.writable));
+      const room = part(chain.writable, 0, DRAW_BYTES_MAX);
+      for (const { address, bytes } of pieces(room)) store(work.memory, address, draw(work.device, bytes));
+      work.give(index, chain, lengthOf(room));
     }
   },
   // What was drawn stays drawn: a reset does not repeat it.

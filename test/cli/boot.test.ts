@@ -1,12 +1,15 @@
 /** `zeno boot` on a small guest that echoes what is typed: how it ends, what is recorded, and what it says to files that cannot be booted. */
 
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { deviceTree } from '../../actors/device-tree.ts';
 import { assemble } from '../../machines/aarch64/assemble.ts';
+import { openDisk } from '../../cli/disk.ts';
+import { load, words as programWords } from '../support/guest-program.ts';
 import { smallElf } from '../support/small-elf.ts';
 import { scratch, zeno, zenoJson } from '../support/zeno.ts';
+import { REQUEST, SET_UP } from '../support/virtio-guest.ts';
 
 const DIR = scratch();
 const file = (name: string, bytes: Uint8Array | string): string => {
@@ -88,6 +91,49 @@ test('a recorded boot replays, what was typed with it, and says when its image i
   const { status, err } = await zeno(['replay', recording]);
   expect(status).toBe(2);
   expect(err).toMatch(/^zeno: the image .*recorded\.bin is another: recorded with [^\n]*\n$/);
+});
+
+describe('--disk', () => {
+  const path = (name: string): string => file(name, Uint8Array.from({ length: 4096 }, (_, at) => at));
+  /** Reads a sector, prints its first byte, which is a letter, and writes the next letter back; twice, so that the second is what was written. */
+  const guest = (): string => {
+    const text = `${SET_UP}\nmovz x24, #2; ${load('x26', 0x900_0000)}; ${load('x27', 0x4018_0000)}
+next: movz x0, #0; movz x1, #1; orr x2, x27, xzr; movz x3, #512; movz x4, #2; bl {request}
+ldrb w5, [x27]; add w5, w5, #65; str w5, [x26]; sub w5, w5, #64; strb w5, [x27]
+movz x0, #1; movz x1, #1; orr x2, x27, xzr; movz x3, #512; movz x4, #0; bl {request}
+sub x24, x24, #1; cbnz x24, {next}
+${load('x0', 0x8400_0008)}; hvc #0\n${REQUEST}`;
+    return file('disk-guest.bin', new Uint8Array(Uint32Array.from(programWords(text, AT)).buffer));
+  };
+
+  test('is a disk that the guest writes, while the image stays as it was; recorded, it replays, and another image is said to be one', async () => {
+    const [disk, kernelFile, recording] = [path('disk.img'), guest(), join(DIR, 'with-disk')];
+    const before = readFileSync(disk);
+    const { status, out } = await zeno(['boot', '--kernel', kernelFile, '--mem', '16M', '--el2', 'none', '--disk', disk, '--input', file('typed', ''), '--record', recording]);
+    expect({ status, out: out.split('\n')[0] }).toEqual({ status: 0, out: 'AB' });
+    expect(readFileSync(disk).equals(before)).toBe(true);
+    expect(await zenoJson(['replay', recording])).toMatchObject({ identical: true });
+    expect((await zeno(['show', recording, '--at', 'end'])).out).toContain('virtio 0 (disk 0 of 8 sectors, mmio): ACKNOWLEDGE DRIVER DRIVER_OK FEATURES_OK');
+    writeFileSync(disk, Buffer.alloc(4096, 1));
+    const { status: other, err } = await zeno(['replay', recording]);
+    expect(other).toBe(2);
+    expect(err).toMatch(/^zeno: the image .*disk\.img is another: recorded with [^\n]*\n$/);
+  });
+
+  test('read-only, it refuses what is written', async () => {
+    const { out } = await zeno(['boot', '--kernel', guest(), '--mem', '16M', '--el2', 'none', '--disk', `${path('ro.img')},ro,mmio`, '--input', file('typed', '')]);
+    expect(out).toMatch(/^AA\n/);
+  });
+});
+
+test('a disk image that changes under the run is one line, and the run ends', () => {
+  const disk = file('changing.img', new Uint8Array(4096));
+  const { disk: { source } } = openDisk({ path: disk, readOnly: false, transport: 'mmio' });
+  expect(source.read(512, 4)).toEqual(new Uint8Array(4));
+  appendFileSync(disk, 'more');
+  expect(() => source.read(512, 4)).toThrow(/changing\.img: it was changed while a machine was using it/);
+  writeFileSync(disk, '');
+  expect(() => source.read(512, 4)).toThrow(/it was changed/);
 });
 
 describe('what cannot be booted is one line, status 2 and no recording', () => {

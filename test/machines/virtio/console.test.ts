@@ -87,3 +87,10 @@ test('a byte can be printed before any queue is there', () => {
   d.write(0x108, 0x21);
   expect(d.events()).toEqual([{ event: 'console', byte: 0x21, text: '!', port: 0 }]);
 });
+
+test('more than 64 KiB by one chain is no driver: the device needs a reset', () => {
+  const d = terminal(MULTIPORT);
+  d.offer(1, d.chain(1, [0], [{ address: place(1), bytes: 70_000 }]));
+  d.notify(1);
+  expect([d.read(REGISTER.status) & 64, d.events()]).toEqual([64, [{ event: 'virtio_needs_reset', device: 0, kind: 'console', reason: '70000 bytes for a port at once' }]]);
+});

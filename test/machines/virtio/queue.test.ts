@@ -100,6 +100,7 @@ test.each<[string, RegExp, (b: ReturnType<typeof bench>) => void]>([
   ['an indirect table that is not RAM', /16 bytes at 0x1000 are not RAM/, (b) => { b.descriptor(DESCRIPTORS, 0, 0x1000, 16, NESTED, 0); b.offer(0); }],
   ['an indirect table in an indirect table', /in an indirect table/, (b) => { b.descriptor(DESCRIPTORS, 0, TABLES, 16, NESTED, 0); b.descriptor(TABLES, 0, TABLES, 16, NESTED, 0); b.offer(0); }],
   ['an indirect descriptor with a next one', /has a next one/, (b) => { b.descriptor(DESCRIPTORS, 0, TABLES, 16, NESTED | NEXT, 1); b.offer(0); }],
+  ['a chain of more than 4 GiB', /more than 4294967296 bytes/, (b) => { for (const slot of [0, 1]) b.descriptor(DESCRIPTORS, slot, DATA, 0xffff_ffff, 1 - slot, 1); b.offer(0); }],
   ['a circle in an indirect table', /no end/, (b) => { b.descriptor(DESCRIPTORS, 0, TABLES, 32, NESTED, 0); b.descriptor(TABLES, 0, DATA, 4, NEXT, 1); b.descriptor(TABLES, 1, DATA, 4, NEXT, 0); b.offer(0); }],
 ])('%s is a fault', (_, message, make) => {
   const b = bench(8);

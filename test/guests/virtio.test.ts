@@ -1,0 +1,81 @@
+/** Debian's kernels and U-Boot on virtio devices: what they read is what is there, what they write goes back with the world, and QEMU says the same. */
+
+import { execFileSync, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { fingerprint } from '../../snapshots/machine.ts';
+import { kernelOf, linux, present, PROMPT, QEMU, qemuConsole, typeAt, uBoot, U_BOOT, type Typed } from './virtio.ts';
+
+const installed = (tool: string): boolean => spawnSync(tool, ['-V']).error === undefined;
+const SERIES = ['6.1', '6.12'] as const;
+const DISK_BYTES = 16 << 20;
+const WHERE = '(needs the guests that are made of Debian\'s packages)';
+
+const disk = Uint8Array.from({ length: DISK_BYTES }, (_, at) => (at * 2_654_435_761) >>> 13);
+const sumOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+const DIR = mkdtempSync(join(tmpdir(), 'zeno-virtio-'));
+afterAll(() => rmSync(DIR, { recursive: true }));
+
+const SUM = 'sha256sum < /dev/vda';
+/** Beyond the page cache: what the device has, not what the kernel remembers. */
+const SUM_AGAIN = 'sync; echo 3 > /proc/sys/vm/drop_caches; sha256sum < /dev/vda';
+const WRITE = 'dd if=/dev/zero of=/dev/vda bs=4k seek=100 count=50 conv=fsync 2>/dev/null; dd if=/bin/busybox of=/dev/vda bs=1000 seek=3 count=7 conv=notrunc,fsync 2>/dev/null';
+const at = (...lines: readonly string[]): [string, string][] => lines.map((line) => [PROMPT, line]);
+/** Sums that the console shows, in order. */
+const sums = (console: string): string[] => [...console.matchAll(/\n([0-9a-f]{64}) {2}-/g)].map(([, sum]) => sum!);
+
+describe.skipIf(!present(...SERIES.flatMap((series) => Object.values(kernelOf(series)))) && !process.env['CI']).each(SERIES.flatMap((series) => (['mmio', 'pci'] as const).map((transport) => [series, transport] as const)))(`Debian's kernel %s over virtio-%s ${WHERE}`, (series, transport) => {
+  let start: Typed;
+  beforeAll(() => { start = typeAt(linux(series, disk, transport), [], PROMPT); });
+
+  test('reads its disk, writes it, and finds the old one again when the world goes back', () => {
+    const [read, wrote] = [typeAt(start.world, at(SUM), PROMPT), typeAt(start.world, at(WRITE, SUM_AGAIN), PROMPT)];
+    expect(sums(read.console)).toEqual([sumOf(disk)]);
+    expect(sums(wrote.console)).toHaveLength(1);
+    expect(sums(wrote.console)).not.toEqual([sumOf(disk)]);
+    expect(sums(typeAt(start.world, at(SUM_AGAIN), PROMPT).console)).toEqual([sumOf(disk)]);
+    const again = typeAt(start.world, at(WRITE, SUM_AGAIN), PROMPT);
+    expect([again.console, fingerprint(again.world)]).toEqual([wrote.console, fingerprint(wrote.world)]);
+  });
+
+  test('makes a file system, and what it puts there is there when it is mounted again', () => {
+    const { console } = typeAt(start.world, at('mkfs.ext2 /dev/vda > /dev/null; mount -t ext4 /dev/vda /mnt && cp /bin/busybox /mnt/b && umount /mnt', 'echo 3 > /proc/sys/vm/drop_caches; mount -t ext4 /dev/vda /mnt; cmp /bin/busybox /mnt/b && echo the same'), PROMPT);
+    expect(console).toContain('\nthe same\r\n');
+  });
+
+  test('is answered by the echo peer, draws from the entropy device, prints on the console, and powers off', () => {
+    const { console, world } = typeAt(start.world, at('ip addr add 10.0.2.15/24 dev eth0; ip link set eth0 up; ping -c 2 10.0.2.2', 'head -c 1000 /dev/hwrng | wc -c', 'echo on the other side > /dev/hvc0 && echo printed', 'dmesg | grep -ci "virtio.*\\(fail\\|error\\|warn\\)"', 'poweroff'), undefined);
+    for (const shown of ['2 packets transmitted, 2 packets received, 0% packet loss', '\n1000\r\n', '\nprinted\r\n', '\n0\r\n']) expect(console).toContain(shown);
+    expect(world.state.ended?.by).toBe('off');
+  });
+
+  test.skipIf(!present(QEMU) && !process.env['CI'])(`QEMU reads, writes and sums the same ${WHERE}`, async () => {
+    const path = join(DIR, `${series}-${transport}.img`);
+    writeFileSync(path, disk);
+    const lines = [SUM, WRITE, SUM_AGAIN];
+    const ours = typeAt(start.world, at(...lines), PROMPT);
+    expect(sums(await qemuConsole(series, path, transport, [...lines, 'poweroff']))).toEqual(sums(ours.console));
+  });
+});
+
+describe.skipIf(!present(U_BOOT, ...Object.values(kernelOf('6.1'))) && !process.env['CI']).each(['mmio', 'pci'] as const)(`U-Boot over virtio-%s ${WHERE}`, (transport) => {
+  test.skipIf(!installed('mkfs.ext4') && !process.env['CI'])('boots a kernel from a disk (needs mkfs.ext4)', () => {
+    const { image, initramfs } = kernelOf('6.1');
+    const [files, path] = [join(DIR, 'files'), join(DIR, `boot-${transport}.img`)];
+    mkdirSync(files, { recursive: true });
+    copyFileSync(image, join(files, 'Image'));
+    copyFileSync(initramfs, join(files, 'initramfs.gz'));
+    execFileSync('mkfs.ext4', ['-q', '-d', files, path, '64M'], { stdio: 'pipe' });
+    const lines: [string, string][] = [
+      ['Hit any key to stop autoboot:  2 ', 'x'], ...['virtio scan', 'load virtio 0 0x41000000 Image', 'load virtio 0 0x46000000 initramfs.gz', 'setenv bootargs console=ttyAMA0', 'booti 0x41000000 0x46000000:${filesize} ${fdtcontroladdr}'].map((line): [string, string] => ['=> ', line]),
+      [PROMPT, 'ls -l /sys/block/vda/size && poweroff'],
+    ];
+    const { console, world } = typeAt(uBoot(new Uint8Array(readFileSync(path)), transport), lines, undefined);
+    expect(console).toMatch(/\d+ bytes read in \d+ ms/);
+    expect(console).toContain('Starting kernel ...');
+    expect([world.state.ended?.by, /reboot: Power down/.test(console)]).toEqual(['off', true]);
+  });
+});
