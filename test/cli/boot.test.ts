@@ -4,7 +4,7 @@ import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { deviceTree } from '../../actors/device-tree.ts';
-import { assemble } from '../../machines/aarch64/assemble.ts';
+import { ECHO, flatBinary } from '../support/echo-guest.ts';
 import { smallElf } from '../support/small-elf.ts';
 import { scratch, zeno, zenoJson } from '../support/zeno.ts';
 
@@ -15,22 +15,8 @@ const file = (name: string, bytes: Uint8Array | string): string => {
   return path;
 };
 
-/** Where a flat kernel goes. Prints `>`, echoes each character, and powers off (PSCI SYSTEM_OFF) after an `!`. */
-const AT = 0x4008_0000;
-const ECHO = [
-  'movz x1, #0x900, lsl #16', 'mov w2, #0x3e', 'str w2, [x1]',
-  // 0x4008000c: until UARTFR.RXFE is 0.
-  'ldr w2, [x1, #24]', 'tbnz w2, #4, 0x4008000c', 'ldr w2, [x1]', 'str w2, [x1]', 'cmp w2, #0x21', 'b.ne 0x4008000c',
-  'movz w0, #0x8400, lsl #16', 'orr w0, w0, #8', 'smc #0', 'b 0x40080030',
-];
-function words(lines: readonly string[]): Uint8Array {
-  const bytes = new Uint8Array(4 * lines.length);
-  lines.forEach((line, index) => new DataView(bytes.buffer).setUint32(4 * index, assemble(line, BigInt(AT + 4 * index)), true));
-  return bytes;
-}
-
 let kernel: string;
-beforeAll(() => { kernel = file('echo.bin', words(ECHO)); });
+beforeAll(() => { kernel = file('echo.bin', flatBinary(ECHO)); });
 const ARGUMENTS = ['--mem', '16M', '--nested', 'nv2'];
 
 describe('a machine that powers itself off', () => {
@@ -81,10 +67,10 @@ describe('--expect', () => {
 
 test('a recorded boot replays, what was typed with it, and says when its image is another', async () => {
   const recording = join(DIR, 'recording');
-  const image = file('recorded.bin', words(ECHO));
+  const image = file('recorded.bin', flatBinary(ECHO));
   expect((await zeno(['boot', '--kernel', image, ...ARGUMENTS, '--input', file('typed', 'xyz!'), '--append', 'quiet', '--record', recording])).status).toBe(0);
   expect(await zenoJson(['replay', recording])).toMatchObject({ identical: true });
-  writeFileSync(image, words(['nop', ...ECHO]));
+  writeFileSync(image, flatBinary(['nop', ...ECHO]));
   const { status, err } = await zeno(['replay', recording]);
   expect(status).toBe(2);
   expect(err).toMatch(/^zeno: the image .*recorded\.bin is another: recorded with [^\n]*\n$/);
@@ -131,7 +117,7 @@ describe('what cannot be booted is one line, status 2 and no recording', () => {
 
 test('a device tree of the user reaches the guest with the command line and the initrd in its /chosen', async () => {
   // Prints the tree that X0 points to.
-  const show = file('show.bin', words([
+  const show = file('show.bin', flatBinary([
     'movz x1, #0x900, lsl #16', 'mov x3, x0', 'ldr w4, [x3, #4]', 'rev w4, w4',
     // 0x40080010
     'ldrb w2, [x3], #1', 'str w2, [x1]', 'subs w4, w4, #1', 'b.ne 0x40080010',
