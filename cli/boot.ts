@@ -24,7 +24,7 @@ import { REBUILDERS, type Opened } from './open.ts';
 import { engineOption, seedOption, virtualTime, wholeNumber } from './options.ts';
 import { timeText } from './output.ts';
 import { reportRun, statusOf } from './run.ts';
-import { startSession } from './session.ts';
+import { startSession, untilClosed } from './session.ts';
 import { unpackImage } from './unpack.ts';
 
 /** What a boot is made of, as its recording keeps it. Paths are absolute. */
@@ -135,16 +135,14 @@ async function boot(flags: BootFlags): Promise<number> {
     disks: flags.disk, devices: Object.fromEntries(DEVICES.flatMap((device) => (flags[device] === undefined ? [] : [[device, flags[device]]]))),
   };
   const session = startSession(openBoot(record, flags.seed, flags.engine), flags.record);
-  try {
+  return untilClosed(session, async () => {
     const end = await runConsole(session, {
       ...(script && { script }), ...(flags.expect === undefined ? {} : { expect: flags.expect }), ...(flags.maxInsns === undefined ? {} : { maxInsns: flags.maxInsns }),
       ...(flags.maxTime === undefined ? {} : { maxTimeNs: flags.maxTime }), ...(flags.json === undefined ? {} : { json: flags.json }),
     });
     reportRun(session, 'boot', end, flags.json === true);
     return statusOf(end);
-  } finally {
-    session.close();
-  }
+  });
 }
 
 /** Power-off is how a machine ends well. */

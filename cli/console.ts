@@ -99,6 +99,7 @@ export async function runConsole(session: Session, options: ConsoleOptions): Pro
     }
   } finally {
     output.flush();
+    output.end();
     for (const signal of SIGNALS) process.off(signal, onSignal);
     terminal?.restore();
   }
@@ -144,22 +145,25 @@ interface ConsoleOutput {
   flush(): void;
   /** Whether nobody reads any more. */
   isClosed(): boolean;
+  end(): void;
 }
 
-/** Bytes in chunks: a write for each of them would take longer than the guest does. */
+/** Bytes in chunks: a write for each of them would take longer than the guest does. When the reader has gone its listener stays: what is printed later fails too. */
 function consoleOutput(stream: NodeJS.WriteStream): ConsoleOutput {
   let bytes: number[] = [];
+  let isGone = false;
+  const onError = (): void => { isGone = true; };
+  stream.on('error', onError);
   return {
     byte(byte) { bytes.push(byte); },
     flush() {
-      if (bytes.length > 0 && !isGone(stream)) stream.write(Buffer.from(bytes));
+      if (bytes.length > 0 && !isGone) stream.write(Buffer.from(bytes));
       bytes = [];
     },
-    isClosed: () => isGone(stream),
+    isClosed: () => isGone,
+    end() { if (!isGone) stream.off('error', onError); },
   };
 }
-
-const isGone = (stream: NodeJS.WriteStream): boolean => stream.destroyed || stream.errored !== null && stream.errored !== undefined;
 
 function whereText(session: Session): string {
   const { history } = session;

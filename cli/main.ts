@@ -31,7 +31,11 @@ const BUG = 70;
 
 /** Carries out one command line. Sets process.exitCode. */
 export async function main(words: readonly string[]): Promise<void> {
-  if (process.stdout.listenerCount('error', onOutputError) === 0) process.stdout.on('error', onOutputError);
+  if (process.stdout.listenerCount('error', onOutputError) === 0) {
+    process.stdout.on('error', onOutputError);
+    // Nobody is left to be told.
+    process.stderr.on('error', () => {});
+  }
   try {
     const zeno = program();
     if (words.length === 0) throw new InputError(`name a verb: ${zeno.commands.map((command) => command.name()).join(', ')}; zeno --help explains them`);
@@ -50,9 +54,10 @@ export async function main(words: readonly string[]): Promise<void> {
   }
 }
 
-/** `zeno timeline DIR | head` closes the pipe early, which is no error. */
+/** `zeno timeline DIR | head` closes the pipe early, which is no error; nor is a terminal that goes away. What records ends its run first. */
 function onOutputError(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error;
+  if (process.stdout.listenerCount('error') > 1) return;
+  if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
   process.exit(process.exitCode ?? 0);
 }
 

@@ -9,7 +9,7 @@ import { grouped, note, paint, print, printJson, timeText } from './output.ts';
 import { engineOption, seedOption, wholeNumber } from './options.ts';
 import { runOn, type RunEnd, VIOLATION } from './runner.ts';
 import { noteAnswer } from './scenarios.ts';
-import { startSession, type Session } from './session.ts';
+import { startSession, untilClosed, type Session } from './session.ts';
 
 export interface RunFlags {
   readonly nested: Mechanism;
@@ -48,7 +48,7 @@ async function run(name: string, flags: RunFlags): Promise<number> {
   const scenario = opened.prepared!.scenario.name;
   const directory = flags.record === true ? join('recordings', [scenario, flags.nested, flags.l1, ...flags.variant].join('-')) : flags.record;
   const session = startSession(opened, directory);
-  try {
+  return untilClosed(session, async () => {
     const end = await runOn(session, {
       ...(flags.until === undefined ? {} : { until: flags.until }),
       ...(flags.json ? {} : { each: (event) => { if (event.event === 'console') process.stdout.write(String(event.text)); } }),
@@ -56,9 +56,7 @@ async function run(name: string, flags: RunFlags): Promise<number> {
     if (end.by === 'end' || end.by === 'claim') noteAnswer(opened.manifest, end.outcome, end.reason);
     reportRun(session, scenario, end, flags.json === true);
     return statusOf(end);
-  } finally {
-    session.close();
-  }
+  });
 }
 
 /** Prints how a run ended: the object that `run` and `boot` promise, or lines for people. */
@@ -66,6 +64,8 @@ export function reportRun(session: Session, scenario: string, end: RunEnd, json:
   const recording = session.recording?.directory ?? null;
   const { outcome, reason, insns, timeNs, exits, nestedExits, fingerprint } = end;
   if (end.by === 'interrupt') note(`interrupted at ${end.place.branch}@frame:${end.place.frame}${recording === null ? '' : `; what ran is recorded in ${recording}`}`);
+  // Nobody reads it any more.
+  if (process.stdout.errored) return;
   if (json) {
     printJson({ scenario, outcome, reason, insns, timeNs, exits, nestedExits, fingerprint, recording });
     return;

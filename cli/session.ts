@@ -13,6 +13,7 @@ import { nodeFiles } from '../snapshots/store/node-files.ts';
 import { countBelow } from '../snapshots/timeline-index.ts';
 import { goToPosition } from '../snapshots/timeline.ts';
 import { enter } from '../actors/world.ts';
+import { userMessage } from './errors.ts';
 import { rebuild, type Opened } from './open.ts';
 import { note, progress } from './output.ts';
 
@@ -50,7 +51,23 @@ export function startSession(opened: Opened, directory: string | undefined): Ses
   const files = nodeFiles();
   const recording = directory === undefined ? undefined : createRecording<Choice>(files, trimmed(directory), opened.manifest);
   const history = openHistory(systemOf(), opened.world, recording ?? memoryLines<Choice>(), historyOptions());
-  return { opened, history, recording, close() { recording?.close(); files.close(); } };
+  return { opened, history, recording, close() { try { recording?.close(); } finally { files.close(); } } };
+}
+
+/** Does `work`, which runs `session` on, and closes it, however that ends. Where the system refused to record more, the InputError says what is left. */
+export async function untilClosed<Result>(session: Session, work: () => Promise<Result>): Promise<Result> {
+  let isOpen = true;
+  try {
+    const result = await work();
+    isOpen = false;
+    session.close();
+    return result;
+  } catch (error) {
+    try { if (isOpen) session.close(); } catch { /* the first error is told */ }
+    const refusal = session.recording === undefined || !(error instanceof Error && 'syscall' in error) ? undefined : userMessage(error);
+    if (refusal === undefined) throw error;
+    throw new InputError(`${refusal}: the run ended there; what ran before is recorded in ${session.recording!.directory}`);
+  }
 }
 
 export interface SessionOptions { readonly edit?: boolean; readonly engine?: EngineName }

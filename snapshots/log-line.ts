@@ -109,15 +109,27 @@ export function openLogLine<Choice>(files: Files, path: string, name: string, no
     putMoves();
     if (buffer.length === 0) return;
     if (tailTorn) files.truncate(path, index.end);
-    // A write that fails half-way leaves bytes that the next attempt cuts away.
     tailTorn = true;
-    files.append(path, concat(buffer));
+    try {
+      files.append(path, concat(buffer));
+    } catch (error) {
+      cutTail();
+      throw error;
+    }
     tailTorn = false;
     index.end += bufferBytes;
     buffer = [];
     bufferBytes = 0;
     for (const [at, batch] of unwritten) remember(at, batch);
     unwritten.clear();
+  }
+
+  /** A write that failed half-way left bytes behind the last whole frame. If they cannot be cut now, the next attempt does it, or the next opening leaves them out. */
+  function cutTail(): void {
+    try {
+      files.truncate(path, index.end);
+      tailTorn = false;
+    } catch { /* the write's own error is told */ }
   }
 
   function sync(): void {

@@ -23,9 +23,9 @@ export function nodeFiles(descriptors: Descriptors = { write: (descriptor, bytes
       open.delete(`${flags} ${path}`);
     }
   };
-  const writeAll = (descriptor: number, bytes: Uint8Array): void => {
+  const writeAll = (path: string, descriptor: number, bytes: Uint8Array): void => {
     for (let offset = 0; offset < bytes.length;) {
-      const written = descriptors.write(descriptor, bytes, offset);
+      const written = named(path, () => descriptors.write(descriptor, bytes, offset));
       if (written <= 0) throw new Error(`wrote ${offset} of ${bytes.length} bytes`);
       offset += written;
     }
@@ -49,18 +49,18 @@ export function nodeFiles(descriptors: Descriptors = { write: (descriptor, bytes
     },
     append(path, bytes) {
       const isNew = statSync(path, { throwIfNoEntry: false }) === undefined;
-      writeAll(descriptorOf(path, 'a+'), bytes);
+      writeAll(path, descriptorOf(path, 'a+'), bytes);
       if (isNew) syncDirectory(path);
     },
     truncate(path, size) {
       const descriptor = openSync(path, 'r+');
       try { ftruncateSync(descriptor, size); descriptors.sync(descriptor); } finally { closeSync(descriptor); }
     },
-    sync: (path) => descriptors.sync(descriptorOf(path, 'a+')),
+    sync: (path) => { named(path, () => { descriptors.sync(descriptorOf(path, 'a+')); }); },
     replace(path, bytes) {
       const temporary = `${path}.new`;
       const descriptor = openSync(temporary, 'w');
-      try { writeAll(descriptor, bytes); descriptors.sync(descriptor); } finally { closeSync(descriptor); }
+      try { writeAll(temporary, descriptor, bytes); descriptors.sync(descriptor); } finally { closeSync(descriptor); }
       forget(path);
       renameSync(temporary, path);
       syncDirectory(path);
@@ -72,4 +72,14 @@ export function nodeFiles(descriptors: Descriptors = { write: (descriptor, bytes
       open.clear();
     },
   };
+}
+
+/** Does `work`; an error of a descriptor gets the path that it stands for. */
+function named<Result>(path: string, work: () => Result): Result {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && !('path' in error)) (error as NodeJS.ErrnoException).path = path;
+    throw error;
+  }
 }

@@ -4,9 +4,9 @@ import { appendFileSync, existsSync, readdirSync, readFileSync, writeFileSync } 
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { deviceTree } from '../../actors/device-tree.ts';
-import { assemble } from '../../machines/aarch64/assemble.ts';
 import { openDisk } from '../../cli/disk.ts';
 import { load, words as programWords } from '../support/guest-program.ts';
+import { ECHO, FLAT_KERNEL, flatBinary } from '../support/echo-guest.ts';
 import { smallElf } from '../support/small-elf.ts';
 import { scratch, zeno, zenoJson } from '../support/zeno.ts';
 import { REQUEST, SET_UP } from '../support/virtio-guest.ts';
@@ -18,22 +18,8 @@ const file = (name: string, bytes: Uint8Array | string): string => {
   return path;
 };
 
-/** Where a flat kernel goes. Prints `>`, echoes each character, and powers off (PSCI SYSTEM_OFF) after an `!`. */
-const AT = 0x4008_0000;
-const ECHO = [
-  'movz x1, #0x900, lsl #16', 'mov w2, #0x3e', 'str w2, [x1]',
-  // 0x4008000c: until UARTFR.RXFE is 0.
-  'ldr w2, [x1, #24]', 'tbnz w2, #4, 0x4008000c', 'ldr w2, [x1]', 'str w2, [x1]', 'cmp w2, #0x21', 'b.ne 0x4008000c',
-  'movz w0, #0x8400, lsl #16', 'orr w0, w0, #8', 'smc #0', 'b 0x40080030',
-];
-function words(lines: readonly string[]): Uint8Array {
-  const bytes = new Uint8Array(4 * lines.length);
-  lines.forEach((line, index) => new DataView(bytes.buffer).setUint32(4 * index, assemble(line, BigInt(AT + 4 * index)), true));
-  return bytes;
-}
-
 let kernel: string;
-beforeAll(() => { kernel = file('echo.bin', words(ECHO)); });
+beforeAll(() => { kernel = file('echo.bin', flatBinary(ECHO)); });
 const ARGUMENTS = ['--mem', '16M', '--nested', 'nv2'];
 
 describe('a machine that powers itself off', () => {
@@ -84,10 +70,10 @@ describe('--expect', () => {
 
 test('a recorded boot replays, what was typed with it, and says when its image is another', async () => {
   const recording = join(DIR, 'recording');
-  const image = file('recorded.bin', words(ECHO));
+  const image = file('recorded.bin', flatBinary(ECHO));
   expect((await zeno(['boot', '--kernel', image, ...ARGUMENTS, '--input', file('typed', 'xyz!'), '--append', 'quiet', '--record', recording])).status).toBe(0);
   expect(await zenoJson(['replay', recording])).toMatchObject({ identical: true });
-  writeFileSync(image, words(['nop', ...ECHO]));
+  writeFileSync(image, flatBinary(['nop', ...ECHO]));
   const { status, err } = await zeno(['replay', recording]);
   expect(status).toBe(2);
   expect(err).toMatch(/^zeno: the image .*recorded\.bin is another: recorded with [^\n]*\n$/);
@@ -103,7 +89,7 @@ ldrb w5, [x27]; add w5, w5, #65; str w5, [x26]; sub w5, w5, #64; strb w5, [x27]
 movz x0, #1; movz x1, #1; orr x2, x27, xzr; movz x3, #512; movz x4, #0; bl {request}
 sub x24, x24, #1; cbnz x24, {next}
 ${load('x0', 0x8400_0008)}; hvc #0\n${REQUEST}`;
-    return file('disk-guest.bin', new Uint8Array(Uint32Array.from(programWords(text, AT)).buffer));
+    return file('disk-guest.bin', new Uint8Array(Uint32Array.from(programWords(text, FLAT_KERNEL)).buffer));
   };
 
   test('is a disk that the guest writes, while the image stays as it was; recorded, it replays, and another image is said to be one', async () => {
@@ -189,11 +175,11 @@ describe('a guest that resets', () => {
   // Counts its lives in the second flash bank, a bit a life: powers off in the third.
   const lives = [
     'movz x20, #0x400, lsl #16', 'ldr w3, [x20]', 'movz x1, #0x900, lsl #16', 'movz w2, #0x2e', 'str w2, [x1]',
-    'tbz w3, #1, 0x40200040', 'movz w4, #0x40', 'str w4, [x20]', 'lsr w3, w3, #1', 'str w3, [x20]', 'movz w4, #0xff', 'str w4, [x20]', 'movz w0, #0x8400, lsl #16', 'add w0, w0, #9', 'hvc #0', 'b 0x4020003c',
-    // 0x40200040
-    'movz w0, #0x8400, lsl #16', 'orr w0, w0, #8', 'hvc #0', 'b 0x4020004c',
+    'tbz w3, #1, 0x40080040', 'movz w4, #0x40', 'str w4, [x20]', 'lsr w3, w3, #1', 'str w3, [x20]', 'movz w4, #0xff', 'str w4, [x20]', 'movz w0, #0x8400, lsl #16', 'add w0, w0, #9', 'hvc #0', 'b 0x4008003c',
+    // 0x40080040
+    'movz w0, #0x8400, lsl #16', 'orr w0, w0, #8', 'hvc #0', 'b 0x4008004c',
   ];
-  const resets = file('resets.bin', words(lives));
+  const resets = file('resets.bin', flatBinary(lives));
   const variables = file('variables.fd', Uint8Array.of(7, 0, 0, 0));
   const given = ['boot', '--kernel', resets, '--mem', '16M', '--el2', 'none', '--flash1', variables];
 
@@ -214,7 +200,7 @@ describe('a guest that resets', () => {
 
 test('a device tree of the user reaches the guest with the command line and the initrd in its /chosen', async () => {
   // Prints the tree that X0 points to.
-  const show = file('show.bin', words([
+  const show = file('show.bin', flatBinary([
     'movz x1, #0x900, lsl #16', 'mov x3, x0', 'ldr w4, [x3, #4]', 'rev w4, w4',
     // 0x40080010
     'ldrb w2, [x3], #1', 'str w2, [x1]', 'subs w4, w4, #1', 'b.ne 0x40080010',
