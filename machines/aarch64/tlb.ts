@@ -224,7 +224,7 @@ export function insertEntry(board: Board, translation: Translation, entry: Entry
     const word = cached.words[index]!;
     if (index === entry.firstDescriptors - 1 || index === offsets.length - 1) addTo(translation.byDescriptor, word, cached);
     else translation.tables.add(word);
-    if (holdDescriptors(memory, offsets[index]! >>> 12)) forgetWrites(board);
+    if (holdDescriptors(memory, offsets[index]! >>> 12)) forgetWritesTo(board, offsets[index]! >>> 12);
   }
 }
 
@@ -246,6 +246,17 @@ export function forgetWrites(board: Board): void {
   for (const core of board.cores) {
     const translation = core.translation as Translation | undefined;
     if (translation !== undefined) forgetKind(translation.write);
+  }
+}
+
+/** Takes one page of linear memory out of the write arrays of every core. */
+export function forgetWritesTo(board: Board, page: number): void {
+  for (const core of board.cores) {
+    const write = (core.translation as Translation | undefined)?.write;
+    if (write === undefined) continue;
+    for (let at = 0; at < write.length; at += ENTRY_WORDS) {
+      if (((write[at]! & ~0xfff) + write[at + 2]!) >>> 12 === page) write[at] = EMPTY;
+    }
   }
 }
 

@@ -11,7 +11,7 @@ import { fetchOffset, fillFetch, inGuardedPage, instructionOffset, loadMemory, o
 import { limitOf } from '../pmu.ts';
 import type { Profile } from '../profile.ts';
 import { Pstate, Word, stackWord, type Core } from '../state.ts';
-import { MODE_OF, forgetFast, forgetWrites, type Translation } from '../tlb.ts';
+import { MODE_OF, forgetFast, forgetWrites, forgetWritesTo, type Translation } from '../tlb.ts';
 import { branchAddress, translationOf } from '../translate.ts';
 import type { Bytes } from '../memory-access.ts';
 import type { Board } from '../board.ts';
@@ -265,7 +265,7 @@ export class Interpreter {
     for (const place of [0, PLAIN]) memory.view.setInt32(records + INSTRUCTIONS * RECORD_BYTES + place, PAGE_END, true);
     memory.codePages[page] = records;
     // Stores to it have to be seen from now on.
-    forgetWrites(this.board);
+    forgetWritesTo(this.board, page);
     return records;
   }
 
