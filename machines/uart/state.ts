@@ -29,7 +29,7 @@ export interface UartState {
   /** UARTRIS. */
   raw: number;
   dmaControl: number;
-  /** Looks in a row, up to POLLS, that found the receive FIFO empty, with nothing else done between: the guest waits for a character. */
+  /** Looks in a row, up to POLLS, that found the receive FIFO empty, with nothing written between: the guest waits for a character. */
   polls: number;
   /** Whether the receive interrupts have been unmasked for SETTLE_NS. */
   settled: boolean;

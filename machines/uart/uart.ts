@@ -15,7 +15,8 @@ export function receive(state: UartState, message: UartMessage, out: Out): void 
   const asked = asksForInterrupts(state);
   switch (message.type) {
     case 'read': {
-      state.polls = looksForInput(message.offset) && state.receiveFifo.length === 0 ? Math.min(state.polls + 1, POLLS) : 0;
+      // Firmware reads its settings between two looks.
+      if (looksForInput(message.offset)) state.polls = state.receiveFifo.length === 0 ? Math.min(state.polls + 1, POLLS) : 0;
       const value = registerOf(message, out)?.read?.(state) ?? 0;
       out.send(message.from, { type: 'device-reply', offset: message.offset, bytes: message.bytes, value: BigInt.asUintN(8 * message.bytes, BigInt(value)) });
       break;
