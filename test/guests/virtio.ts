@@ -42,10 +42,12 @@ export const uBoot = (disk: Uint8Array, transport: TransportKind): World =>
 
 export interface Typed { readonly world: World; readonly console: string }
 
-/** Types a line whenever the console ends with its prompt, until all are typed and the last prompt is there, or the machine is off. */
+/** Types a line whenever the console ends with its prompt, until all are typed and the prompt `last` is there, or the machine is off. */
 export function typeAt(start: World, lines: readonly (readonly [prompt: string, line: string])[], last: string | undefined): Typed {
   let world = start;
-  let console = '';
+  // A world that was kept at a prompt stands at it.
+  const before = start.state.console;
+  let console = before;
   let typed = 0;
   let pending: number[] = [];
   /** The console may end with a prompt: to be looked at once, since that takes its time. */
@@ -55,11 +57,11 @@ export function typeAt(start: World, lines: readonly (readonly [prompt: string, 
     const quiet = state.mailbox.length === 0 && hasRead(world, state.inputBytes);
     if (fresh && pending.length === 0 && quiet) {
       fresh = false;
-      if (typed === lines.length && last !== undefined && console.endsWith(last)) return { world: system.keep(world), console };
+      if (typed === lines.length && last !== undefined && console.endsWith(last)) return { world: system.keep(world), console: console.slice(before.length) };
       if (typed < lines.length && console.endsWith(lines[typed]![0])) pending = [...Buffer.from(`${lines[typed++]![1]}\r`, 'latin1')];
     }
     const choice = pending.length > 0 && quiet && state.ended === null ? { type: 'input', bytes: pending.splice(0, 8) } as const : system.next(world);
-    if (choice === undefined) return { world, console };
+    if (choice === undefined) return { world, console: console.slice(before.length) };
     const moved = system.step(world, choice);
     world = moved.world;
     insns += moved.frame.insns;
