@@ -8,7 +8,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { GUESTS_FOLDER } from '../test/guests/guests.ts';
+import { GUESTS_FOLDER } from '../scenarios/node.ts';
 import { PEERS, whyNoQemu, type PeerName } from './qemu.ts';
 import { median, printRows, type Row } from './rows.ts';
 

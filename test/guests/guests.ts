@@ -1,10 +1,8 @@
 /** Where the guests lie that `npm run guests:fetch` gets, and what becomes of a test that lacks one: skipped by name, but in CI a failure. */
 
 import { existsSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-
-/** `ZENO_GUESTS` names another folder than the checkout's. */
-export const GUESTS_FOLDER = resolve(process.env['ZENO_GUESTS'] ?? join(import.meta.dirname, '../../.guests'));
+import { join } from 'node:path';
+import { GUESTS_FOLDER } from '../../scenarios/node.ts';
 
 const at = (path: string): string => join(GUESTS_FOLDER, path);
 

@@ -5,7 +5,8 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { GUESTS_FOLDER, lacking, WHERE } from '../guests.ts';
+import { GUESTS_FOLDER } from '../../../scenarios/node.ts';
+import { lacking, WHERE } from '../guests.ts';
 import { mirrorsOf, packagesOf } from './apt.ts';
 import { archive } from './archive.ts';
 import { applets } from './initramfs.ts';

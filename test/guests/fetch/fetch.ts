@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, globSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { GUESTS_FOLDER } from '../guests.ts';
+import { GUESTS_FOLDER } from '../../../scenarios/node.ts';
 import { HOST, openApt } from './apt.ts';
 import { FetchError, filesOf, isWhole, readManifest, sumOf, writeManifest, type Guest, type Manifest, type Package } from './manifest.ts';
 import { RECIPES } from './recipes.ts';
