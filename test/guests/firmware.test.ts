@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { scratch, spawned } from '../support/zeno.ts';
+import { scratch, zenoBeside } from '../support/zeno.ts';
 import { EFI, lacking, LINUX, PROMPT, U_BOOT, WHERE } from './guests.ts';
 
 const [{ image, initramfs }] = LINUX as readonly [(typeof LINUX)[number]];
@@ -12,10 +12,10 @@ const absent = lacking(EFI, U_BOOT, image, initramfs);
 const DIR = scratch();
 
 /** Types `steps` at a machine, which has to power off; what its console showed. */
-function session(name: string, steps: readonly string[], ...words: readonly string[]): string {
+async function session(name: string, steps: readonly string[], ...words: readonly string[]): Promise<string> {
   const input = join(DIR, name);
   writeFileSync(input, ['timeout 300s', ...steps].join('\n'));
-  const { out, err } = spawned(['boot', ...words, '--engine', 'translator', '--input', input, '--max-insns', '12000000000', '--json']);
+  const { out, err } = await zenoBeside(['boot', ...words, '--engine', 'translator', '--input', input, '--max-insns', '12000000000', '--json']);
   expect(JSON.parse(out)).toMatchObject({ outcome: 'passed', reason: 'the guest powered the machine off' });
   return err;
 }
@@ -37,20 +37,20 @@ function disk(): string {
 const LINUX_SESSION = [`expect "${PROMPT}"`, 'send "poweroff -f\\n"'];
 
 describe.skipIf(absent)(`firmware ${WHERE}`, () => {
-  test('UEFI starts the EFI stub of the kernel that fw_cfg has, at EL2', () => {
-    const shown = session('stub', LINUX_SESSION, '--firmware', EFI, '--kernel', image, '--initrd', initramfs, '--append', 'console=ttyAMA0', '--el2', 'guest');
+  test('UEFI starts the EFI stub of the kernel that fw_cfg has, at EL2', async () => {
+    const shown = await session('stub', LINUX_SESSION, '--firmware', EFI, '--kernel', image, '--initrd', initramfs, '--append', 'console=ttyAMA0', '--el2', 'guest');
     expect(shown).toContain('EFI stub: Booting Linux Kernel...');
     expect(shown).toContain('efi: EFI v2.70');
     expect(shown).toContain('CPU: All CPU(s) started at EL2');
   });
 
-  test('UEFI comes to its shell, where commands are answered', () => {
-    const shown = session('shell', ['expect "Shell>"', 'send "ver\\r"', 'expect "UEFI v2.70"', 'expect "Shell>"', 'send "reset -s\\r"'], '--firmware', EFI, '--el2', 'none');
+  test('UEFI comes to its shell, where commands are answered', async () => {
+    const shown = await session('shell', ['expect "Shell>"', 'send "ver\\r"', 'expect "UEFI v2.70"', 'expect "Shell>"', 'send "reset -s\\r"'], '--firmware', EFI, '--el2', 'none');
     expect(shown).toContain('UEFI Interactive Shell');
   });
 
-  test.each(['mmio', 'pci'])('U-Boot loads a kernel from a virtio disk (%s) and starts it', (transport) => {
-    const shown = session(`u-boot-${transport}`, [
+  test.each(['mmio', 'pci'])('U-Boot loads a kernel from a virtio disk (%s) and starts it', async (transport) => {
+    const shown = await session(`u-boot-${transport}`, [
       'expect "autoboot"', 'send " \\r"', 'expect "=> "', 'send "virtio scan\\r"', 'expect "=> "',
       'send "load virtio 0 ${kernel_addr_r} Image\\r"', 'expect "bytes read"', 'expect "=> "',
       'send "load virtio 0 ${ramdisk_addr_r} initramfs.gz\\r"', 'expect "bytes read"', 'expect "=> "', 'send "setenv bootargs console=ttyAMA0\\r"', 'expect "=> "',

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { withSession } from '../../cli/session.ts';
 import { placeOf, stepForward, worldOf } from '../../snapshots/history.ts';
 import { goToPosition } from '../../snapshots/timeline.ts';
-import { scratch, spawned } from '../support/zeno.ts';
+import { scratch, zenoBeside } from '../support/zeno.ts';
 import { lacking, LINUX, PROMPT, WHERE, type LinuxGuest } from './guests.ts';
 
 const absent = lacking(...LINUX.flatMap(({ image, initramfs }) => [image, initramfs]));
@@ -29,9 +29,9 @@ writeFileSync(SESSION, [
 interface Ran { readonly console: string; readonly outcome: string; readonly reason: string; readonly insns: number; readonly fingerprint: string }
 
 /** Boots to the shell, asks it something, and powers off. */
-function boot(series: string, board: Board, vcpus: number, ...more: readonly string[]): Ran {
+async function boot(series: string, board: Board, vcpus: number, ...more: readonly string[]): Promise<Ran> {
   const { image, initramfs } = linux(series);
-  const { out, err } = spawned([
+  const { out, err } = await zenoBeside([
     'boot', '--kernel', image, '--initrd', initramfs, '--append', 'console=ttyAMA0', ...BOARDS[board], '--smp', String(vcpus), '--engine', 'translator', '--input', SESSION, '--json', ...more,
   ]);
   return { ...JSON.parse(out) as Omit<Ran, 'console'>, console: err };
@@ -41,8 +41,8 @@ function boot(series: string, board: Board, vcpus: number, ...more: readonly str
 const TROUBLE = /WARNING|BUG:|Call trace|Oops|stall|Unexpected|unhandled|panic|lockup|soft reset|failed to/i;
 
 describe.skipIf(absent)(`Linux ${WHERE}`, () => {
-  test.each(MATRIX)('%s at %s with %d vCPUs boots to a shell that answers, and powers off', (series, board, vcpus) => {
-    const ran = boot(series, board, vcpus);
+  test.each(MATRIX)('%s at %s with %d vCPUs boots to a shell that answers, and powers off', async (series, board, vcpus) => {
+    const ran = await boot(series, board, vcpus);
     expect(ran).toMatchObject({ outcome: 'passed', reason: 'the guest powered the machine off' });
     const lines = ran.console.split(/\r?\n/).map((line) => line.trimEnd());
     expect(lines.filter((line) => TROUBLE.test(line))).toEqual([]);
@@ -56,11 +56,11 @@ describe.skipIf(absent)(`Linux ${WHERE}`, () => {
 
   test('four vCPUs run the same way on two engines, and a recording of them replays, and goes on to the same end from its middle', async () => {
     const recording = join(DIR, 'four');
-    const first = boot('6.12', 'bare EL1', 4, '--record', recording);
-    const second = boot('6.12', 'bare EL1', 4, '--engine', 'interpreter');
+    const first = await boot('6.12', 'bare EL1', 4, '--record', recording);
+    const second = await boot('6.12', 'bare EL1', 4, '--engine', 'interpreter');
     const { console, insns, fingerprint } = second;
     expect({ console: first.console, insns: first.insns, fingerprint: first.fingerprint }).toEqual({ console, insns, fingerprint });
-    expect(JSON.parse(spawned(['replay', recording, '--json']).out)).toMatchObject({ identical: true });
+    expect(JSON.parse((await zenoBeside(['replay', recording, '--json'])).out)).toMatchObject({ identical: true });
     await withSession(recording, { engine: 'translator' }, ({ history }) => {
       const middle = goToPosition(history, `insn:${Math.floor(insns / 2)}`);
       expect(middle.insns).toBe(Math.floor(insns / 2));

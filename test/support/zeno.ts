@@ -1,6 +1,6 @@
 /** The command line as its users have it: spawned, or in this process where only what it says matters, with what it printed and its exit status. */
 
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -44,15 +44,22 @@ export const zenoLines = async <Value = Record<string, unknown>>(words: readonly
 
 /** Starts `zeno WORDS` and sends `signal` when its output has `text`. */
 export function zenoInterrupted(words: readonly string[], text: string, signal: NodeJS.Signals): Promise<Spoken> {
-  const child = spawn(process.execPath, [ZENO, ...words], { env: { ...process.env, NO_COLOR: '1' } });
-  let [out, err] = ['', ''];
   let sent = false;
-  child.stderr.on('data', (chunk: Buffer) => { err += chunk.toString(); });
-  child.stdout.on('data', (chunk: Buffer) => {
-    out += chunk.toString();
+  return zenoBeside(words, (out, child) => {
     if (sent || !out.includes(text)) return;
     sent = true;
     child.kill(signal);
+  });
+}
+
+/** Runs `zeno WORDS` to its end as a process, while this one goes on; `look` sees what has been printed so far. */
+export function zenoBeside(words: readonly string[], look?: (out: string, child: ChildProcess) => void): Promise<Spoken> {
+  const child = spawn(process.execPath, [ZENO, ...words], { env: { ...process.env, NO_COLOR: '1' } });
+  let [out, err] = ['', ''];
+  child.stderr.on('data', (chunk: Buffer) => { err += chunk.toString(); });
+  child.stdout.on('data', (chunk: Buffer) => {
+    out += chunk.toString();
+    look?.(out, child);
   });
   return new Promise((resolve) => { child.on('close', (status) => { resolve({ status, out, err }); }); });
 }
