@@ -86,7 +86,7 @@ export function qemuConsole(series: string, disk: string, transport: TransportKi
   let typed = 0;
   machine.stdout.on('data', (bytes: Buffer) => {
     console += bytes.toString('latin1');
-    if (typed < lines.length && console.endsWith(PROMPT)) machine.stdin.write(`${lines[typed++]!}\r`);
+    if (typed < lines.length && console.split(PROMPT).length > typed + 1) machine.stdin.write(`${lines[typed++]!}\r`);
   });
   return new Promise((done, fail) => {
     machine.on('error', fail);
