@@ -28,6 +28,8 @@ const IMAGE = 0, ZERO = 1, FIRST_SLOT = 2;
 const whole = (bytes: number): number => Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES;
 const tableName = (index: number): string => `disk${index}-table`;
 const overlayName = (index: number): string => `disk${index}-overlay`;
+/** Whether a region of memory is part of a disk. */
+export const isDiskRegion = (name: string): boolean => /^disk\d+-/.test(name);
 
 /**
  * The regions that the disks need, within `room` bytes of linear memory. A disk that is written has room for all of it, or for

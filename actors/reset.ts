@@ -1,10 +1,11 @@
 /** A reset of the machine: images, registers and devices are as they were at boot, and the clock, the console and what keeps its contents without power go on. */
 
 import type { KvmState } from '../machines/kvm/state.ts';
-import { markDirty, PAGE_BYTES, regionNamed } from '../machines/memory/memory.ts';
+import { markDirty, PAGE_BYTES } from '../machines/memory/memory.ts';
 import { diffTrees, capture, pageOf, restore } from '../machines/memory/page-tree.ts';
 import type { RtcState } from '../machines/rtc/state.ts';
 import { kindOf } from './actor.ts';
+import { isDiskRegion } from './disk.ts';
 import { flashRegion } from './flash.ts';
 import type { PsciState } from './psci.ts';
 import { forgetDerived, type Engine, type WorldState } from './world.ts';
@@ -25,8 +26,9 @@ const VARIABLES = 1;
 export function restart(engine: Engine, actors: WorldState['actors']): WorldState['actors'] {
   const { memory } = engine.board;
   const before = capture(memory, engine.tree);
-  const kept = regionNamed(memory, flashRegion(VARIABLES));
-  const inKept = (page: number): boolean => page * PAGE_BYTES >= kept.offset && page * PAGE_BYTES < kept.offset + kept.bytes;
+  // Disks keep what was written to them.
+  const kept = memory.regions.filter(({ name }) => name === flashRegion(VARIABLES) || isDiskRegion(name));
+  const inKept = (page: number): boolean => kept.some(({ offset, bytes }) => page * PAGE_BYTES >= offset && page * PAGE_BYTES < offset + bytes);
   const cells = diffTrees(before, engine.start.tree).filter(inKept).map((page) => ({ page, bytes: pageOf(before, page).slice() }));
   restore(memory, before, engine.start.tree);
   engine.tree = engine.start.tree;

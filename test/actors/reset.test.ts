@@ -2,7 +2,9 @@
 
 import { describe, expect, test } from 'vitest';
 import { boot, type BootOptions } from '../../actors/boot.ts';
+import { disksOf } from '../../actors/disk.ts';
 import { readImage } from '../../actors/images.ts';
+import { restart } from '../../actors/reset.ts';
 import { actorOf, treeOf, type World } from '../../actors/world.ts';
 import { readBytes, regionNamed } from '../../machines/memory/memory.ts';
 import { diffTrees } from '../../machines/memory/page-tree.ts';
@@ -91,4 +93,14 @@ test('without reboot a reset ends the run', () => {
 
 test('the clock shows the date that the machine was given', () => {
   expect(actorOf<RtcState>(start(SETTINGS[0]!, 0, 0, { dateSeconds: 99 }).state, 'rtc').offsetSeconds).toBe(99);
+});
+
+test('a disk keeps what was written to it', () => {
+  const disk = { name: 'disk', bytes: 8192, read: (_offset: number, length: number) => new Uint8Array(length).fill(1) };
+  const options = { disks: [{ source: disk }] };
+  const { engine, state } = start(SETTINGS[0]!, FUNCTIONS[0][1], 0, options);
+  const written = (): number[] => [...disksOf(engine.board.memory, options.disks)[0]!.read(4094, 4)!];
+  disksOf(engine.board.memory, options.disks)[0]!.write(4095, Uint8Array.of(7, 8));
+  restart(engine, state.actors);
+  expect(written()).toEqual([1, 7, 8, 1]);
 });

@@ -86,7 +86,10 @@ export function qemuConsole(series: string, disk: string, transport: TransportKi
   let typed = 0;
   machine.stdout.on('data', (bytes: Buffer) => {
     console += bytes.toString('latin1');
-    if (typed < lines.length && console.split(PROMPT).length > typed + 1) machine.stdin.write(`${lines[typed++]!}\r`);
+    if (typed === lines.length || console.split(PROMPT).length <= typed + 1) return;
+    const line = lines[typed++]!;
+    // The shell sets its terminal up behind the prompt, and what comes meanwhile may be lost.
+    setTimeout(() => machine.stdin.write(`${line}\r`), 500);
   });
   return new Promise((done, fail) => {
     machine.on('error', fail);
