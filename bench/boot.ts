@@ -8,6 +8,13 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { boot, type BootOptions } from '../actors/boot.ts';
+import { next } from '../actors/choices.ts';
+import { readImage } from '../actors/images.ts';
+import { step } from '../actors/step.ts';
+import { keep, treeOf } from '../actors/world.ts';
+import { PAGE_BYTES, regionNamed } from '../machines/memory/memory.ts';
+import { diffTrees, emptyTree } from '../machines/memory/page-tree.ts';
 import { GUESTS_FOLDER } from '../scenarios/node.ts';
 import { PEERS, whyNoQemu, type PeerName } from './qemu.ts';
 import { median, printRows, type Row } from './rows.ts';
@@ -70,6 +77,18 @@ function bytesIn(directory: string): number {
   return readdirSync(directory, { recursive: true, withFileTypes: true }).reduce((sum, entry) => sum + (entry.isFile() ? statSync(join(entry.parentPath, entry.name)).size : 0), 0);
 }
 
+/** Bytes of RAM in pages that are not zero at the end of one more run, in this process: no more than the guest has touched. */
+function touched(): number {
+  const el2 = given.el2 as NonNullable<BootOptions['el2']>;
+  let { world } = boot({
+    kernel: readImage(new Uint8Array(readFileSync(image)), image), initrd: new Uint8Array(readFileSync(initramfs)), append: APPEND, memoryBytes: MEMORY_MIB << 20, vcpus: 1,
+    el2, nested: 'none', l1: el2 === 'kvm' ? 'vhe' : 'both', engine: 'translator',
+  });
+  for (let choice = next(world); choice !== undefined; choice = next(world)) ({ world } = step(world, choice));
+  const { offset, bytes } = regionNamed(world.engine.board.memory, 'ram');
+  return PAGE_BYTES * diffTrees(emptyTree, treeOf(keep(world))).filter((page) => page * PAGE_BYTES >= offset && page * PAGE_BYTES < offset + bytes).length;
+}
+
 const skipped = whyNoQemu();
 const results = new Map<string, Timed[]>();
 const note = (name: string, one: Timed): void => { results.set(name, [...(results.get(name) ?? []), one]); };
@@ -90,6 +109,7 @@ try {
   rmSync(directory, { recursive: true });
 }
 
+const limitMiB = touched() / 2 ** 20 + 400;
 const seconds = (name: string, which: 'initMs' | 'endMs'): number => median(results.get(name)!.map((one) => one[which])) / 1000;
 const workload = `Linux ${given.kernel}, ${given.el2}`;
 const rows: Row[] = given.engine.flatMap((engine) => {
@@ -101,13 +121,14 @@ const rows: Row[] = given.engine.flatMap((engine) => {
     return { bench: which === 'initMs' ? 'boot, to /init' : 'boot, to power-off', workload, engine, ours: mine, peer: theirs, peerName: peer, ratio: theirs === null ? null : theirs / mine, unit: 's', runs, ...(skipped && { skipped }) };
   }));
   const plain = seconds(engine, 'endMs');
+  const peakMiB = Math.max(...results.get(engine)!.map(({ peakBytes }) => peakBytes)) / 2 ** 20;
   const recorded = seconds(`${engine} recorded`, 'endMs');
   const alone = { workload, engine, peer: null, peerName: 'none', ratio: null, runs };
   return [
     ...against,
     { ...alone, bench: 'boot, recorded', ours: recorded, peer: plain, peerName: 'not recorded', ratio: plain / recorded, unit: 's' },
     { ...alone, bench: 'recording', ours: recordedBytes / 2 ** 20, unit: 'MiB' },
-    { ...alone, bench: 'peak memory', ours: Math.max(...results.get(engine)!.map(({ peakBytes }) => peakBytes)) / 2 ** 20, peer: MEMORY_MIB + 400, peerName: 'RAM + 400', ratio: (MEMORY_MIB + 400) / (Math.max(...results.get(engine)!.map(({ peakBytes }) => peakBytes)) / 2 ** 20), unit: 'MiB' },
+    { ...alone, bench: 'peak memory', ours: peakMiB, peer: limitMiB, peerName: 'touched + 400', ratio: limitMiB / peakMiB, unit: 'MiB' },
     { ...alone, bench: 'instructions', ours: insns / 1e6, unit: 'million' },
     { ...alone, bench: 'exits to L0', ours: exits, unit: '' },
   ];
