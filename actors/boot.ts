@@ -1,34 +1,19 @@
 /** Builds a World from images and options: the one way in which tests, scenarios, the command line and the page get theirs. */
 
 import { produce } from 'immer';
-import { ENGINE, blockAddress, vncrPage, type Board, type EngineName, type Features } from '../machines/aarch64/board.ts';
-import { BLOCK_BYTES, type Core } from '../machines/aarch64/state.ts';
-import { initialFlash } from '../machines/flash/state.ts';
+import { blockAddress, vncrPage, type Board } from '../machines/aarch64/board.ts';
+import { BLOCK_BYTES } from '../machines/aarch64/state.ts';
 import { firmwareItems, type FirmwareFile, type FirmwareItems } from '../machines/fw-cfg/items.ts';
-import { initialFirmwareConfiguration } from '../machines/fw-cfg/state.ts';
-import { GITS_TRANSLATER } from '../machines/gic/registers.ts';
-import { initialDistributor, initialIts, initialRedistributor } from '../machines/gic/state.ts';
-import { initialGpio } from '../machines/gpio/state.ts';
 import { behaviourOf, type Behaviour } from '../machines/kvm/behaviour.ts';
 import { startVcpu } from '../machines/kvm/kvm.ts';
 import { rewrite, type RefusedWord, type RewrittenWord } from '../machines/kvm/pv.ts';
-import { initialEntropy } from '../machines/kvm/psci.ts';
-import { initialKvm, type Flavour, type KvmState, type Mechanism } from '../machines/kvm/state.ts';
-import { shownFeatures } from '../machines/kvm/virtual-hardware.ts';
+import type { Flavour, KvmState } from '../machines/kvm/state.ts';
 import { VARIANTS } from '../machines/kvm/variants/variants.ts';
-import { createMemory, ENGINE_BYTES, forgetCode, locate, markDirty, regionNamed, writeBytes, type Memory, type RegionSpec } from '../machines/memory/memory.ts';
+import { createMemory, ENGINE_BYTES, forgetCode, locate, markDirty, writeBytes, type Memory, type RegionSpec } from '../machines/memory/memory.ts';
 import { capture, emptyTree } from '../machines/memory/page-tree.ts';
-import type { Address } from '../machines/messages.ts';
-import { lookupStage2 } from '../machines/mmu/stage2.ts';
-import { initialMmu, type MmuState } from '../machines/mmu/state.ts';
-import { initialPcie } from '../machines/pci/state.ts';
-import { initialTimer } from '../machines/timer/state.ts';
-import { initialRtc } from '../machines/rtc/state.ts';
-import { initialUart } from '../machines/uart/state.ts';
-import { initialVgic } from '../machines/vgic/state.ts';
 import type { Surroundings } from '../machines/virtio/device.ts';
-import type { VirtioState } from '../machines/virtio/state.ts';
 import { receivers } from './actor.ts';
+import { BANKS, createBoard, hardwareFeatures, initialActors, wireStage2, type BoardOptions } from './board.ts';
 import { deviceTree, VIRT_MAP } from './device-tree.ts';
 import { directMemory } from './direct-memory.ts';
 import { diskRegions, disksOf } from './disk.ts';
@@ -37,29 +22,13 @@ import { checkFits, type Image } from './images.ts';
 import { InputError } from './input-error.ts';
 import { assertVariants } from './patch.ts';
 import { deviceTreeBase, initrdBase } from './placement.ts';
-import { initialPsci } from './psci.ts';
-import { initialVcpu, resetCore, startCore } from './vcpu.ts';
-import { pciFunctions, virtioAt, virtioDevices, type VirtioOptions } from './virtio-devices.ts';
+import { resetCore, startCore } from './vcpu.ts';
 import type { Engine, World, WorldState } from './world.ts';
 
-export interface BootOptions extends VirtioOptions {
-  /** 1 to 16. */
-  readonly vcpus: number;
-  /** Bytes of RAM from 0x4000_0000, a multiple of 4096, at most 3 GiB. What the guest does not touch costs nothing. */
-  readonly memoryBytes: number;
-  readonly el2: 'kvm' | 'guest' | 'none';
-  /** How virtual EL2 is made, under `el2: 'kvm'`. */
-  readonly nested: Mechanism;
-  /** Which EL2 the guest sees. Under L0 `both` is not to be had. */
-  readonly l1: Flavour | 'both';
-  /** Which function signs pointers: QARMA5 as in the architecture, or one of our own that costs less (the default). */
-  readonly pauth?: Features['pauth'];
+export interface BootOptions extends BoardOptions {
   /** Known bugs of L0 to have, by name. */
   readonly variants?: readonly string[];
-  readonly seed?: number;
   readonly quantum?: number;
-  /** What executes instructions; default ENGINE. */
-  readonly engine?: EngineName;
   /** With firmware it is not loaded: firmware finds its file by fw_cfg, the initrd and the command line too. */
   readonly kernel?: Image;
   readonly firmware?: Image;
@@ -69,8 +38,6 @@ export interface BootOptions extends VirtioOptions {
   readonly initrd?: Uint8Array;
   /** More files for fw_cfg. */
   readonly firmwareFiles?: readonly FirmwareFile[];
-  /** What the real time clock shows at boot: seconds since 1970. */
-  readonly dateSeconds?: number;
   /** False: a reset ends the run. */
   readonly reboot?: boolean;
   /** In place of the generated device tree; at most 2 MiB. */
@@ -95,25 +62,6 @@ const ALONE_INSNS = 1_000_000;
 export const RAM_BYTES_MAX = 3 * 2 ** 30;
 /** What the regions of memory can have in all: beside them a linear memory has the engines' area, a word for each page, and its first page. */
 const LINEAR_BYTES_MAX = 2 ** 32 - ENGINE_BYTES - 2 ** 22 - 2 ** 17;
-const SPIS = 256;
-/** 2026-01-01 00:00:00 UTC: the date of a machine that is not told any. */
-export const DATE_SECONDS = 1_767_225_600;
-const BANKS = [0, 1].map((bank) => ({ bank, base: VIRT_MAP.flash[0] + bank * VIRT_MAP.flash[1], bytes: VIRT_MAP.flash[1] }));
-const REDISTRIBUTOR_BYTES = 0x2_0000;
-
-/** What a core of ours has; L0's mechanisms take parts of it away. */
-const FULL: Features = { nv: 2, vhe: true, e2h: 'writable', fgt: true, ecv: true, hcx: true, pauth: 'fast', pmu: true, listRegisters: 4, paBits: 44 };
-
-/** The hardware: under L0 as the mechanism needs it; on a bare board all of it, or for a flavour what L0 shows a guest of that flavour, so that the two can be compared. */
-export function hardwareFeatures(options: Pick<BootOptions, 'el2' | 'nested' | 'l1' | 'pauth'>): Features {
-  const full = { ...FULL, pauth: options.pauth ?? FULL.pauth };
-  if (options.el2 === 'kvm') {
-    // `pv` is an Armv8.0 core. `nv` is today's core without FEAT_NV2, so that only the mechanism differs.
-    if (options.nested === 'pv') return { ...full, nv: 0, vhe: false, e2h: 'res0', fgt: false, ecv: false, hcx: false };
-    return options.nested === 'nv' ? { ...full, nv: 1 } : full;
-  }
-  return options.l1 === 'both' ? full : shownFeatures(full, options.l1);
-}
 
 /** A new machine, its images loaded and vCPU 0 about to start. Throws InputError for options or images that do not fit each other. */
 export function boot(options: BootOptions): Booted {
@@ -186,61 +134,6 @@ function checkOptions(options: BootOptions): void {
   if (options.nested === 'pv' && (options.firmware !== undefined || (options.kernel?.codeRanges.length ?? 0) === 0)) throw new InputError(`--nested pv: ${options.firmware?.name ?? options.kernel!.name} does not say which of its bytes are instructions; an ELF file with symbols does`);
 }
 
-function createBoard(memory: Memory, options: BootOptions): Board {
-  const virtio = virtioDevices(options);
-  const board: Board = {
-    memory, cores: [], features: hardwareFeatures(options), el2: options.el2, now: 0, counterHz: 62_500_000, outbox: [], events: [], footprint: undefined, engine: options.engine ?? ENGINE, execution: undefined,
-    deviceAt: (pa) => deviceAt(pa, options.vcpus, virtio),
-    stage2: () => { throw new Error('stage 2 is wired when the machine has its actors'); },
-  };
-  const blocks = regionNamed(memory, 'vcpus');
-  for (let index = 0; index < options.vcpus; index++) {
-    const offset = blocks.offset + index * BLOCK_BYTES;
-    const core: Core = {
-      index, board, words: new BigUint64Array(memory.bytes.buffer, offset, BLOCK_BYTES / 8), ints: new Int32Array(memory.bytes.buffer, offset, BLOCK_BYTES / 4),
-      attention: true, checked: false, end: undefined, translation: undefined, deviceReplies: [],
-    };
-    board.cores.push(core);
-  }
-  return board;
-}
-
-/** Where devices lie in QEMU virt's memory map, but for the redistributors and virtio's slots. */
-const DEVICES: readonly { readonly to: Address; readonly range: readonly [number, number] }[] = [
-  { to: 'uart', range: VIRT_MAP.uart },
-  { to: 'gicd', range: VIRT_MAP.gicDistributor },
-  { to: 'its', range: VIRT_MAP.gicIts },
-  { to: 'rtc', range: VIRT_MAP.rtc },
-  { to: 'gpio', range: VIRT_MAP.gpio },
-  { to: 'fw-cfg', range: VIRT_MAP.firmwareConfiguration },
-  ...BANKS.map(({ bank, base, bytes }) => ({ to: `flash:${bank}` as const, range: [base, bytes] as const })),
-];
-/** The host bridge is told physical addresses. */
-const PCIE_WINDOWS = [VIRT_MAP.pcieMemory, VIRT_MAP.pciePorts, VIRT_MAP.pcieConfiguration, VIRT_MAP.pcieHighMemory];
-
-function deviceAt(pa: number, vcpus: number, devices: readonly VirtioState[]): { to: string; offset: number } | undefined {
-  const within = ([base, bytes]: readonly [number, number]): boolean => pa >= base && pa < base + bytes;
-  const device = DEVICES.find(({ range }) => within(range));
-  if (device !== undefined) return { to: device.to, offset: pa - device.range[0] };
-  const virtio = virtioAt(pa, devices);
-  if (virtio !== undefined) return virtio;
-  if (PCIE_WINDOWS.some(within)) return { to: 'pcie', offset: pa };
-  const [base] = VIRT_MAP.gicRedistributors;
-  if (pa < base || pa >= base + vcpus * REDISTRIBUTOR_BYTES) return undefined;
-  return { to: `gicr:${Math.floor((pa - base) / REDISTRIBUTOR_BYTES)}`, offset: (pa - base) % REDISTRIBUTOR_BYTES };
-}
-
-/** L0's maps are state of the mmu actor: the walker asks the World that is live. */
-function wireStage2(engine: Engine): void {
-  (engine.board as { stage2: Board['stage2'] }).stage2 = (vttbr, ipa) => lookupStage2(mmuOf(engine), vttbr, ipa);
-}
-
-function mmuOf(engine: Engine): MmuState {
-  const live = engine.live;
-  if (live === undefined) throw new Error('no world is live');
-  return live.state.actors.mmu as MmuState;
-}
-
 function loadImages(memory: Memory, options: BootOptions): Pick<Booted, 'rewritten' | 'refused'> & { readonly deviceTreeAt: number } {
   const initrdAt = initrdBase(options);
   for (const image of loadedImages(options)) for (const segment of image.segments) writeBytes(memory, segment.address, segment.bytes);
@@ -296,38 +189,4 @@ function place(memory: Memory, what: string, at: number, bytes: Uint8Array, opti
     }
   }
   writeBytes(memory, at, bytes);
-}
-
-function initialActors(options: BootOptions): Record<string, unknown> {
-  const { vcpus } = options;
-  const l0 = options.el2 === 'kvm';
-  const each = (make: (index: number) => [string, unknown]): [string, unknown][] => Array.from({ length: vcpus }, (_, index) => make(index));
-  return Object.fromEntries([
-    ...each((index) => [`vcpu:${index}`, initialVcpu(index)]),
-    ...(l0 ? each((index) => [`kvm:${index}`, initialKvm(index, options.nested, options.l1 === 'vhe' ? 'vhe' : 'nvhe', initialEntropy(options.seed ?? 0, 1 + index))]) : []),
-    ...(l0 ? each((index) => [`vgic:${index}`, initialVgic(index)]) : []),
-    ...(l0 ? each((index) => [`timer:${index}`, initialTimer(index, options.l1 === 'vhe' ? 'vhe' : 'nvhe')]) : []),
-    // Awake: EL3's firmware, in whose place the board is, has woken it before a guest's first instruction. UEFI relies on it.
-    ...each((index) => [`gicr:${index}`, { ...initialRedistributor(index, index === vcpus - 1, l0 ? `vgic:${index}` : `vcpu:${index}`), asleep: false }]),
-    ['gicd', initialDistributor(vcpus, SPIS)],
-    ['its', initialIts(vcpus)],
-    ...(l0 ? [['mmu', initialMmu(vcpus, canonicalMap(options))] as [string, unknown]] : []),
-    ['uart', initialUart()],
-    ...virtioDevices(options).map((device): [string, unknown] => [`virtio:${device.index}`, device]),
-    ['virtio-empty', {}],
-    ['pcie', initialPcie(pciFunctions(virtioDevices(options)), VIRT_MAP.gicIts[0] + GITS_TRANSLATER)],
-    ['psci', initialPsci(options.seed ?? 0)],
-    ...BANKS.map(({ bank }): [string, unknown] => [`flash:${bank}`, initialFlash(bank, bank === 0)]),
-    ['rtc', initialRtc(options.dateSeconds ?? DATE_SECONDS)],
-    ['gpio', initialGpio()],
-    ['fw-cfg', initialFirmwareConfiguration()],
-  ]);
-}
-
-/** The guest's physical map as L0 gives it: RAM, and flash that cannot be written. */
-function canonicalMap(options: BootOptions) {
-  return [
-    ...BANKS.map(({ base, bytes }) => ({ ipa: base, pa: base, bytes, write: false, execute: true })),
-    { ipa: RAM_BASE, pa: RAM_BASE, bytes: options.memoryBytes, write: true, execute: true },
-  ];
 }

@@ -3,7 +3,8 @@
 import { readFileSync, statSync } from 'node:fs';
 import { resolve as resolvePath } from 'node:path';
 import { Option, type Command } from 'commander';
-import { boot as bootMachine, DATE_SECONDS, RAM_BASE, RAM_BYTES_MAX, type BootOptions } from '../actors/boot.ts';
+import { DATE_SECONDS } from '../actors/board.ts';
+import { boot as bootMachine, RAM_BASE, type BootOptions } from '../actors/boot.ts';
 import { withChosen, type Chosen } from '../actors/device-tree.ts';
 import { flatten, parseDeviceTree } from '../actors/flattened-tree.ts';
 import { FLASH_BANK_BYTES, readFirmware, readImage, type Image } from '../actors/images.ts';
@@ -12,7 +13,6 @@ import type { TransportKind } from '../actors/virtio-devices.ts';
 import { initrdBase } from '../actors/placement.ts';
 import type { Outcome, World } from '../actors/world.ts';
 import type { EngineName } from '../machines/aarch64/board.ts';
-import { NAME_BYTES } from '../machines/fw-cfg/items.ts';
 import type { Flavour, Mechanism } from '../machines/kvm/state.ts';
 import { sha256 } from '../scenarios/node.ts';
 import { SEMANTICS } from '../scenarios/scenario.ts';
@@ -21,7 +21,7 @@ import { openDisk, parseDisk, type DiskRecord } from './disk.ts';
 import { runConsole, SILENCE_NS } from './console.ts';
 import { readScript } from './console-script.ts';
 import { REBUILDERS, type Opened } from './open.ts';
-import { engineOption, seedOption, virtualTime, wholeNumber } from './options.ts';
+import { dateSeconds, engineOption, firmwareFile, memorySize, seedOption, virtualTime, wholeNumber } from './options.ts';
 import { timeText } from './output.ts';
 import { reportRun, statusOf } from './run.ts';
 import { startSession, untilClosed } from './session.ts';
@@ -42,10 +42,9 @@ interface BootRecord {
   /** fw_cfg's files: their paths by name. */
   readonly firmwareFiles: Readonly<Record<string, string>>;
   readonly files: Readonly<Partial<Record<ImageKind, string>>>;
-  /** Absent in recordings from before there were any. */
-  readonly disks?: readonly DiskRecord[];
+  readonly disks: readonly DiskRecord[];
   /** Other virtio devices, by their transport. */
-  readonly devices?: Devices;
+  readonly devices: Devices;
 }
 type Devices = Readonly<Partial<Record<(typeof DEVICES)[number], TransportKind>>>;
 type Pauth = 'none' | 'qarma5' | 'fast';
@@ -179,7 +178,7 @@ function openBoot(record: BootRecord, seed: number, engine: EngineName): Opened 
   };
   const tree = dtbBytes && parseDeviceTree(dtbBytes, record.files.dtb!);
   const dtb = tree && flatten(withChosen(tree.root, chosen), tree.reservations, tree.bootCpu);
-  const disks = (record.disks ?? []).map(openDisk);
+  const disks = record.disks.map(openDisk);
   sums.push(...disks.map(({ sum }) => sum));
   const options: BootOptions = {
     disks: disks.map(({ disk }) => disk), ...record.devices,
@@ -193,7 +192,10 @@ function openBoot(record: BootRecord, seed: number, engine: EngineName): Opened 
   return { world, manifest, claims: {}, judge, images: { l1: images, l2: [] } };
 }
 
-REBUILDERS.set('boot', async (manifest, engine) => openBoot(manifest.options as unknown as BootRecord, manifest.seed, engine));
+REBUILDERS.set('boot', async (manifest, engine) => {
+  if (!('devices' in manifest.options)) throw new InputError(`this boot was recorded with semantics ${manifest.semantics}, on a board without the devices that this one has: record it again`);
+  return openBoot(manifest.options as unknown as BootRecord, manifest.seed, engine);
+});
 
 function readInput(option: string, path: string): Uint8Array {
   try {
@@ -202,28 +204,4 @@ function readInput(option: string, path: string): Uint8Array {
     throw new InputError(`${option} ${path}: ${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (error as Error).message}`);
   }
   throw new InputError(`${option} ${path}: it is not a file`);
-}
-
-/** NAME=FILE, put with those before it. */
-function firmwareFile(text: string, before: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
-  const [, name, path] = /^([\x21-\x3c\x3e-\x7e]+)=(.+)$/.exec(text) ?? [];
-  if (name === undefined || path === undefined || name.length >= NAME_BYTES) throw new InputError(`--fw-cfg ${text}: write NAME=FILE with a name of at most ${NAME_BYTES - 1} characters, such as opt/org.example/words=words.txt`);
-  if (name in before) throw new InputError(`--fw-cfg ${text}: there is a file of that name already`);
-  return { ...before, [name]: path };
-}
-
-/** 2026-01-01, 2026-01-01T12:30:00Z, or seconds since 1970. */
-function dateSeconds(text: string): number {
-  const [, year, month, day, hours = '0', minutes = '0', seconds = '0'] = /^(\d{4})-(\d{2})-(\d{2})(?:T(\d{2}):(\d{2}):(\d{2})Z?)?$/.exec(text) ?? [];
-  const value = year === undefined ? (/^\d+$/.test(text) ? Number(text) : NaN) : Date.UTC(Number(year), Number(month) - 1, Number(day), Number(hours), Number(minutes), Number(seconds)) / 1000;
-  if (!(value >= 0 && value < 2 ** 32)) throw new InputError(`--date ${text}: write 2026-01-01 or 2026-01-01T12:30:00Z, from 1970 to 2105, or seconds since 1970`);
-  return value;
-}
-
-/** 512M, 1G, 65536K or a number of bytes. */
-function memorySize(text: string): number {
-  const [, digits, unit] = /^(\d+)([KMG]?)$/i.exec(text) ?? [];
-  const bytes = digits === undefined ? NaN : Number(digits) * { '': 1, K: 1 << 10, M: 1 << 20, G: 1 << 30 }[unit!.toUpperCase() as '' | 'K' | 'M' | 'G'];
-  if (!Number.isSafeInteger(bytes) || bytes < 1 << 20 || bytes % 4096 !== 0 || bytes > RAM_BYTES_MAX) throw new InputError(`--mem ${text}: it must be from 1M to 3G, a multiple of 4096 bytes, such as 512M`);
-  return bytes;
 }

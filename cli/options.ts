@@ -1,8 +1,10 @@
 /** Options that several verbs have, and how their values are read. */
 
 import { Option } from 'commander';
+import { RAM_BYTES_MAX } from '../actors/boot.ts';
 import { InputError } from '../actors/input-error.ts';
 import { ENGINE, ENGINES } from '../machines/aarch64/board.ts';
+import { NAME_BYTES } from '../machines/fw-cfg/items.ts';
 import { UNIT_NS } from './console-script.ts';
 
 /** A reader of whole numbers from `least` on. */
@@ -33,3 +35,27 @@ export const virtualTime = (option: string) => (text: string): number => {
   if (ns < 1 || !Number.isSafeInteger(ns)) throw new InputError(`${option} ${text}: it must be a time such as 1.5ms, 60s or 2h`);
   return ns;
 };
+
+/** NAME=FILE, put with those before it. */
+export function firmwareFile(text: string, before: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
+  const [, name, path] = /^([\x21-\x3c\x3e-\x7e]+)=(.+)$/.exec(text) ?? [];
+  if (name === undefined || path === undefined || name.length >= NAME_BYTES) throw new InputError(`--fw-cfg ${text}: write NAME=FILE with a name of at most ${NAME_BYTES - 1} characters, such as opt/org.example/words=words.txt`);
+  if (name in before) throw new InputError(`--fw-cfg ${text}: there is a file of that name already`);
+  return { ...before, [name]: path };
+}
+
+/** 2026-01-01, 2026-01-01T12:30:00Z, or seconds since 1970. */
+export function dateSeconds(text: string): number {
+  const [, year, month, day, hours = '0', minutes = '0', seconds = '0'] = /^(\d{4})-(\d{2})-(\d{2})(?:T(\d{2}):(\d{2}):(\d{2})Z?)?$/.exec(text) ?? [];
+  const value = year === undefined ? (/^\d+$/.test(text) ? Number(text) : NaN) : Date.UTC(Number(year), Number(month) - 1, Number(day), Number(hours), Number(minutes), Number(seconds)) / 1000;
+  if (!(value >= 0 && value < 2 ** 32)) throw new InputError(`--date ${text}: write 2026-01-01 or 2026-01-01T12:30:00Z, from 1970 to 2105, or seconds since 1970`);
+  return value;
+}
+
+/** 512M, 1G, 65536K or a number of bytes. */
+export function memorySize(text: string): number {
+  const [, digits, unit] = /^(\d+)([KMG]?)$/i.exec(text) ?? [];
+  const bytes = digits === undefined ? NaN : Number(digits) * { '': 1, K: 1 << 10, M: 1 << 20, G: 1 << 30 }[unit!.toUpperCase() as '' | 'K' | 'M' | 'G'];
+  if (!Number.isSafeInteger(bytes) || bytes < 1 << 20 || bytes % 4096 !== 0 || bytes > RAM_BYTES_MAX) throw new InputError(`--mem ${text}: it must be from 1M to 3G, a multiple of 4096 bytes, such as 512M`);
+  return bytes;
+}

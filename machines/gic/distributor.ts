@@ -2,7 +2,7 @@
 
 import type { DistributorMessage, OfferedInterrupt, Out } from '../messages.ts';
 import { acknowledge, clearActive, concerns, pendingBits, release, sameInterrupts, setLine, tellPending } from './bank.ts';
-import { DISTRIBUTOR_REGISTERS, readRegister, registerAt, routedToAny, writeRegister } from './registers.ts';
+import { answerRead, DISTRIBUTOR_REGISTERS, rowOf, routedToAny, writeRegister } from './registers.ts';
 import { peAt, type DistributorState } from './state.ts';
 
 /** Changes `state` in place. Throws RangeError for an INTID that is no SPI of this distributor. */
@@ -14,14 +14,11 @@ export function receive(state: DistributorState, message: DistributorMessage, ou
 
 function handle(state: DistributorState, message: DistributorMessage, out: Out): void {
   switch (message.type) {
-    case 'read': {
-      const row = known(message, out);
-      const value = row === undefined ? 0n : readRegister(row, state, message.offset, message.bytes);
-      out.send(message.from, { type: 'device-reply', offset: message.offset, bytes: message.bytes, value });
+    case 'read':
+      answerRead(DISTRIBUTOR_REGISTERS, 'GICD', state, message, out);
       return;
-    }
     case 'write': {
-      const row = known(message, out);
+      const row = rowOf(DISTRIBUTOR_REGISTERS, 'GICD', message, out);
       if (row !== undefined) writeRegister(row, state, message.offset, message.bytes, message.value);
       break;
     }
@@ -47,12 +44,6 @@ function handle(state: DistributorState, message: DistributorMessage, out: Out):
       return;
   }
   publish(state, out);
-}
-
-function known(message: DistributorMessage & { readonly type: 'read' | 'write' }, out: Out) {
-  const row = registerAt(DISTRIBUTOR_REGISTERS, message.offset, message.bytes);
-  if (row === undefined) out.event('gic_unknown_register', { frame: 'GICD', access: message.type, offset: message.offset, bytes: message.bytes });
-  return row;
 }
 
 function bankOf(state: DistributorState, intid: number) {

@@ -2,20 +2,17 @@
 
 import type { DirectMemory, ItsMessage, Out } from '../messages.ts';
 import { carryOut, signal, type Command } from './commands.ts';
-import { GITS_TRANSLATER, ITS_REGISTERS, readRegister, registerAt, writeRegister } from './registers.ts';
+import { answerRead, GITS_TRANSLATER, ITS_REGISTERS, rowOf, writeRegister } from './registers.ts';
 import { queueBytes, type ItsState } from './state.ts';
 
 /** Changes `state` in place; the command queue and the tables are in `memory`. */
 export function receive(state: ItsState, message: ItsMessage, out: Out, memory: DirectMemory): void {
   switch (message.type) {
-    case 'read': {
-      const row = known(message, out);
-      const value = row === undefined ? 0n : readRegister(row, state, message.offset, message.bytes);
-      out.send(message.from, { type: 'device-reply', offset: message.offset, bytes: message.bytes, value });
+    case 'read':
+      answerRead(ITS_REGISTERS, 'GITS', state, message, out);
       return;
-    }
     case 'write': {
-      const row = known(message, out);
+      const row = rowOf(ITS_REGISTERS, 'GITS', message, out);
       if (row === undefined) return;
       // A PE that writes it has no DeviceID of its own: it is device 0, as on QEMU's board.
       if (row.offset === GITS_TRANSLATER) translate(state, memory, out, 0, Number(message.value));
@@ -29,12 +26,6 @@ export function receive(state: ItsState, message: ItsMessage, out: Out, memory: 
       translate(state, memory, out, message.deviceId, message.eventId);
       return;
   }
-}
-
-function known(message: ItsMessage & { readonly type: 'read' | 'write' }, out: Out) {
-  const row = registerAt(ITS_REGISTERS, message.offset, message.bytes);
-  if (row === undefined) out.event('gic_unknown_register', { frame: 'GITS', access: message.type, offset: message.offset, bytes: message.bytes });
-  return row;
 }
 
 /** An interrupt that nothing is mapped for is lost, and so is every one while the ITS is disabled. */

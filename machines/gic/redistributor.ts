@@ -3,7 +3,7 @@
 import type { DirectMemory, OfferedInterrupt, Out, RedistributorMessage } from '../messages.ts';
 import { acknowledge, clearActive, concerns, pendingBits, release, sameInterrupts, setLine, setPending, tellPending } from './bank.ts';
 import { clearLpi, givePendingTable, invalidateLpis, lpisOffered, setLpi, takePendingTable } from './lpi.ts';
-import { REDISTRIBUTOR_REGISTERS, readRegister, registerAt, writeRegister } from './registers.ts';
+import { answerRead, REDISTRIBUTOR_REGISTERS, rowOf, writeRegister } from './registers.ts';
 import { FIRST_LPI, type RedistributorState } from './state.ts';
 
 /** Changes `state` in place. LPIs' tables are in `memory`. Throws RangeError for an INTID that is none of this PE's own, and for an SGI's line. */
@@ -15,14 +15,11 @@ export function receive(state: RedistributorState, message: RedistributorMessage
 
 function handle(state: RedistributorState, message: RedistributorMessage, out: Out, memory: DirectMemory): void {
   switch (message.type) {
-    case 'read': {
-      const row = known(message, out);
-      const value = row === undefined ? 0n : readRegister(row, state, message.offset, message.bytes);
-      out.send(message.from, { type: 'device-reply', offset: message.offset, bytes: message.bytes, value });
+    case 'read':
+      answerRead(REDISTRIBUTOR_REGISTERS, 'GICR', state, message, out);
       return;
-    }
     case 'write': {
-      const row = known(message, out);
+      const row = rowOf(REDISTRIBUTOR_REGISTERS, 'GICR', message, out);
       const lpisEnabled = state.lpisEnabled;
       if (row !== undefined) writeRegister(row, state, message.offset, message.bytes, message.value);
       if (state.lpisEnabled !== lpisEnabled) switchLpis(state, out, memory);
@@ -81,12 +78,6 @@ function pendLpi(state: RedistributorState, intid: number, out: Out, memory: Dir
 function switchLpis(state: RedistributorState, out: Out, memory: DirectMemory): void {
   if (state.lpisEnabled) takePendingTable(state, memory);
   else if (!givePendingTable(state, memory)) out.event('gic_lost_pending_table', { vcpu: state.index, address: state.pendbaser });
-}
-
-function known(message: RedistributorMessage & { readonly type: 'read' | 'write' }, out: Out) {
-  const row = registerAt(REDISTRIBUTOR_REGISTERS, message.offset, message.bytes);
-  if (row === undefined) out.event('gic_unknown_register', { frame: 'GICR', access: message.type, offset: message.offset, bytes: message.bytes });
-  return row;
 }
 
 function privateIntid(intid: number): number {

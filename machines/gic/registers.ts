@@ -1,6 +1,7 @@
 /** The GIC's memory-mapped registers as rows: offset, units, access sizes, what a read gives and a write does. Arm IHI 0069, chapter 12. */
 
 import { hex } from '../bits.ts';
+import type { DeviceRead, DeviceWrite, Out } from '../messages.ts';
 import { clearActive, clearPending, pendingBits, setActive, setPending } from './bank.ts';
 import { affinityOf, COLLECTION_ID_BITS, DEVICE_ID_BITS, EVENT_ID_BITS, INTID_BITS, TRANSLATION_ENTRY_BYTES, type Bank, type DistributorState, type ItsState, type RedistributorState } from './state.ts';
 
@@ -247,6 +248,20 @@ function checked<S>(rows: readonly Register<S>[]): readonly Register<S>[] {
 export function registerAt<S>(rows: readonly Register<S>[], offset: number, bytes: number): Register<S> | undefined {
   const row = rows.find((candidate) => offset >= candidate.offset && offset < candidate.offset + candidate.unit * candidate.count);
   return row !== undefined && row.sizes.includes(bytes) && offset % bytes === 0 ? row : undefined;
+}
+
+/** The row of an access to the frame `frame`; where there is none, an event says so. */
+export function rowOf<S>(rows: readonly Register<S>[], frame: 'GICD' | 'GICR' | 'GITS', message: DeviceRead | DeviceWrite, out: Out): Register<S> | undefined {
+  const row = registerAt(rows, message.offset, message.bytes);
+  if (row === undefined) out.event('gic_unknown_register', { frame, access: message.type, offset: message.offset, bytes: message.bytes });
+  return row;
+}
+
+/** Answers a read of a frame: zero where it has no register. */
+export function answerRead<S>(rows: readonly Register<S>[], frame: 'GICD' | 'GICR' | 'GITS', state: S, message: DeviceRead, out: Out): void {
+  const row = rowOf(rows, frame, message, out);
+  const value = row === undefined ? 0n : readRegister(row, state, message.offset, message.bytes);
+  out.send(message.from, { type: 'device-reply', offset: message.offset, bytes: message.bytes, value });
 }
 
 /** Reads `bytes` at `offset`, which `registerAt` found to be `row`'s. */

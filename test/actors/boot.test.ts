@@ -1,7 +1,8 @@
 /** The machine that `boot` makes: what its hardware has, and where things lie. */
 
 import { describe, expect, test } from 'vitest';
-import { boot, hardwareFeatures, type BootOptions } from '../../actors/boot.ts';
+import { hardwareFeatures } from '../../actors/board.ts';
+import { boot, type BootOptions } from '../../actors/boot.ts';
 import { parseDeviceTree } from '../../actors/flattened-tree.ts';
 import { readFirmware, readImage } from '../../actors/images.ts';
 import { INITRD_BASE } from '../../actors/placement.ts';

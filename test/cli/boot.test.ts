@@ -8,15 +8,11 @@ import { openDisk } from '../../cli/disk.ts';
 import { load, words as programWords } from '../support/guest-program.ts';
 import { ECHO, FLAT_KERNEL, flatBinary } from '../support/echo-guest.ts';
 import { smallElf } from '../support/small-elf.ts';
-import { scratch, zeno, zenoJson } from '../support/zeno.ts';
+import { fileIn, scratch, zeno, zenoJson } from '../support/zeno.ts';
 import { REQUEST, SET_UP } from '../support/virtio-guest.ts';
 
 const DIR = scratch();
-const file = (name: string, bytes: Uint8Array | string): string => {
-  const path = join(DIR, name);
-  writeFileSync(path, bytes);
-  return path;
-};
+const file = fileIn(DIR);
 
 let kernel: string;
 beforeAll(() => { kernel = file('echo.bin', flatBinary(ECHO)); });

@@ -1,20 +1,15 @@
 /** The console of `zeno boot`: scripts that wait and type, limits in virtual time, and what becomes of a run when the world outside fails. */
 
 import { spawn, spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { readScript } from '../../cli/console-script.ts';
 import { withoutEscapes } from '../../cli/terminal.ts';
 import { ECHO, flatBinary } from '../support/echo-guest.ts';
-import { scratch, ZENO, zeno, zenoInterrupted, zenoJson, type Spoken } from '../support/zeno.ts';
+import { fileIn, scratch, ZENO, zeno, zenoInterrupted, zenoJson, type Spoken } from '../support/zeno.ts';
 
 const DIR = scratch();
-const file = (name: string, bytes: Uint8Array | string): string => {
-  const path = join(DIR, name);
-  writeFileSync(path, bytes);
-  return path;
-};
+const file = fileIn(DIR);
 
 let kernel: string;
 beforeAll(() => { kernel = file('echo.bin', flatBinary(ECHO)); });

@@ -7,12 +7,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { fingerprint } from '../../snapshots/machine.ts';
-import { kernelOf, linux, present, PROMPT, QEMU, qemuConsole, typeAt, uBoot, U_BOOT, type Typed } from './virtio.ts';
+import { lacking, LINUX, PROMPT, QEMU, U_BOOT, WHERE } from './guests.ts';
+import { kernelOf, linux, qemuConsole, typeAt, uBoot, type Typed } from './virtio.ts';
 
 const installed = (tool: string): boolean => spawnSync(tool, ['-V']).error === undefined;
-const SERIES = ['6.1', '6.12'] as const;
 const DISK_BYTES = 16 << 20;
-const WHERE = '(needs the guests that are made of Debian\'s packages)';
 
 const MKFS = installed('mkfs.ext4');
 const sumOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
@@ -41,7 +40,7 @@ const at = (...lines: readonly string[]): [string, string][] => lines.map((line)
 /** Sums that the console shows, in order. */
 const sums = (console: string): string[] => [...console.matchAll(/\n([0-9a-f]{64}) {2}-/g)].map(([, sum]) => sum!);
 
-describe.skipIf(!present(...SERIES.flatMap((series) => Object.values(kernelOf(series)))) && !process.env['CI']).each(SERIES.flatMap((series) => (['mmio', 'pci'] as const).map((transport) => [series, transport] as const)))(`Debian's kernel %s over virtio-%s ${WHERE}`, (series, transport) => {
+describe.skipIf(lacking(...LINUX.flatMap(({ image, initramfs }) => [image, initramfs]))).each(LINUX.flatMap(({ series }) => (['mmio', 'pci'] as const).map((transport) => [series, transport] as const)))(`Debian's kernel %s over virtio-%s ${WHERE}`, (series, transport) => {
   let start: Typed;
   beforeAll(() => { start = typeAt(linux(series, disk, transport), [], PROMPT); });
 
@@ -70,7 +69,7 @@ describe.skipIf(!present(...SERIES.flatMap((series) => Object.values(kernelOf(se
     expect(world.state.ended?.by).toBe('off');
   });
 
-  test.skipIf(!present(QEMU) && !process.env['CI'])(`QEMU reads, writes and sums the same ${WHERE}`, async () => {
+  test.skipIf(lacking(QEMU))(`QEMU reads, writes and sums the same ${WHERE}`, async () => {
     const path = join(DIR, `${series}-${transport}.img`);
     writeFileSync(path, disk);
     const lines = [SUM, WRITE, SUM_AGAIN];
@@ -79,7 +78,7 @@ describe.skipIf(!present(...SERIES.flatMap((series) => Object.values(kernelOf(se
   });
 });
 
-describe.skipIf(!present(U_BOOT, ...Object.values(kernelOf('6.1'))) && !process.env['CI']).each(['mmio', 'pci'] as const)(`U-Boot over virtio-%s ${WHERE}`, (transport) => {
+describe.skipIf(lacking(U_BOOT, kernelOf('6.1').image)).each(['mmio', 'pci'] as const)(`U-Boot over virtio-%s ${WHERE}`, (transport) => {
   test.skipIf(!MKFS && !process.env['CI'])('boots a kernel from a disk (needs mkfs.ext4)', () => {
     const { image, initramfs } = kernelOf('6.1');
     const bootable = fileSystem('boot', 64 << 20, [['Image', new Uint8Array(readFileSync(image))], ['initramfs.gz', new Uint8Array(readFileSync(initramfs))]]);

@@ -1,8 +1,7 @@
 /** Debian's kernels with disks and other virtio devices, typed at from outside: on ours, and on QEMU for comparison. */
 
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { boot, type BootOptions } from '../../actors/boot.ts';
 import { hasRead } from '../../actors/console.ts';
 import type { DiskSource } from '../../actors/disk.ts';
@@ -10,16 +9,11 @@ import { readFirmware, readImage } from '../../actors/images.ts';
 import type { TransportKind } from '../../actors/virtio-devices.ts';
 import type { World } from '../../actors/world.ts';
 import { systemOf } from '../../snapshots/machine.ts';
+import { LINUX, PROMPT, QEMU, U_BOOT, type LinuxGuest } from './guests.ts';
 
-/** Where guests were put that are made of Debian's packages. */
-const FOLDER = resolve(process.env['ZENO_GUESTS'] ?? join(import.meta.dirname, '../../.guests'));
-export const kernelOf = (series: string) => ({ image: join(FOLDER, `linux-${series}/Image`), initramfs: join(FOLDER, `linux-${series}/initramfs.gz`) });
-export const U_BOOT = join(FOLDER, 'u-boot/u-boot.bin');
-export const QEMU = join(FOLDER, 'qemu/qemu-system-aarch64');
-export const present = (...paths: readonly string[]): boolean => paths.every((path) => existsSync(path));
+export const kernelOf = (series: string): LinuxGuest => LINUX.find((guest) => guest.series === series)!;
 const read = (path: string): Uint8Array => new Uint8Array(readFileSync(path));
 
-export const PROMPT = '/ # ';
 const INSNS_MAX = 12_000_000_000;
 const system = systemOf();
 

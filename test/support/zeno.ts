@@ -1,7 +1,7 @@
 /** The command line as its users have it: spawned, or in this process where only what it says matters, with what it printed and its exit status. */
 
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { main } from '../../cli/main.ts';
@@ -70,3 +70,10 @@ export function scratch(): string {
   process.on('exit', () => { rmSync(directory, { recursive: true, force: true }); });
   return directory;
 }
+
+/** Writes files into `directory`: gives their paths. */
+export const fileIn = (directory: string) => (name: string, bytes: Uint8Array | string): string => {
+  const path = join(directory, name);
+  writeFileSync(path, bytes);
+  return path;
+};

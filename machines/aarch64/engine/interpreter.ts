@@ -33,7 +33,6 @@ let runtimeModule: WebAssembly.Module | undefined;
 const PC_LOW = 2 * Word.PC;
 /** PSTATE.BTYPE. */
 const BTYPE = 3 << Pstate.BTYPE_SHIFT;
-/** Handlers count in 32 bits. */
 /** Instructions that are decoded at once at most, where no branch ends them sooner. */
 const DECODED_MAX = 64;
 
@@ -376,7 +375,8 @@ export class Interpreter {
     // Masks changed, and the look that this asks for finds nothing to take: the handlers can go on.
     if (changed !== 0 && (changed & ~MASKS) === 0 && core.attention && !engine.jumped && core.end === undefined && maskedOrTaken(core) === undefined) core.attention = false;
     if (!engine.jumped && budget > 1 && (changed & ~MASKS) === 0 && !this.mustLeave()) {
-      if (this.monitored || WRITERS.has(decoded.row?.name)) this.refresh(core);
+      // What else may change what the scratch area says of a core jumps or changes PSTATE.
+      if (this.monitored || decoded.row?.name === 'MSR (register)') this.refresh(core);
       return budget - 1;
     }
     if (!engine.jumped) this.pcOf(record + RECORD_BYTES);
@@ -384,9 +384,6 @@ export class Interpreter {
     return -1;
   };
 }
-
-/** Instructions that may change what the scratch area says of a core, but for those that jump or change PSTATE. */
-const WRITERS: ReadonlySet<string | undefined> = new Set(['MSR (register)']);
 
 /** PSTATE.A, I and F, on which nothing depends in the scratch area. D has debug exceptions to be looked for. */
 const MASKS = Pstate.A | Pstate.I | Pstate.F;

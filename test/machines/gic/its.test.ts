@@ -20,7 +20,7 @@ class Stage {
   readonly out = recorder();
   readonly memory = flatMemory(RAM, RAM_BYTES);
   readonly its: ItsState = initialIts(PES);
-  readonly gicr: RedistributorState[] = Array.from({ length: PES }, (_, index) => ({ ...initialRedistributor(index, index === PES - 1), asleep: false }));
+  readonly gicr: RedistributorState[] = Array.from({ length: PES }, (_, index) => initialRedistributor(index, index === PES - 1));
   written = 0;
 
   tell(message: ItsMessage): void {
