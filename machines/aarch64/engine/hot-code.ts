@@ -155,7 +155,11 @@ export class HotCode {
   private region(entry: number, records: number, page: number): readonly (Piece & { readonly body: Uint8Array })[] {
     const { view } = this.memory;
     const offset = (entry - records) / (RECORD_BYTES / 4);
-    const flow = flowOf(offset, (at) => view.getUint32(page * PAGE_BYTES + at, true));
+    const executed = (at: number): boolean => {
+      const plain = view.getInt32(records + at * (RECORD_BYTES / 4) + PLAIN, true);
+      return plain !== UNDECODED && plain !== COVERED;
+    };
+    const flow = flowOf(offset, (at) => view.getUint32(page * PAGE_BYTES + at, true), executed);
     if (flow === undefined) return [];
     const ranges = flow.order.map((start) => [records + start * (RECORD_BYTES / 4), records + flow.blocks.get(start)!.end * (RECORD_BYTES / 4)] as const);
     for (const [first, end] of ranges) {

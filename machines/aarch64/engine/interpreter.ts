@@ -3,7 +3,6 @@
 import { PAGE_BYTES, RECORD_BYTES, regionNamed, type Memory } from '../../memory/memory.ts';
 import { landBranch } from '../branch-target.ts';
 import { lookAtDebug } from '../debug-checks.ts';
-import { decode, type Decoded } from '../decode.ts';
 import { checkStackAlignment, takeInterrupt, UNWIND } from '../exception.ts';
 import type { RunEnd, RunResult } from '../exit.ts';
 import { maskedOrTaken } from '../interrupts.ts';
@@ -19,12 +18,12 @@ import { crc32Of } from './crc32.ts';
 import { COVERED, Ending, Flags, PAGE_END, UNDECODED } from './handler.ts';
 import { CODE_PAGES_POINTER, COUNTS_POINTER, countsOffset, emptySet, INSTRUCTIONS, modeArray, PLAIN, RECORD_PAGES, RECORDS_BYTES, recordIndex, recordsAt, Scratch, scratchOf } from './layout.ts';
 import { floatingPointTrap } from './floating-point.ts';
-import { Permissions } from './permitted.ts';
+import { maskControl, Permissions } from './permitted.ts';
 import { ReferenceEngine } from './reference.ts';
 import { runtimeBytes } from './runtime.ts';
 import { accessOf, SINK_WORD } from './shape.ts';
 import { HotCode, type Tuning } from './hot-code.ts';
-import { compileWaiting, handlersEnd, MODULES, prepare } from './shapes.ts';
+import { compileWaiting, decoding, handlersEnd, MODULES, prepare } from './shapes.ts';
 
 type Handler = (core: number, scratch: number, record: number, budget: number) => number;
 
@@ -228,6 +227,7 @@ export class Interpreter {
     view.setInt32(scratch + Scratch.FLOATING_POINT, floatingPointTrap(core) === undefined ? 1 : 0, true);
     view.setInt32(scratch + Scratch.STACK, core.words.byteOffset + stackWord(core) * 8, true);
     (this.permissions[core.index] ??= new Permissions(core)).note(view, scratch);
+    view.setInt32(scratch + Scratch.MASKS, maskControl(core), true);
   }
 
   /** Puts the type of an indirect branch into PSTATE.BTYPE, where it is the instruction before the one that is next when `left` of the budget is left. */
@@ -303,7 +303,7 @@ export class Interpreter {
       if (view.getInt32(at, true) === plain) view.setInt32(at, prepared.handler, true);
       view.setInt32(at + PLAIN, prepared.handler, true);
       for (let index = 0; index < prepared.operands.length; index++) view.setInt32(at + 4 + 4 * index, prepared.operands[index]!, true);
-      if (prepared.ends) break;
+      if (prepared.branches) break;
     }
     compileWaiting();
     if (handlersEnd > this.table.length) this.table.grow(handlersEnd - this.table.length + 1024);
@@ -396,15 +396,4 @@ function ended(core: Core, attempted: number): RunResult {
   const end = core.end ?? BUDGET;
   core.end = undefined;
   return { attempted, end };
-}
-
-const CACHE_BITS = 14;
-
-/** Decoded words, by the word itself: right whatever is written to memory, and shared by all cores. */
-const cache: Decoded[] = Array.from({ length: 1 << CACHE_BITS }, () => decode(0));
-
-export function decoding(word: number): Decoded {
-  const index = Math.imul(word, 0x9e37_79b1) >>> (32 - CACHE_BITS);
-  const cached = cache[index]!;
-  return cached.word === word ? cached : (cache[index] = decode(word));
 }
