@@ -79,6 +79,12 @@ export class ScalarEmitter implements Builder<number, number> {
     return code.keep(I64);
   }
 
+  private shifted(a: number, amount: bigint, operation: number): number {
+    const { code } = this;
+    code.get(a); code.i64(amount); code.op(operation);
+    return code.keep(I64);
+  }
+
   x(): number {
     const { code } = this;
     code.get(Local.CORE); this.operand(); code.op(Op.i32_add); code.access(Memory.i64_load, 0);
@@ -145,18 +151,15 @@ export class ScalarEmitter implements Builder<number, number> {
   /** Of four products of halves. */
   multiplyHighUnsigned(a: number, b: number): number {
     const { code } = this;
-    const half = (value: number, high: boolean): void => {
-      code.get(value);
-      if (high) { code.i64(32n); code.op(Op.i64_shr_u); }
-      else { code.i64(0xffff_ffffn); code.op(Op.i64_and); }
-    };
-    const product = (aHigh: boolean, bHigh: boolean): void => { half(a, aHigh); half(b, bHigh); code.op(Op.i64_mul); };
+    const half = (value: number, high: boolean): number => high ? this.shifted(value, 32n, Op.i64_shr_u) : this.zeroExtend(value, 32);
+    const [aHigh, aLow, bHigh, bLow] = [half(a, true), half(a, false), half(b, true), half(b, false)];
+    const product = (one: number, other: number): void => { code.get(one); code.get(other); code.op(Op.i64_mul); };
     // middle = aHigh * bLow + (aLow * bLow >> 32); other = aLow * bHigh + the low half of middle.
-    product(true, false); product(false, false); code.i64(32n); code.op(Op.i64_shr_u); code.op(Op.i64_add);
+    product(aHigh, bLow); product(aLow, bLow); code.i64(32n); code.op(Op.i64_shr_u); code.op(Op.i64_add);
     const middle = code.keep(I64);
-    product(false, true); half(middle, false); code.op(Op.i64_add);
+    product(aLow, bHigh); code.get(half(middle, false)); code.op(Op.i64_add);
     const other = code.keep(I64);
-    product(true, true); half(middle, true); code.op(Op.i64_add); half(other, true); code.op(Op.i64_add);
+    product(aHigh, bHigh); code.get(half(middle, true)); code.op(Op.i64_add); code.get(half(other, true)); code.op(Op.i64_add);
     return code.keep(I64);
   }
   /** WebAssembly traps on division by zero, and of the most negative number by -1. */
