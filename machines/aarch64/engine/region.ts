@@ -83,12 +83,12 @@ class Region extends Emitter {
     const { code } = this;
     const head = new Code(PARAMETERS);
     for (const [local, word] of [[this.readArray, Scratch.READ], [this.writeArray, Scratch.WRITE], [this.stack, Scratch.STACK]] as const) {
-      if (!code.used.has(local)) continue;
+      if (!code.uses(local)) continue;
       head.get(Local.SCRATCH); head.access(Memory.i32_load, word); head.set(local);
     }
-    if (code.used.has(this.kind)) { head.i32(Flags.BEFORE); head.set(this.kind); }
-    if (code.used.has(this.plain)) { pushPlainMode(head); head.set(this.plain); }
-    if (code.used.has(this.told)) { pushInexact(head); head.set(this.told); }
+    if (code.uses(this.kind)) { head.i32(Flags.BEFORE); head.set(this.kind); }
+    if (code.uses(this.plain)) { pushPlainMode(head); head.set(this.plain); }
+    if (code.uses(this.told)) { pushInexact(head); head.set(this.told); }
     return head;
   }
 

@@ -17,10 +17,15 @@ export interface Prepared {
 /** Compiled modules, in the order in which their handlers are numbered: a machine instantiates those it lacks. Caches, the same for all machines. */
 export const MODULES: WebAssembly.Module[] = [];
 /** One past the last handler that a module of MODULES holds. */
-export let handlersEnd = FIRST_SHAPE;
+let handlersEnd = FIRST_SHAPE;
 
 const numbers = new Map<string, number>();
 const waiting: DefinedFunction[] = [];
+/** One past the last handler that has a number; those whose code waits are the reference engine's until then. */
+export const numberedEnd = (): number => FIRST_SHAPE + numbers.size;
+/** Handlers whose code waits are compiled at once when there are so many: a module costs 100 KiB. */
+const BATCH = 48;
+export const manyWait = (): boolean => waiting.length >= BATCH;
 
 /** A word decoded, with what the engines know of it. */
 interface Known {
