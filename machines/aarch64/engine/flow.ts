@@ -6,8 +6,8 @@ import type { Branch } from './shape.ts';
 import { decoding, shapeOfWord } from './shapes.ts';
 
 /** A region takes no more instructions once it has so many, or so many operations: each has some locals, of which V8 allows a function 50,000. */
-const INSTRUCTIONS_MAX = 400;
-const OPERATIONS_MAX = 4000;
+const INSTRUCTIONS_MAX = 100;
+const OPERATIONS_MAX = 1000;
 
 export interface Block {
   /** Offsets in the page: of the first instruction, and behind the last. */

@@ -123,7 +123,7 @@ function begin(hot: number): Uint8Array {
 }
 
 /** Branches to a plain handler before `hot` is told. */
-const HOT = 2048;
+const HOT = 512;
 
 function countArrival(code: Code, hot: number): void {
   const place = code.local(I32);
