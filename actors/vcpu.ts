@@ -4,6 +4,7 @@ import type { Board } from '../machines/aarch64/board.ts';
 import { receiveOffer, WIRES } from '../machines/aarch64/cpu-interface.ts';
 import { BLOCK_BYTES, Power, setRegister, Word, type Core } from '../machines/aarch64/state.ts';
 import { resetSystemRegisters, slot } from '../machines/aarch64/sysregs.ts';
+import { accessInterface } from '../machines/gic/interface-frames.ts';
 import { markDirty } from '../machines/memory/memory.ts';
 import type { Out, VcpuMessage } from '../machines/messages.ts';
 
@@ -32,6 +33,10 @@ export function receive(state: VcpuState, message: VcpuMessage, out: Out, board:
       return;
     case 'offer':
       receiveOffer(core, message);
+      markDirty(board.memory, core.words.byteOffset);
+      return;
+    case 'read': case 'write':
+      accessInterface(core, message, out);
       markDirty(board.memory, core.words.byteOffset);
       return;
     case 'start':
