@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import * as module from 'node:module';
 import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import v8 from 'node:v8';
 
 const MAJOR_MIN = 24;
 
@@ -24,7 +25,10 @@ const main = ['./main.ts', './main.js'].map((name) => new URL(name, import.meta.
 if (Number(process.versions.node.split('.')[0]) >= MAJOR_MIN) {
   // Stripping types and compiling is most of the time to the first instruction. Entries are kept by the sum of their source; NODE_COMPILE_CACHE and NODE_DISABLE_COMPILE_CACHE count.
   if (main.href.endsWith('.ts')) module.enableCompileCache(fileURLToPath(new URL('../node_modules/.cache/zeno', import.meta.url)));
-  await import(main.href).then(({ main: run }) => run(process.argv.slice(2)));
+  const { main: run } = await import(main.href);
+  // What a machine allocates dies young: a nursery that stays as large as loading has made it costs no time and saves 150 MiB in a boot.
+  v8.setFlagsFromString('--semi-space-growth-factor=1');
+  await run(process.argv.slice(2));
 } else {
   const node = pinnedNode();
   if (node === undefined) {
