@@ -37,7 +37,7 @@ export function receive(state: VcpuState, message: VcpuMessage, out: Out, board:
       return;
     case 'read': case 'write':
       accessInterface(core, message, out);
-      markDirty(board.memory, core.words.byteOffset);
+      markBlock(core);
       return;
     case 'start':
       restart(core);
@@ -51,9 +51,14 @@ export function receive(state: VcpuState, message: VcpuMessage, out: Out, board:
   }
 }
 
+/** Notes that any word of the block may have changed. */
+function markBlock({ board, words }: Core): void {
+  for (let at = 0; at < BLOCK_BYTES; at += 4096) markDirty(board.memory, words.byteOffset + at);
+}
+
 /** Every register of the block at its reset value; powered off. */
 export function resetCore(core: Core): void {
-  for (let at = 0; at < BLOCK_BYTES; at += 4096) markDirty(core.board.memory, core.words.byteOffset + at);
+  markBlock(core);
   core.words.fill(0n);
   resetSystemRegisters(core.words, core.board, core.index);
   core.words[slot('VMPIDR_EL2')] = core.words[slot('MPIDR_EL1')]!;

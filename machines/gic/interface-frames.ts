@@ -3,14 +3,13 @@
 import { GICC, GICH, GICV } from '../aarch64/memory-mapped-interface.ts';
 import type { Core } from '../aarch64/state.ts';
 import type { DeviceRead, DeviceWrite, Out } from '../messages.ts';
-import { answerRead, checked, register, rowOf, writeRegister, type FrameName, type Register } from './registers.ts';
+import { answerRead, checked, register, reserved, rowOf, writeRegister, type FrameName, type Register } from './registers.ts';
 
 /** The frames by their offset from GICC. Between them lies the message frame (message-frame.ts). */
 export const INTERFACE_FRAMES = { GICC: 0, GICH: 0x2_0000, GICV: 0x3_0000 } as const satisfies Partial<Record<FrameName, number>>;
 type InterfaceFrame = keyof typeof INTERFACE_FRAMES;
-const FRAME_BYTES = 0x1_0000;
 
-/** Places of GICC and GICV; those of GICH. The active priorities that five bits do not need are absent. */
+/** Places of GICC and GICV; those of GICH. */
 const INTERFACE = { CTLR: 0x00, PMR: 0x04, BPR: 0x08, IAR: 0x0c, EOIR: 0x10, RPR: 0x14, HPPIR: 0x18, ABPR: 0x1c, AIAR: 0x20, AEOIR: 0x24, AHPPIR: 0x28, APR0: 0xd0, NSAPR0: 0xe0, IIDR: 0xfc, DIR: 0x1000 } as const;
 const CONTROL = { HCR: 0x00, VTR: 0x04, VMCR: 0x08, MISR: 0x10, EISR0: 0x20, ELRSR0: 0x30, APR: 0xf0 } as const;
 
@@ -21,18 +20,17 @@ function rows(frame: InterfaceFrame, places: Readonly<Record<string, number>>, r
   });
 }
 
-/** Registers of list registers 32 to 63, of which there are none, and active priorities above the first: RAZ/WI. */
-const absent = (name: string, offset: number, count: number): Register<Core> => ({ name, offset, unit: 4, count, sizes: [4] });
-
 const ROWS: readonly Register<Core>[] = checked([
   ...rows('GICC', INTERFACE, GICC),
-  absent('GICC_APR<n>', INTERFACE_FRAMES.GICC + 0xd4, 3),
-  absent('GICC_NSAPR<n>', INTERFACE_FRAMES.GICC + 0xe4, 3),
+  // Five bits of priority need no more than the first of them.
+  reserved('GICC_APR<n>', INTERFACE_FRAMES.GICC + 0xd4, 3),
+  reserved('GICC_NSAPR<n>', INTERFACE_FRAMES.GICC + 0xe4, 3),
   ...rows('GICV', INTERFACE, GICV),
-  absent('GICV_APR<n>', INTERFACE_FRAMES.GICV + 0xd4, 3),
+  reserved('GICV_APR<n>', INTERFACE_FRAMES.GICV + 0xd4, 3),
   ...rows('GICH', CONTROL, GICH),
-  absent('GICH_EISR1', INTERFACE_FRAMES.GICH + 0x24, 1),
-  absent('GICH_ELRSR1', INTERFACE_FRAMES.GICH + 0x34, 1),
+  // For list registers 32 to 63, of which there are none.
+  reserved('GICH_EISR1', INTERFACE_FRAMES.GICH + 0x24),
+  reserved('GICH_ELRSR1', INTERFACE_FRAMES.GICH + 0x34),
   {
     name: 'GICH_LR<n>', offset: INTERFACE_FRAMES.GICH + 0x100, unit: 4, count: 64, sizes: [4],
     read: (core, index) => GICH[`LR${index}`]?.read?.(core) ?? 0n,
@@ -40,10 +38,10 @@ const ROWS: readonly Register<Core>[] = checked([
   },
 ]);
 
-/** The frame that the offset from GICC lies in. */
-const frameAt = (offset: number): InterfaceFrame => (Object.keys(INTERFACE_FRAMES) as InterfaceFrame[]).find((frame) => offset >= INTERFACE_FRAMES[frame] && offset < INTERFACE_FRAMES[frame] + FRAME_BYTES) ?? 'GICC';
+/** The frame that an offset from GICC lies in. */
+const frameAt = (offset: number): InterfaceFrame => (offset < INTERFACE_FRAMES.GICH ? 'GICC' : offset < INTERFACE_FRAMES.GICV ? 'GICH' : 'GICV');
 
-/** An access of `core` to its own interface. Its block changes with it. */
+/** An access of `core` to its own interface, which lies in its block: reads may change it as well. */
 export function accessInterface(core: Core, message: DeviceRead | DeviceWrite, out: Out): void {
   const frame = frameAt(message.offset);
   if (message.type === 'read') {

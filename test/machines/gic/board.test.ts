@@ -56,7 +56,7 @@ function board(cores: number, version: GicVersion = 3) {
     sgi: (core: Core, intid: number, pe: number): void => send('gicd', { type: 'write', from: `vcpu:${core.index}`, offset: 0xf00, bytes: 4, value: BigInt((1 << (16 + pe)) | intid) }),
   };
   // SPIs go to PE 0, as GICv3's do out of reset.
-  for (let intid = 32; version === 2 && intid < 64; intid += 4) act('gicd', { type: 'write', from: 'vcpu:0', offset: 0x800 + intid, bytes: 4, value: 0x0101_0101n });
+  for (const intid of version === 2 ? [32, 36, 40, 44, 48, 52, 56, 60] : []) act('gicd', { type: 'write', from: 'vcpu:0', offset: 0x800 + intid, bytes: 4, value: 0x0101_0101n });
   for (const core of version === 2 ? bare.cores : []) {
     for (const offset of [0x080, 0x100]) act('gicd', { type: 'write', from: `vcpu:${core.index}`, offset, bytes: 4, value: 0xffff_ffffn });
     // Both groups, and AckCtl.
