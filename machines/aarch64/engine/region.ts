@@ -50,6 +50,9 @@ class Region extends Emitter {
   private readonly knownVectors = new Map<number, number>();
   /** Words of vectors whose high halves are zero. */
   private readonly knownLows = new Map<number, number>();
+  /** Locals of the block in hand that hold something for later, and the instruction that a local holds something beyond. */
+  private held: number[] = [];
+  private readonly beyond = new Map<number, number>();
   private checked = false;
   /** Emitter's plainMode and inexact: MSR, which alone changes them, is no part of a region, and plain handlers are outside. */
   private readonly plain = this.code.local(I32);
@@ -147,6 +150,8 @@ class Region extends Emitter {
     this.knownVectors.clear();
     this.knownLows.clear();
     this.checked = false;
+    this.held = [];
+    code.recent();
     const before = this.flow.single.get(start);
     this.current = before === undefined ? undefined : this.atEnd.get(before);
     // Where the budget ends within the block, or with it, plain handlers go on to exactly there.
@@ -169,6 +174,29 @@ class Region extends Emitter {
     this.at = at;
     this.undone = undone;
     decoded.semantics(this, decoded.fields);
+    // The fewer locals, the less a compiler has to look after wherever control flow meets.
+    this.lazy.clear();
+    this.constants.clear();
+    for (const local of this.code.recent()) {
+      if (this.beyond.get(local) === at) this.held.push(local);
+      else this.code.giveBack(local);
+    }
+  }
+
+  /** What a local holds is read behind the instruction in hand too. */
+  private hold(local: number): number {
+    this.beyond.set(local, this.at);
+    return local;
+  }
+
+  /** The block in hand needs no local any more, but for those of NZCV, which the blocks behind it may look at. */
+  private giveBack(): void {
+    const { current } = this;
+    const plains = current === undefined ? [] : isChoice(current) ? [current.whenTrue, current.whenFalse] : [current];
+    const kept = new Set(plains.flatMap(({ a, b }) => [a, b]));
+    if (current !== undefined && isChoice(current)) kept.add(current.condition);
+    for (const local of new Set(this.held)) if (!kept.has(local)) this.code.giveBack(local);
+    this.held = [];
   }
 
   private finishBlock(block: Block, context: Context): void {
@@ -177,6 +205,7 @@ class Region extends Emitter {
     const inner: Context = [...context, { type: 'other', start: -1 }];
     const two = (taken: () => void, next: () => void): void => {
       code.get(this.outcome);
+      this.giveBack();
       code.if();
       this.depth += 1;
       taken();
@@ -189,12 +218,22 @@ class Region extends Emitter {
     switch (exit.type) {
       case 'when': two(() => this.goTo(start, exit.taken, inner), () => this.goTo(start, exit.next, inner)); break;
       case 'out-when': two(() => this.out(end - 4 + exit.offset), () => this.goTo(start, exit.next, inner)); break;
-      case 'to': this.goTo(start, exit.target, context); break;
-      case 'out': this.out(end - 4 + exit.offset); break;
+      case 'to':
+        this.giveBack();
+        this.goTo(start, exit.target, context);
+        break;
+      case 'out':
+        this.giveBack();
+        this.out(end - 4 + exit.offset);
+        break;
       case 'computed':
         this.computed();
+        this.giveBack();
         break;
-      case 'leave': this.leave(end, 0); break;
+      case 'leave':
+        this.giveBack();
+        this.leave(end, 0);
+        break;
     }
   }
 
@@ -264,7 +303,7 @@ class Region extends Emitter {
     if (local !== undefined) return local;
     if (register === 31) code.i64(0n);
     else { code.get(Local.CORE); code.access(Memory.i64_load, register * 8); }
-    const value = code.keep(I64);
+    const value = this.hold(code.keep(I64));
     known.set(register, value);
     return value;
   }
@@ -272,7 +311,7 @@ class Region extends Emitter {
     if (register === 31) return;
     const { code } = this;
     code.get(Local.CORE); code.get(value); code.access(Memory.i64_store, register * 8);
-    this.known.set(register, value);
+    this.known.set(register, this.hold(value));
   }
   override stackPointer(): number {
     const { code } = this;
@@ -318,14 +357,14 @@ class Region extends Emitter {
     const low = this.knownLows.get(register);
     if (low !== undefined) this.zeroExtended(low);
     else { code.get(Local.CORE); code.simdAccess(Simd.v128_load, vectorOffset(register)); }
-    const value = code.keep(V128);
+    const value = this.hold(code.keep(V128));
     this.knownVectors.set(register, value);
     return value;
   }
   override setVector(register: number, value: number): void {
     const { code } = this;
     code.get(Local.CORE); code.get(value); code.simdAccess(Simd.v128_store, vectorOffset(register));
-    this.knownVectors.set(register, value);
+    this.knownVectors.set(register, this.hold(value));
     this.knownLows.delete(register);
   }
   override vectorLow(register: number): number {
@@ -341,7 +380,7 @@ class Region extends Emitter {
     const { code } = this;
     code.get(Local.CORE); this.zeroExtended(value); code.simdAccess(Simd.v128_store, vectorOffset(register));
     this.knownVectors.delete(register);
-    this.knownLows.set(register, value);
+    this.knownLows.set(register, this.hold(value));
   }
   protected override plainMode(): void { this.code.get(this.plain); }
   protected override inexact(): void { this.code.get(this.told); }
@@ -400,6 +439,8 @@ class Region extends Emitter {
     put(this.kind, ({ kind }) => code.i32(kind));
     put(this.flagsA, ({ a }) => code.get(a));
     put(this.flagsB, ({ b }) => code.get(b));
+    if (isChoice(symbolic)) this.hold(symbolic.condition);
+    for (const { a, b } of isChoice(symbolic) ? [symbolic.whenTrue, symbolic.whenFalse] : [symbolic]) { this.hold(a); this.hold(b); }
   }
   /** Leaves NZCV to the scratch area as it is kept here. */
   private settleFlags(): void {
@@ -526,7 +567,7 @@ class Region extends Emitter {
 
   // ---- branches are the last of their block: the block says where they go -----------------------------------------------------------------
 
-  override jump(target: number): void { this.target = target; }
+  override jump(target: number): void { this.target = this.hold(target); }
   override jumpBy(): void {}
-  override jumpWhen(condition: number): void { this.outcome = condition; }
+  override jumpWhen(condition: number): void { this.outcome = this.hold(condition); }
 }

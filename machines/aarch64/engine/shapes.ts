@@ -38,10 +38,18 @@ const KNOWN_BITS = 14;
 /** Words by themselves: right whatever is written to memory, and shared by all machines. */
 const known: Known[] = Array.from({ length: 1 << KNOWN_BITS }, () => ({ decoded: decode(0), shape: undefined, prepared: undefined }));
 
+/** Words met once, by more bits: most are never met again, and cost nothing but time. */
+const MET_BITS = 17;
+const met = new Uint32Array(1 << MET_BITS);
+
 function knownOf(word: number): Known {
-  const index = Math.imul(word, 0x9e37_79b1) >>> (32 - KNOWN_BITS);
-  const one = known[index]!;
-  return one.decoded.word === word ? one : (known[index] = { decoded: decode(word), shape: undefined, prepared: undefined });
+  const place = Math.imul(word, 0x9e37_79b1);
+  const one = known[place >>> (32 - KNOWN_BITS)]!;
+  if (one.decoded.word === word) return one;
+  const fresh: Known = { decoded: decode(word), shape: undefined, prepared: undefined };
+  if (met[place >>> (32 - MET_BITS)] === word) known[place >>> (32 - KNOWN_BITS)] = fresh;
+  else met[place >>> (32 - MET_BITS)] = word;
+  return fresh;
 }
 
 export const decoding = (word: number): Decoded => knownOf(word).decoded;
