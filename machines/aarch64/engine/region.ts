@@ -7,6 +7,7 @@ import { CONDITIONS } from './conditions.ts';
 import { LOADS, STORES } from './emitter-scalar.ts';
 import { Word } from '../state.ts';
 import { Emitter, pushInexact, pushPlainMode } from './emitter.ts';
+import { isOrdered } from './shape.ts';
 import type { Block, Flow } from './flow.ts';
 import { dispatch, Flags, importIndex, Local, noteBranch, PARAMETERS, PC_OFFSET } from './handler.ts';
 import { INDEX_MASK, PLAIN, Scratch } from './layout.ts';
@@ -539,11 +540,28 @@ class Region extends Emitter {
     code.get(array === Scratch.READ ? this.readArray : this.writeArray); code.op(Op.i32_add);
     return code.keep(I32);
   }
+  /** The plain handler does it unless the entry is that of all `addresses`, or `more` says that they may be accessed all the same. */
+  private demand(entry: number, addresses: readonly number[], bytes: Bytes, more: 'mayLoad' | 'mayStore' | undefined): void {
+    const { code } = this;
+    const all = (push: (address: number) => void): void => {
+      for (const [index, address] of addresses.entries()) { push(address); if (index > 0) code.op(Op.i32_and); }
+      code.op(Op.i32_eqz);
+    };
+    all((address) => this.hit(entry, address, bytes));
+    code.if();
+    this.inner(() => {
+      if (more === undefined) this.bail();
+      else {
+        all((address) => { code.get(entry); code.get(address); code.i32(bytes); code.call(importIndex(more)); });
+        this.bailWhen();
+      }
+    });
+    code.end();
+  }
   override load(address: number, bytes: Bytes, access: Access): number {
     const { code } = this;
     const entry = this.entry(Scratch.READ, address);
-    this.found(entry, address, bytes, 'mayLoad', access);
-    this.bailUnless();
+    this.demand(entry, [address], bytes, bytes === 1 || isOrdered(access) ? undefined : 'mayLoad');
     this.linear(entry, address);
     code.access(LOADS[bytes], 0);
     return code.keep(I64);
@@ -551,16 +569,14 @@ class Region extends Emitter {
   override store(address: number, bytes: Bytes, value: number, access: Access): void {
     const { code } = this;
     const entry = this.entry(Scratch.WRITE, address);
-    this.found(entry, address, bytes, 'mayStore', access);
-    this.bailUnless();
+    this.demand(entry, [address], bytes, isOrdered(access) ? undefined : 'mayStore');
     this.linear(entry, address); code.get(value); code.access(STORES[bytes], 0);
   }
   override storePair(address: number, bytes: 4 | 8, first: number, second: number, _access: Access): void {
     const { code } = this;
     const entry = this.entry(Scratch.WRITE, address);
     code.get(address); code.i64(BigInt(bytes)); code.op(Op.i64_add);
-    this.foundPair(entry, address, code.keep(I64), bytes);
-    this.bailUnless();
+    this.demand(entry, [address, code.keep(I64)], bytes, 'mayStore');
     this.linear(entry, address); code.get(first); code.access(STORES[bytes], 0);
     this.linear(entry, address); code.get(second); code.access(STORES[bytes], bytes);
   }
