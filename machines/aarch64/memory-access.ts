@@ -8,7 +8,7 @@ import { GRANULE_BYTES, breakMonitor } from './monitor.ts';
 import { type Core, Pstate, Word } from './state.ts';
 import { Ec, Fsc, Iss, type LoadStoreSyndrome, loadStoreIss } from './syndrome.ts';
 import { slot } from './sysregs.ts';
-import { CODE_PAGE, ENTRY_WORDS, HELD_PAGE, type Entry, type Fast, MODE_OF, Regime, SETS, type Translation, descriptorStored } from './tlb.ts';
+import { CODE_PAGE, ENTRY_WORDS, HELD_PAGE, type Entry, type Fast, type FastKind, MODE_OF, Regime, SETS, type Translation, descriptorStored, fill } from './tlb.ts';
 import { FETCH, type Kind, READ, WRITE, addressTranslateOrFault, fault, nv1InForce, regimeAt, translate, translationOf } from './translate.ts';
 
 /** How an instruction accesses memory. Build one constant a row; `syndrome` only for single-register loads and stores without write-back. */
@@ -58,12 +58,8 @@ function look(fast: Fast, core: Core, low: number, high: number, aligned: boolea
   return (fast[at + 2]! + low) >>> 0;
 }
 
-function remember(fast: Fast, core: Core, low: number, high: number, linear: number, flags: number, more: number): void {
-  const at = place(core, low);
-  fast[at] = (low & ~0xfff) | flags;
-  fast[at + 1] = high;
-  fast[at + 2] = linear - (low & ~0xfff);
-  fast[at + 3] = more;
+function remember(kind: FastKind, core: Core, low: number, high: number, linear: number, flags: number, more: number): void {
+  fill(translationOf(core), kind, place(core, low), (low & ~0xfff) | flags, high, linear - (low & ~0xfff), more);
 }
 
 /** The same for a store that looks after decoded instructions and descriptors itself. */
@@ -89,7 +85,7 @@ export function fetchOffset(core: Core): number {
     const entry = resolve(core, pc, FETCH, true, PLAIN, 4);
     if (entry.linear < 0) abort(core, pc, FETCH, PLAIN, 4, Fsc.EXTERNAL);
     offset = entry.linear + (low & 0xfff);
-    remember(translationOf(core).fetch, core, low, high, entry.linear, 0, entry.guarded ? 1 : 0);
+    remember('fetch', core, low, high, entry.linear, 0, entry.guarded ? 1 : 0);
   }
   return offset;
 }
@@ -282,15 +278,14 @@ function cache(core: Core, va: bigint, kind: Kind, entry: Entry, access: Access)
   const { board } = core;
   if (board.footprint !== undefined || core.checked || access.unprivileged === true || bigEndian(core)) return;
   address64[0] = va;
-  const translation = translationOf(core);
   const strict = entry.device || entry.device2 || (core.ints[sctlrIndex(core, (pstateOf(core) >> 2) & 3)]! & Sctlr.A) !== 0;
   const page = entry.linear / PAGE_BYTES;
-  if (kind === READ) remember(translation.read, core, address32[0]!, address32[1]!, entry.linear, 0, strict ? 0 : 1);
+  if (kind === READ) remember('read', core, address32[0]!, address32[1]!, entry.linear, 0, strict ? 0 : 1);
   else if (!entry.rom) {
     // Found in the array, a page is known to be dirty.
     markDirty(board.memory, entry.linear);
     const flags = (board.memory.codePages[page] === 0 ? 0 : CODE_PAGE) | (board.memory.holdsDescriptors[page] === 0 ? 0 : HELD_PAGE);
-    remember(translation.write, core, address32[0]!, address32[1]!, entry.linear, flags, strict ? 0 : 1);
+    remember('write', core, address32[0]!, address32[1]!, entry.linear, flags, strict ? 0 : 1);
   }
 }
 

@@ -77,6 +77,7 @@ interface Link {
  * SCTLR_ELx.A clear), for fetches where the records of the page's instructions are, 0 when not looked for yet, plus 1 in a guarded page.
  */
 export type Fast = Int32Array;
+export type FastKind = 'read' | 'write' | 'fetch';
 
 /** Bits below a page's address in the low half of an entry's VA. Accesses are compared with at most their low four bits kept. */
 export const EMPTY = 0x800;
@@ -93,6 +94,8 @@ export interface Translation {
   readonly read: Fast;
   readonly write: Fast;
   readonly fetch: Fast;
+  /** Places of each array that were filled since it was emptied; of no more than FILLED_MAX and one. */
+  readonly filled: Readonly<Record<FastKind, number[]>>;
   /** `Memory.cleaned` when the write array was filled: its pages are dirty since. */
   cleaned: number;
   /** Counts the times that the fast arrays were emptied: whoever knows where an address is has to look again. */
@@ -118,6 +121,7 @@ const ENTRIES_MAX = 16384;
 const BUCKETS = 8192;
 const LINKS_MAX = 4 * ENTRIES_MAX;
 const CONTEXTS_MAX = 4096;
+const FILLED_MAX = 4096;
 
 /** Bytes of one kind's array. */
 export const FAST_BYTES = MODES * SETS * ENTRY_WORDS * 4;
@@ -126,32 +130,57 @@ export const FAST_BYTES = MODES * SETS * ENTRY_WORDS * 4;
 export function createTranslation(trackedWords: number, buffer: ArrayBufferLike, offset: number): Translation {
   const fast = (index: number): Fast => new Int32Array(buffer, offset + index * FAST_BYTES, FAST_BYTES / 4);
   const translation: Translation = {
-    read: fast(0), write: fast(1), fetch: fast(2), cleaned: -1, generation: 0, buckets: Array.from({ length: BUCKETS }, () => undefined), size: 0, links: Array.from({ length: BUCKETS }, () => undefined), linked: 0, blockShifts: new Set(), inBlocks: new Uint32Array(BLOCK_COUNTS),
+    read: fast(0), write: fast(1), fetch: fast(2), filled: { read: [], write: [], fetch: [] }, cleaned: -1, generation: 0, buckets: Array.from({ length: BUCKETS }, () => undefined), size: 0, links: Array.from({ length: BUCKETS }, () => undefined), linked: 0, blockShifts: new Set(), inBlocks: new Uint32Array(BLOCK_COUNTS),
     saved: new Int32Array(2 * trackedWords), contexts: new Int32Array(6).fill(-1), controls: Array.from({ length: 6 }, () => undefined), contextNumbers: new Map(),
   };
-  forgetFast(translation);
+  // Whatever lies there now.
+  for (const kind of KINDS) empty(translation[kind]);
   return translation;
+}
+
+const KINDS: readonly FastKind[] = ['read', 'write', 'fetch'];
+
+function empty(fast: Fast): void {
+  for (let at = 0; at < fast.length; at += ENTRY_WORDS) fast[at] = EMPTY;
+}
+
+/** Fills a place of a fast array: the entry's first word, high half, displacement and `more`, as `Fast` has them. */
+export function fill(translation: Translation, kind: FastKind, at: number, low: number, high: number, displacement: number, more: number): void {
+  const fast = translation[kind];
+  fast[at] = low;
+  fast[at + 1] = high;
+  fast[at + 2] = displacement;
+  fast[at + 3] = more;
+  if (translation.filled[kind].length <= FILLED_MAX) translation.filled[kind].push(at);
 }
 
 /** Empties the fast path. */
 export function forgetFast(translation: Translation): void {
   translation.generation += 1;
-  forgetKind(translation.read);
-  forgetKind(translation.write);
-  forgetKind(translation.fetch);
+  for (const kind of KINDS) forgetKind(translation, kind);
 }
 
 /** Empties one kind's array. */
-export function forgetKind(fast: Fast): void {
-  for (let at = 0; at < fast.length; at += ENTRY_WORDS) fast[at] = EMPTY;
+function forgetKind(translation: Translation, kind: FastKind): void {
+  const filled = translation.filled[kind];
+  if (filled.length > FILLED_MAX) empty(translation[kind]);
+  else for (const at of filled) translation[kind][at] = EMPTY;
+  filled.length = 0;
+}
+
+/** Makes it what a new one is: contexts are to be named. */
+export function renew(translation: Translation): void {
+  forgetAll(translation);
+  translation.contextNumbers.clear();
+  translation.cleaned = -1;
 }
 
 /** Forgets every translation. */
 export function forgetAll(translation: Translation): void {
   forgetFast(translation);
-  translation.buckets.fill(undefined);
+  if (translation.size > 0) translation.buckets.fill(undefined);
   translation.size = 0;
-  translation.links.fill(undefined);
+  if (translation.linked > 0) translation.links.fill(undefined);
   translation.linked = 0;
   translation.blockShifts.clear();
   translation.inBlocks.fill(0);
@@ -266,18 +295,19 @@ function unlink(translation: Translation, cached: Cached): void {
 export function forgetWrites(board: Board): void {
   for (const core of board.cores) {
     const translation = core.translation as Translation | undefined;
-    if (translation !== undefined) forgetKind(translation.write);
+    if (translation !== undefined) forgetKind(translation, 'write');
   }
 }
 
 /** Takes one page of linear memory out of the write arrays of every core. */
 export function forgetWritesTo(board: Board, page: number): void {
   for (const core of board.cores) {
-    const write = (core.translation as Translation | undefined)?.write;
-    if (write === undefined) continue;
-    for (let at = 0; at < write.length; at += ENTRY_WORDS) {
-      if (((write[at]! & ~0xfff) + write[at + 2]!) >>> 12 === page) write[at] = EMPTY;
-    }
+    const translation = core.translation as Translation | undefined;
+    if (translation === undefined) continue;
+    const { write, filled } = translation;
+    const check = (at: number): void => { if (((write[at]! & ~0xfff) + write[at + 2]!) >>> 12 === page) write[at] = EMPTY; };
+    if (filled.write.length <= FILLED_MAX) for (const at of filled.write) check(at);
+    else for (let at = 0; at < write.length; at += ENTRY_WORDS) check(at);
   }
 }
 

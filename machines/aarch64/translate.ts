@@ -8,7 +8,7 @@ import { breakMonitor } from './monitor.ts';
 import { type Core, Pstate, Word } from './state.ts';
 import { Fsc } from './syndrome.ts';
 import { slot } from './sysregs.ts';
-import { type Entry, FAST_BYTES, Regime, type Translation, contextNumber, createTranslation, descriptorStored, dropEntries, entryKey, findEntry, forgetFast, insertEntry } from './tlb.ts';
+import { type Entry, FAST_BYTES, Regime, type Translation, contextNumber, createTranslation, descriptorStored, dropEntries, entryKey, findEntry, forgetFast, insertEntry, renew } from './tlb.ts';
 import { Permission, type Stage1Controls, type Stage1Walk, type Stage2Walk, type Update, type WalkFault, granule0, granule1, outputBitsOf, walkStage1, walkStage2 } from './walk.ts';
 
 export { walkStage2 } from './walk.ts';
@@ -38,13 +38,27 @@ const WORDS = {
 } as const;
 const TRACKED: readonly number[] = Object.values(WORDS);
 
+/** What each core had last. A World that is entered has none; emptying it costs what was in it, and a new one much more. */
+const spares = new WeakMap<Core, Translation>();
+
+/** The core's arrays may hold what somebody else left there. */
+export function dropTranslation(core: Core): void {
+  core.translation = undefined;
+  spares.delete(core);
+}
+
 /** The core's derived translation state, made when it is not there. */
 export function translationOf(core: Core): Translation {
   let translation = core.translation as Translation | undefined;
   if (translation === undefined) {
-    const { buffer } = core.board.memory.bytes;
-    // A core that is a question (kvm/emulate-nested.ts) is not in linear memory, and has arrays of its own.
-    translation = core.words.buffer === buffer ? createTranslation(TRACKED.length, buffer, fastArrays(core)) : createTranslation(TRACKED.length, new ArrayBuffer(3 * FAST_BYTES), 0);
+    translation = spares.get(core);
+    if (translation !== undefined) renew(translation);
+    else {
+      const { buffer } = core.board.memory.bytes;
+      // A core that is a question (kvm/emulate-nested.ts) is not in linear memory, and has arrays of its own.
+      translation = core.words.buffer === buffer ? createTranslation(TRACKED.length, buffer, fastArrays(core)) : createTranslation(TRACKED.length, new ArrayBuffer(3 * FAST_BYTES), 0);
+      spares.set(core, translation);
+    }
     core.translation = translation;
     saveContext(core, translation);
   }

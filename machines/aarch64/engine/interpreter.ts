@@ -11,7 +11,7 @@ import { limitOf } from '../pmu.ts';
 import type { Profile } from '../profile.ts';
 import { Pstate, Word, stackWord, type Core } from '../state.ts';
 import { MODE_OF, forgetFast, forgetWrites, forgetWritesTo, type Translation } from '../tlb.ts';
-import { branchAddress, translationOf } from '../translate.ts';
+import { branchAddress, dropTranslation, translationOf } from '../translate.ts';
 import type { Bytes } from '../memory-access.ts';
 import type { Board } from '../board.ts';
 import { crc32Of } from './crc32.ts';
@@ -93,7 +93,7 @@ export class Interpreter {
       codePages.fill(0);
       staleCode.length = 0;
       this.written = RECORD_PAGES;
-      for (const { translation } of this.board.cores) if (translation !== undefined) forgetFast(translation as Translation);
+      for (const core of this.board.cores) dropTranslation(core);
     }
     view.setUint32(CODE_PAGES_POINTER, codePages.byteOffset, true);
     view.setUint32(COUNTS_POINTER, countsOffset(this.memory), true);
