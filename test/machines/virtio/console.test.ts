@@ -56,7 +56,7 @@ test('what is written to port 0 is on the console, to another in an event of its
   const d = terminal(MULTIPORT);
   d.write(1, ascii('Hi'));
   d.write(5, ascii('data'));
-  expect(d.events()).toEqual([{ event: 'console', byte: 72, text: 'H', port: 0 }, { event: 'console', byte: 105, text: 'i', port: 0 }, { event: 'virtio_console_port', port: 1, name: 'org.zeno.stream.1', text: 'data' }]);
+  expect(d.events()).toEqual([{ event: 'console', console: 'hvc0', byte: 72, text: 'H' }, { event: 'console', console: 'hvc0', byte: 105, text: 'i' }, { event: 'console', console: 'org.zeno.stream.1', text: 'data' }]);
 });
 
 test('what is typed waits until there are buffers, and goes on where one ended', () => {
@@ -85,7 +85,7 @@ test('a driver of one port sees one port', () => {
 test('a byte can be printed before any queue is there', () => {
   const d = driver(initialConsole(), consoleQueues(2));
   d.write(0x108, 0x21);
-  expect(d.events()).toEqual([{ event: 'console', byte: 0x21, text: '!', port: 0 }]);
+  expect(d.events()).toEqual([{ event: 'console', console: 'hvc0', byte: 0x21, text: '!' }]);
 });
 
 test('more than 64 KiB by one chain is no driver: the device needs a reset', () => {
