@@ -1,7 +1,7 @@
 /** The console device: its ports announce themselves, what is written becomes events, and what is typed waits for the driver. */
 
 import { expect, test } from 'vitest';
-import { consoleQueues, initialConsole } from '../../../machines/virtio/console.ts';
+import { consoleQueues, initialConsole, takesInput } from '../../../machines/virtio/console.ts';
 import { receive } from '../../../machines/virtio/virtio.ts';
 import { driver, RAM, REGISTER, VERSION_1 } from '../../support/virtio-driver.ts';
 
@@ -71,6 +71,21 @@ test('what is typed waits until there are buffers, and goes on where one ended',
   d.post(0);
   d.type(0, '!');
   expect(d.got(0)).toEqual([ascii('!')]);
+});
+
+test('a port takes input while somebody has it open and has read what came before', () => {
+  const d = terminal(MULTIPORT);
+  expect([0, 1].map((port) => takesInput(d.state, port))).toEqual([false, false]);
+  d.write(CONTROL_TRANSMIT, control(1, PORT_OPEN, 1));
+  expect([0, 1].map((port) => takesInput(d.state, port))).toEqual([false, true]);
+  d.type(1, 'a');
+  expect(takesInput(d.state, 1)).toBe(false);
+  d.post(4);
+  expect(takesInput(d.state, 1)).toBe(true);
+  d.write(CONTROL_TRANSMIT, control(1, PORT_OPEN, 0));
+  expect(takesInput(d.state, 1)).toBe(false);
+  // A driver of one port opens none: that it is there is enough.
+  expect([0, 1].map((port) => takesInput(terminal(0n).state, port))).toEqual([true, false]);
 });
 
 test('a driver of one port sees one port', () => {
