@@ -25,7 +25,7 @@ import { REBUILDERS, type Opened } from './open.ts';
 import { consoleLog, dateSeconds, engineOption, firmwareFile, memorySize, seedOption, virtualTime, wholeNumber } from './options.ts';
 import { timeText } from './output.ts';
 import { reportRun, statusOf } from './run.ts';
-import { startSession, untilClosed } from './session.ts';
+import { onward, startSession, untilClosed } from './session.ts';
 import { unpackImage } from './unpack.ts';
 
 /** What a boot is made of, as its recording keeps it. Paths are absolute. */
@@ -147,7 +147,7 @@ async function boot(flags: BootFlags): Promise<number> {
   const files = Object.entries(flags.consoleLog ?? {});
   assertConsoles(opened.world, [...namedIn(script), { name: flags.terminal, by: `--terminal ${flags.terminal}` }, ...files.map(([name, path]) => ({ name, by: `--console-log ${name}=${path}` }))]);
   const logs = Object.fromEntries(files.map(([name, path]) => [name, fileOutput(name, path)]));
-  const session = startSession(opened, flags.record);
+  const session = startSession(opened, flags.record, onward(flags.record !== undefined));
   return untilClosed(session, async () => {
     const end = await runConsole(session, {
       terminal: flags.terminal, logs, ...(script && { script }), ...(flags.expect === undefined ? {} : { expect: flags.expect }), ...(flags.maxInsns === undefined ? {} : { maxInsns: flags.maxInsns }),
@@ -212,7 +212,8 @@ function openBoot(record: BootRecord, seed: number, engine: EngineName): Opened 
   };
   const { world } = bootMachine(options);
   const manifest: Manifest = { semantics: SEMANTICS, scenario: 'boot', seed, images: sums, options: { ...record } };
-  const images: Image[] = [kernel, firmware].filter((image) => image !== undefined);
+  // What has no symbols has nothing to tell: its bytes need not stay.
+  const images = [kernel, firmware].filter((image): image is Image => image !== undefined && image.symbols.length > 0);
   return { world, manifest, claims: {}, judge, images: { l1: images, l2: [] } };
 }
 

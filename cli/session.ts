@@ -6,7 +6,7 @@ import { InputError } from '../actors/input-error.ts';
 import type { World, WorldEvent } from '../actors/world.ts';
 import { ENGINE, type EngineName } from '../machines/aarch64/board.ts';
 import { assertReplayable, type Manifest } from '../snapshots/compatibility.ts';
-import { goTo, openHistory, timelineOf, worldOf, type History, type HistoryOptions, type Place } from '../snapshots/history.ts';
+import { DEFAULTS, goTo, openHistory, timelineOf, worldOf, type History, type HistoryOptions, type Place } from '../snapshots/history.ts';
 import type { Files } from '../snapshots/files.ts';
 import { lineage, memoryLines } from '../snapshots/lines.ts';
 import { LogError } from '../snapshots/log.ts';
@@ -49,11 +49,16 @@ function historyOptions(): HistoryOptions {
   };
 }
 
+/** Of a run that goes to its end and is long: no world is kept on the way, and fingerprints, which a recording alone needs, are far apart. */
+export const onward = (isRecorded: boolean): HistoryOptions => ({
+  keepFrames: Infinity, keepInsns: Infinity, keptPagesMax: Infinity, ...(isRecorded ? { printFrames: DEFAULTS.printFrames } : { printFrames: Infinity, printInsns: Infinity }),
+});
+
 /** A run about to begin, recorded in `directory` if there is one. */
-export function startSession(opened: Opened, directory: string | undefined): Session {
+export function startSession(opened: Opened, directory: string | undefined, options: HistoryOptions = {}): Session {
   const files = nodeFiles();
   const recording = directory === undefined ? undefined : recordingIn(files, trimmed(directory), opened.manifest);
-  const history = openHistory(systemOf(), opened.world, recording ?? memoryLines<Choice>(), historyOptions());
+  const history = openHistory(systemOf(), opened.world, recording ?? memoryLines<Choice>(), { ...historyOptions(), ...options });
   return { opened, history, recording, close() { try { recording?.close(); } finally { files.close(); } } };
 }
 

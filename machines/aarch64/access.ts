@@ -50,8 +50,10 @@ export function plainRead(core: Core, encoding: number): number | bigint | undef
   return reached.word === 0 ? undefined : reached.word;
 }
 
-/** Whether DC ZVA does nothing at the current level but to zero memory. */
-export const zeroesPlainly = (core: Core): boolean => core.board.observe === undefined && trapTarget(core, OPERATION_TRAPS.get(DC_ZVA)!) === undefined;
+/** Whether a system instruction that every implementation has is executed at the current level, without a trap. */
+export function operatesPlainly(core: Core, encoding: number): boolean {
+  return core.board.observe === undefined && elOf(core) >= operationByEncoding(encoding)!.el && trapTarget(core, OPERATION_TRAPS.get(encoding)!) === undefined;
+}
 
 /** MSR (register). Checks as for `readSystemRegister`. */
 export function writeSystemRegister(core: Core, encoding: number, value: bigint, rt: number): void {
@@ -194,8 +196,6 @@ function endAtHole(core: Core, encoding: number, rt: number, write: boolean, wha
   throw UNWIND;
 }
 
-/** op0 1, op1 3, CRn 7, CRm 4, op2 1. */
-export const DC_ZVA = 0x5ba1;
 const OPERATION_TRAPS = new Map(OPERATIONS.map((operation) => [operation.encoding, trapsOf(operation.name, 'write')]));
 const PAR_EL1 = slot('PAR_EL1');
 

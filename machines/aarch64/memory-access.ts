@@ -8,7 +8,7 @@ import { GRANULE_BYTES, breakMonitor } from './monitor.ts';
 import { type Core, Pstate, Word } from './state.ts';
 import { Ec, Fsc, Iss, type LoadStoreSyndrome, loadStoreIss } from './syndrome.ts';
 import { slot } from './sysregs.ts';
-import { CODE_PAGE, ENTRY_WORDS, type Entry, type Fast, MODE_OF, Regime, SETS, type Translation, descriptorStored } from './tlb.ts';
+import { CODE_PAGE, ENTRY_WORDS, HELD_PAGE, type Entry, type Fast, MODE_OF, Regime, SETS, type Translation, descriptorStored } from './tlb.ts';
 import { FETCH, type Kind, READ, WRITE, addressTranslateOrFault, fault, nv1InForce, regimeAt, translate, translationOf } from './translate.ts';
 
 /** How an instruction accesses memory. Build one constant a row; `syndrome` only for single-register loads and stores without write-back. */
@@ -64,6 +64,13 @@ function remember(fast: Fast, core: Core, low: number, high: number, linear: num
   fast[at + 1] = high;
   fast[at + 2] = linear - (low & ~0xfff);
   fast[at + 3] = more;
+}
+
+/** The same for a store that looks after decoded instructions and descriptors itself. */
+function lookToStore(write: Fast, core: Core, low: number, high: number, aligned: boolean): number {
+  const at = place(core, low);
+  if ((write[at]! & ~(CODE_PAGE | HELD_PAGE)) !== (low & ~0xfff) || write[at + 1] !== high || !(aligned || write[at + 3] === 1)) return -1;
+  return (write[at + 2]! + low) >>> 0;
 }
 
 /** Whether an access that is not aligned to its size may look in the fast arrays: within its page, without ordering. */
@@ -127,9 +134,10 @@ export function storeMemory(core: Core, va: bigint, bytes: Bytes, value: bigint,
   const translation = core.translation as Translation | undefined;
   const aligned = (low & (bytes - 1)) === 0;
   if (translation !== undefined && core.board.footprint === undefined && access.unprivileged !== true && access.alignment === undefined && (aligned || looseAccess(low, bytes, access)) && !othersMonitor(core)) {
-    const offset = look(translation.write, core, low, address32[1]!, aligned);
+    const offset = lookToStore(translation.write, core, low, address32[1]!, aligned);
     if (offset >= 0) {
       writeLinear(core, offset, bytes, value);
+      if (core.board.memory.holdsDescriptors[offset >>> 12] !== 0) descriptorStored(core.board, offset, bytes);
       return;
     }
   }
@@ -278,10 +286,11 @@ function cache(core: Core, va: bigint, kind: Kind, entry: Entry, access: Access)
   const strict = entry.device || entry.device2 || (core.ints[sctlrIndex(core, (pstateOf(core) >> 2) & 3)]! & Sctlr.A) !== 0;
   const page = entry.linear / PAGE_BYTES;
   if (kind === READ) remember(translation.read, core, address32[0]!, address32[1]!, entry.linear, 0, strict ? 0 : 1);
-  else if (!entry.rom && board.memory.holdsDescriptors[page] === 0) {
+  else if (!entry.rom) {
     // Found in the array, a page is known to be dirty.
     markDirty(board.memory, entry.linear);
-    remember(translation.write, core, address32[0]!, address32[1]!, entry.linear, board.memory.codePages[page] === 0 ? 0 : CODE_PAGE, strict ? 0 : 1);
+    const flags = (board.memory.codePages[page] === 0 ? 0 : CODE_PAGE) | (board.memory.holdsDescriptors[page] === 0 ? 0 : HELD_PAGE);
+    remember(translation.write, core, address32[0]!, address32[1]!, entry.linear, flags, strict ? 0 : 1);
   }
 }
 

@@ -1,9 +1,10 @@
 /** Running a core: attempts instructions up to an exact budget, takes interrupts and exceptions, and says why it stopped. */
 
-import { Interpreter, decoding } from './engine/interpreter.ts';
+import { Interpreter } from './engine/interpreter.ts';
 import { landBranch } from './branch-target.ts';
 import { beginStep, checkBreakpoint, checkSoftwareStep, finishStep, lookAtDebug } from './debug-checks.ts';
 import { ReferenceEngine } from './engine/reference.ts';
+import { decoding } from './engine/shapes.ts';
 import { stopBefore } from './engine/stops.ts';
 import { UNWIND, takeInterrupt } from './exception.ts';
 import type { RunEnd, RunResult, Stops } from './exit.ts';

@@ -62,9 +62,17 @@ interface Cached {
   live: boolean;
 }
 
+/** A word of linear memory that holds a descriptor: the last of a stage of `cached`, or, without it, one of a table. */
+interface Link {
+  readonly word: number;
+  readonly cached: Cached | undefined;
+  /** The next of its bucket. */
+  next: Link | undefined;
+}
+
 /**
  * One access kind's direct-mapped array: MODES sets of SETS entries of four words, keyed by the VA's bits 63 to 12. In an entry: the page's
- * VA, low half (EMPTY when there is none; CODE_PAGE is set in a write entry whose page holds decoded instructions) and high half; what to
+ * VA, low half (EMPTY when there is none; in a write entry CODE_PAGE is set where its page holds decoded instructions, HELD_PAGE where it holds descriptors) and high half; what to
  * add to the low half of a VA to get its offset in linear memory; and `more`: for data 1 where unaligned accesses are fine (Normal memory, and
  * SCTLR_ELx.A clear), for fetches where the records of the page's instructions are, 0 when not looked for yet, plus 1 in a guarded page.
  */
@@ -73,15 +81,13 @@ export type Fast = Int32Array;
 /** Bits below a page's address in the low half of an entry's VA. Accesses are compared with at most their low four bits kept. */
 export const EMPTY = 0x800;
 export const CODE_PAGE = 0x400;
+export const HELD_PAGE = 0x200;
 export const ENTRY_WORDS = 4;
 export const SETS = 4096;
 /** EL0, EL1, EL1 with PAN, EL2, EL2 with PAN. */
 export const MODES = 5;
 /** The set's number by PSTATE.EL | PSTATE.PAN << 2. */
 export const MODE_OF: readonly number[] = [0, 1, 3, 0, 0, 2, 4, 0];
-
-/** Entries that have something in common, dropped ones among them until there are `sweepAt`. */
-interface EntryList { entries: Cached[]; sweepAt: number }
 
 export interface Translation {
   readonly read: Fast;
@@ -94,12 +100,12 @@ export interface Translation {
   /** Entries by their page's low bits, chained. */
   readonly buckets: (Cached | undefined)[];
   size: number;
-  /** Entries by the word of linear memory that holds the last descriptor of a stage they were made from; and the words of all other descriptors. */
-  readonly byDescriptor: Map<number, EntryList>;
-  readonly tables: Set<number>;
-  /** Entries of more than a page by the block of VA that their descriptor maps (`blockKey`), and the block sizes there are. */
-  readonly byBlock: Map<number, EntryList>;
+  /** Descriptors by the low bits of their words' numbers, chained; those of entries that were dropped stay until they are met, or until there are too many. */
+  readonly links: (Link | undefined)[];
+  linked: number;
+  /** The block sizes of entries of more than a page; how many entries there are by a hash of the block of VA that their descriptor maps. */
   readonly blockShifts: Set<number>;
+  readonly inBlocks: Uint32Array;
   /** The registers that decide translation, in 32-bit halves, as they were when the contexts were named. */
   readonly saved: Int32Array;
   /** Number of the context of each half of each regime: regime * 2 + half; -1 when not named yet. */
@@ -110,6 +116,7 @@ export interface Translation {
 
 const ENTRIES_MAX = 16384;
 const BUCKETS = 8192;
+const LINKS_MAX = 4 * ENTRIES_MAX;
 const CONTEXTS_MAX = 4096;
 
 /** Bytes of one kind's array. */
@@ -119,7 +126,7 @@ export const FAST_BYTES = MODES * SETS * ENTRY_WORDS * 4;
 export function createTranslation(trackedWords: number, buffer: ArrayBufferLike, offset: number): Translation {
   const fast = (index: number): Fast => new Int32Array(buffer, offset + index * FAST_BYTES, FAST_BYTES / 4);
   const translation: Translation = {
-    read: fast(0), write: fast(1), fetch: fast(2), cleaned: -1, generation: 0, buckets: Array.from({ length: BUCKETS }, () => undefined), size: 0, byDescriptor: new Map(), tables: new Set(), byBlock: new Map(), blockShifts: new Set(),
+    read: fast(0), write: fast(1), fetch: fast(2), cleaned: -1, generation: 0, buckets: Array.from({ length: BUCKETS }, () => undefined), size: 0, links: Array.from({ length: BUCKETS }, () => undefined), linked: 0, blockShifts: new Set(), inBlocks: new Uint32Array(BLOCK_COUNTS),
     saved: new Int32Array(2 * trackedWords), contexts: new Int32Array(6).fill(-1), controls: Array.from({ length: 6 }, () => undefined), contextNumbers: new Map(),
   };
   forgetFast(translation);
@@ -144,10 +151,10 @@ export function forgetAll(translation: Translation): void {
   forgetFast(translation);
   translation.buckets.fill(undefined);
   translation.size = 0;
-  translation.byDescriptor.clear();
-  translation.tables.clear();
-  translation.byBlock.clear();
+  translation.links.fill(undefined);
+  translation.linked = 0;
   translation.blockShifts.clear();
+  translation.inBlocks.fill(0);
 }
 
 /** The number of a context: one for each combination of controls that translate a half of a regime. */
@@ -168,8 +175,9 @@ export function contextNumber(translation: Translation, name: string): number {
 /** The map's key: contexts are fewer than 2^16, pages are 36 bits. */
 export const entryKey = (context: number, page: number): number => context * 2 ** 36 + page;
 
-/** The key of the block of 2^shift bytes that holds page number `page`. */
-const blockKey = (page: number, shift: number): number => Math.floor(page / 2 ** (shift - 12)) * 64 + shift;
+const BLOCK_COUNTS = 4096;
+/** The place in `inBlocks` of the block of 2^shift bytes that holds page number `page`. */
+const blockPlace = (page: number, shift: number): number => (Math.floor(page / 2 ** (shift - 12)) * 8 + shift) % BLOCK_COUNTS;
 
 /** The cached translation of `page` by `key`, if there is one. */
 export function findEntry(translation: Translation, key: number, page: number): Entry | undefined {
@@ -188,43 +196,54 @@ function allOf({ buckets, size }: Translation): readonly Cached[] {
   return all;
 }
 
-const SWEEP_MIN = 16;
-
-/** Adds to a list. It is swept when it has doubled since the last time, so that adding costs the same however long it is. */
-function addTo(lists: Map<number, EntryList>, key: number, cached: Cached): void {
-  const list = lists.get(key);
-  if (list === undefined) {
-    lists.set(key, { entries: [cached], sweepAt: SWEEP_MIN });
-    return;
-  }
-  if (list.entries.length >= list.sweepAt) {
-    list.entries = list.entries.filter(({ live }) => live);
-    list.sweepAt = Math.max(SWEEP_MIN, 2 * list.entries.length);
-  }
-  list.entries.push(cached);
+/** Notes what `word` holds. */
+function link(translation: Translation, word: number, cached: Cached | undefined): void {
+  const { links } = translation;
+  links[word % BUCKETS] = { word, cached, next: links[word % BUCKETS] };
+  translation.linked += 1;
 }
 
-/** Caches an entry, in place of the one with its key. Pages of descriptors leave every core's write arrays, so that stores to them are seen. */
+/** Forgets the links of entries that were dropped; all entries where that is not enough. */
+function sweep(translation: Translation): void {
+  const { links } = translation;
+  const kept: Link[] = [];
+  for (const first of links) for (let each = first; each !== undefined; each = each.next) if (each.cached?.live !== false) kept.push(each);
+  if (kept.length > LINKS_MAX / 2) {
+    forgetAll(translation);
+    return;
+  }
+  links.fill(undefined);
+  translation.linked = 0;
+  for (const { word, cached } of kept) link(translation, word, cached);
+}
+
+function isTable({ links }: Translation, word: number): boolean {
+  for (let each = links[word % BUCKETS]; each !== undefined; each = each.next) if (each.word === word && each.cached === undefined) return true;
+  return false;
+}
+
+/** Caches an entry, in place of the one with its key. A page that is news as one of descriptors leaves every core's write arrays, so that stores to it are seen. */
 export function insertEntry(board: Board, translation: Translation, entry: Entry): void {
-  if (translation.size >= ENTRIES_MAX || translation.byDescriptor.size >= 4 * ENTRIES_MAX || translation.byBlock.size >= 4 * ENTRIES_MAX) forgetAll(translation);
   const bucket = entry.page % BUCKETS;
   for (let cached = translation.buckets[bucket]; cached !== undefined; cached = cached.next) {
     if (cached.entry.key === entry.key) { unlink(translation, cached); break; }
   }
+  if (translation.size >= ENTRIES_MAX) forgetAll(translation);
+  if (translation.linked >= LINKS_MAX) sweep(translation);
   const { memory } = board;
   const offsets = entry.descriptors.map((descriptor) => locate(memory, descriptor));
   const cached: Cached = { entry, words: offsets.map((offset) => offset / 8), next: translation.buckets[bucket], live: true };
   translation.buckets[bucket] = cached;
   translation.size += 1;
-  if (entry.blockShift > 12) {
-    translation.blockShifts.add(entry.blockShift);
-    addTo(translation.byBlock, blockKey(entry.page, entry.blockShift), cached);
-  }
   for (let index = 0; index < offsets.length; index++) {
     const word = cached.words[index]!;
-    if (index === entry.firstDescriptors - 1 || index === offsets.length - 1) addTo(translation.byDescriptor, word, cached);
-    else translation.tables.add(word);
+    if (index === entry.firstDescriptors - 1 || index === offsets.length - 1) link(translation, word, cached);
+    else if (!isTable(translation, word)) link(translation, word, undefined);
     if (holdDescriptors(memory, offsets[index]! >>> 12)) forgetWritesTo(board, offsets[index]! >>> 12);
+  }
+  if (entry.blockShift > 12) {
+    translation.blockShifts.add(entry.blockShift);
+    translation.inBlocks[blockPlace(entry.page, entry.blockShift)]! += 1;
   }
 }
 
@@ -239,6 +258,8 @@ function unlink(translation: Translation, cached: Cached): void {
   }
   cached.live = false;
   translation.size -= 1;
+  const { page, blockShift } = cached.entry;
+  if (blockShift > 12) translation.inBlocks[blockPlace(page, blockShift)]! -= 1;
 }
 
 /** Empties the write arrays of every core: what they let pass has to be looked at again. */
@@ -283,19 +304,32 @@ function drop(translation: Translation, cached: Cached): void {
 
 /** A store changed `bytes` at linear-memory `offset`: drops what any core translated by a descriptor there. Call it when `holdsDescriptors` is set for the page. */
 export function descriptorStored(board: Board, offset: number, bytes: number): void {
+  const last = (offset + bytes - 1) >>> 3;
   for (const core of board.cores) {
     const translation = core.translation as Translation | undefined;
     if (translation === undefined) continue;
-    for (let word = Math.floor(offset / 8); 8 * word < offset + bytes; word++) {
-      const users = translation.byDescriptor.get(word);
-      if (users !== undefined) {
-        for (const cached of users.entries) drop(translation, cached);
-        translation.byDescriptor.delete(word);
-      }
-      // A table's descriptor is changed seldom.
-      if (translation.tables.delete(word)) for (const cached of allOf(translation)) if (cached.words.includes(word)) drop(translation, cached);
-    }
+    for (let word = offset >>> 3; word <= last; word++) if (dropLinks(translation, word)) for (const cached of allOf(translation)) if (cached.words.includes(word)) drop(translation, cached);
   }
+}
+
+/** Drops the entries whose stage's last descriptor is in `word`, and with them the links there. Returns whether it holds a table's descriptor, which is changed seldom. */
+function dropLinks(translation: Translation, word: number): boolean {
+  const { links } = translation;
+  const bucket = word % BUCKETS;
+  let table = false;
+  let before: Link | undefined;
+  for (let each = links[bucket]; each !== undefined; each = each.next) {
+    if (each.word === word && each.cached !== undefined) drop(translation, each.cached);
+    else if (each.word === word) table = true;
+    else if (each.cached?.live !== false) {
+      before = each;
+      continue;
+    }
+    if (before === undefined) links[bucket] = each.next;
+    else before.next = each.next;
+    translation.linked -= 1;
+  }
+  return table;
 }
 
 /** Drops the entries of `core` that `matches` picks. With `page`, only those whose stage-1 descriptor maps that VA page are asked. */
@@ -310,11 +344,9 @@ export function dropEntries(core: Core, matches: (entry: Entry) => boolean, page
     if (cached.entry.page === page && matches(cached.entry)) drop(translation, cached);
   }
   for (const shift of translation.blockShifts) {
-    const key = blockKey(page, shift);
-    const list = translation.byBlock.get(key);
-    if (list === undefined) continue;
-    for (const cached of list.entries) if (cached.live && matches(cached.entry)) drop(translation, cached);
-    list.entries = list.entries.filter(({ live }) => live);
-    if (list.entries.length === 0) translation.byBlock.delete(key);
+    if (translation.inBlocks[blockPlace(page, shift)] === 0) continue;
+    const pages = 2 ** (shift - 12);
+    const first = page - (page % pages);
+    for (const cached of allOf(translation)) if (cached.entry.blockShift === shift && cached.entry.page >= first && cached.entry.page < first + pages && matches(cached.entry)) drop(translation, cached);
   }
 }

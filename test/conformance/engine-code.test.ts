@@ -288,8 +288,8 @@ describe('more code than there is room for', () => {
         for (const { letter, width } of kinds) fields[letter] = draw(2 ** Math.min(width, 30));
         const word = encode(row, fields);
         if (word === undefined || decode(word).row !== row) continue;
-        const { handler, ends } = prepare(word, 0);
-        if (!ends && !found.has(handler) && !/\[|B\.|CB|TB/.test(row.name + (row.forms[0]?.text ?? '['))) found.set(handler, word);
+        const { handler, branches } = prepare(word, 0);
+        if (!branches && !found.has(handler) && !/\[|B\.|CB|TB/.test(row.name + (row.forms[0]?.text ?? '['))) found.set(handler, word);
       }
     }
     const late = [...found].filter(([handler]) => handler >= 8192).map(([, word]) => word).slice(0, 200);

@@ -3,16 +3,18 @@
 import type { AtomicOperation, BranchType, Builder, Exception, PointerOperation } from '../builder.ts';
 import type { Access, Bytes } from '../memory-access.ts';
 import { GRANULE_BYTES } from '../monitor.ts';
-import { Word } from '../state.ts';
+import { Pstate, Word } from '../state.ts';
 import { CONDITIONS } from './conditions.ts';
 import { Flags, HANDLER, importIndex, Local, PARAMETERS, PC_OFFSET, REFERENCE, far, near, next, noteBranch, pushPc } from './handler.ts';
 import { INDEX_MASK, Scratch } from './layout.ts';
 import { emitPointerCode, Pointers, pushPointerAction } from './pointer-codes.ts';
-import { readPlace } from './permitted.ts';
+import { DAIF, DC_ZVA, operationPlace, readPlace } from './permitted.ts';
 import { isBaked, isNarrow, isOrdered } from './shape.ts';
 import { Access as Memory, Code, I32, I64, Op } from './wasm/code.ts';
 
 export const NZCV_OFFSET = Word.NZCV * 8;
+const PSTATE_OFFSET = Word.PSTATE * 8;
+const MASKS = Pstate.D | Pstate.A | Pstate.I | Pstate.F;
 const MONITOR_OFFSET = Word.MONITOR * 8;
 const MONITOR_BYTES_OFFSET = Word.MONITOR_BYTES * 8;
 const EXTENSIONS = { 1: 8, 2: 16, 4: 32 } as const;
@@ -74,6 +76,12 @@ export class ScalarEmitter implements Builder<number, number> {
     const { code } = this;
     code.get(a); code.get(b);
     for (const operation of operations) code.op(operation);
+    return code.keep(I64);
+  }
+
+  private shifted(a: number, amount: bigint, operation: number): number {
+    const { code } = this;
+    code.get(a); code.i64(amount); code.op(operation);
     return code.keep(I64);
   }
 
@@ -143,18 +151,15 @@ export class ScalarEmitter implements Builder<number, number> {
   /** Of four products of halves. */
   multiplyHighUnsigned(a: number, b: number): number {
     const { code } = this;
-    const half = (value: number, high: boolean): void => {
-      code.get(value);
-      if (high) { code.i64(32n); code.op(Op.i64_shr_u); }
-      else { code.i64(0xffff_ffffn); code.op(Op.i64_and); }
-    };
-    const product = (aHigh: boolean, bHigh: boolean): void => { half(a, aHigh); half(b, bHigh); code.op(Op.i64_mul); };
+    const half = (value: number, high: boolean): number => high ? this.shifted(value, 32n, Op.i64_shr_u) : this.zeroExtend(value, 32);
+    const [aHigh, aLow, bHigh, bLow] = [half(a, true), half(a, false), half(b, true), half(b, false)];
+    const product = (one: number, other: number): void => { code.get(one); code.get(other); code.op(Op.i64_mul); };
     // middle = aHigh * bLow + (aLow * bLow >> 32); other = aLow * bHigh + the low half of middle.
-    product(true, false); product(false, false); code.i64(32n); code.op(Op.i64_shr_u); code.op(Op.i64_add);
+    product(aHigh, bLow); product(aLow, bLow); code.i64(32n); code.op(Op.i64_shr_u); code.op(Op.i64_add);
     const middle = code.keep(I64);
-    product(false, true); half(middle, false); code.op(Op.i64_add);
+    product(aLow, bHigh); code.get(half(middle, false)); code.op(Op.i64_add);
     const other = code.keep(I64);
-    product(true, true); half(middle, true); code.op(Op.i64_add); half(other, true); code.op(Op.i64_add);
+    product(aHigh, bHigh); code.get(half(middle, true)); code.op(Op.i64_add); code.get(half(other, true)); code.op(Op.i64_add);
     return code.keep(I64);
   }
   /** WebAssembly traps on division by zero, and of the most negative number by -1. */
@@ -584,6 +589,11 @@ export class ScalarEmitter implements Builder<number, number> {
   barrier(): void {}
   readSystemRegister(encoding: number, _rt: number): number {
     const { code } = this;
+    if (encoding === DAIF) {
+      this.mayMask(1);
+      code.get(Local.CORE); code.access(Memory.i64_load32_u, PSTATE_OFFSET); code.i64(BigInt(MASKS)); code.op(Op.i64_and);
+      return code.keep(I64);
+    }
     code.get(Local.SCRATCH); code.access(Memory.i32_load, Scratch.READS + 4 * readPlace(encoding));
     const place = code.keep(I32);
     code.get(place); code.i32(0); code.op(Op.i32_ne);
@@ -591,11 +601,50 @@ export class ScalarEmitter implements Builder<number, number> {
     code.get(place); code.access(Memory.i64_load, 0);
     return code.keep(I64);
   }
-  /** DC ZVA. In Device memory it faults, which the entry does not say apart from SCTLR_ELx.A. */
-  systemInstruction(_encoding: number, value: number, _rt: number, _hasResult: boolean): number {
+  /** Whether PSTATE's masks may be read and set (1), or cleared too (2). */
+  private mayMask(least: 1 | 2): void {
     const { code } = this;
-    code.get(Local.SCRATCH); code.access(Memory.i32_load, Scratch.ZEROES);
+    code.get(Local.SCRATCH); code.access(Memory.i32_load, Scratch.MASKS); code.i32(least); code.op(Op.i32_ge_u);
     this.bailUnless();
+  }
+  /** Puts what is on the stack, of MASKS, into PSTATE. D stays: debug exceptions would have to be looked for. */
+  private setMasks(masks: number): void {
+    const { code } = this;
+    code.get(masks); code.get(Local.CORE); code.access(Memory.i32_load, PSTATE_OFFSET); code.op(Op.i32_xor); code.i32(Pstate.D); code.op(Op.i32_and);
+    this.bailWhen();
+    code.get(Local.CORE);
+    code.get(Local.CORE); code.access(Memory.i32_load, PSTATE_OFFSET); code.i32(~MASKS); code.op(Op.i32_and); code.get(masks); code.op(Op.i32_or);
+    code.access(Memory.i32_store, PSTATE_OFFSET);
+  }
+  /** MSR DAIF. */
+  writeSystemRegister(_encoding: number, value: number, _rt: number): void {
+    const { code } = this;
+    this.mayMask(2);
+    code.get(value); code.op(Op.i32_wrap_i64); code.i32(MASKS); code.op(Op.i32_and);
+    this.setMasks(code.keep(I32));
+  }
+  /** DAIFSet and DAIFClr. */
+  setPstateField(_op1: number, crm: number, op2: number): void {
+    const { code } = this;
+    const set = op2 === 6;
+    this.mayMask(set ? 1 : 2);
+    code.get(Local.CORE); code.access(Memory.i32_load, PSTATE_OFFSET); code.i32(MASKS); code.op(Op.i32_and);
+    code.i32(set ? crm << 6 : ~(crm << 6)); code.op(set ? Op.i32_or : Op.i32_and);
+    this.setMasks(code.keep(I32));
+  }
+  /** DC ZVA, and maintenance of caches by address, which does nothing where the address can be read. */
+  systemInstruction(encoding: number, value: number, _rt: number, _hasResult: boolean): number {
+    const { code } = this;
+    code.get(Local.SCRATCH); code.access(Memory.i32_load, Scratch.OPERATIONS + 4 * operationPlace(encoding));
+    this.bailUnless();
+    if (encoding === DC_ZVA) return this.zeroBlock(value);
+    code.get(this.entry(Scratch.READ, value)); code.access(Memory.i64_load, 0); code.get(value); code.i64(~0xfffn); code.op(Op.i64_and); code.op(Op.i64_eq);
+    this.bailUnless();
+    return value;
+  }
+  /** In Device memory it faults, which the entry does not say apart from SCTLR_ELx.A. */
+  private zeroBlock(value: number): number {
+    const { code } = this;
     code.get(value); code.i64(-64n); code.op(Op.i64_and);
     const address = code.keep(I64);
     const entry = this.entry(Scratch.WRITE, address);
@@ -622,8 +671,6 @@ export class ScalarEmitter implements Builder<number, number> {
 
   // What shape.ts leaves to the reference engine never gets here.
   protected never(): never { throw new Error('this operation is the reference engine\'s'); }
-  writeSystemRegister(): void { this.never(); }
-  setPstateField(): void { this.never(); }
   waitForInterrupt(): void { this.never(); }
   waitForEvent(): void { this.never(); }
   sendEvent(): void { this.never(); }

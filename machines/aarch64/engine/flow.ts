@@ -1,12 +1,13 @@
 /** The control flow of a region: the instructions that one entry reaches within its page, as basic blocks, and in what order and nesting they are emitted. */
 
 import { PAGE_BYTES } from '../../memory/memory.ts';
-import { decode, type Decoded } from '../decode.ts';
-import { shapeOf, type Branch } from './shape.ts';
+import type { Decoded } from '../decode.ts';
+import type { Branch } from './shape.ts';
+import { decoding, shapeOfWord } from './shapes.ts';
 
 /** A region takes no more instructions once it has so many, or so many operations: each has some locals, of which V8 allows a function 50,000. */
-const INSTRUCTIONS_MAX = 400;
-const OPERATIONS_MAX = 4000;
+const INSTRUCTIONS_MAX = 100;
+const OPERATIONS_MAX = 1000;
 
 export interface Block {
   /** Offsets in the page: of the first instruction, and behind the last. */
@@ -44,8 +45,11 @@ export interface Flow {
 
 interface Seen { readonly decoded: Decoded; readonly kind: 'plain' | 'reference' | 'branch'; readonly setsFlags: boolean; readonly operations: number; readonly exit: Block['exit'] | undefined }
 
-/** The flow from the instruction at `entry` of a page; `word` gives its instruction words by offset. Undefined where the entry is the reference engine's. */
-export function flowOf(entry: number, word: (offset: number) => number): Flow | undefined {
+/**
+ * The flow from the instruction at `entry` of a page; `word` gives its instruction words by offset, and `executed` whether the one that a branch goes to was ever
+ * executed: what was not is no part of it. Undefined where the entry is the reference engine's.
+ */
+export function flowOf(entry: number, word: (offset: number) => number, executed: (offset: number) => boolean): Flow | undefined {
   const seen = new Map<number, Seen>();
   const leaders = new Set<number>([entry]);
   const work = [entry];
@@ -58,6 +62,7 @@ export function flowOf(entry: number, word: (offset: number) => number): Flow | 
       operations += one.operations;
       if (one.exit === undefined) { at += 4; continue; }
       for (const target of insideTargets(one.exit)) {
+        if (target >= PAGE_BYTES || !executed(target)) continue;
         leaders.add(target);
         work.push(target);
       }
@@ -74,9 +79,9 @@ export function flowOf(entry: number, word: (offset: number) => number): Flow | 
 }
 
 function look(word: number, at: number): Seen {
-  const decoded = decode(word);
-  const { byReference, branch, setsFlags, operations } = shapeOf(decoded.semantics, decoded.fields, at);
-  if (byReference) return { decoded, kind: 'reference', setsFlags: false, operations: 0, exit: { type: 'leave' } };
+  const decoded = decoding(word);
+  const { translatable, branch, setsFlags, operations } = shapeOfWord(word);
+  if (!translatable) return { decoded, kind: 'reference', setsFlags: false, operations: 0, exit: { type: 'leave' } };
   if (branch === undefined) return { decoded, kind: 'plain', setsFlags, operations, exit: undefined };
   return { decoded, kind: 'branch', setsFlags, operations, exit: exitOf(decoded, branch, at) };
 }

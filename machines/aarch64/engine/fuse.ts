@@ -1,12 +1,13 @@
 /** Runs: handlers that execute some instructions of the interpreter one behind the other, each by the operands of its own record, without going through the table between them. */
 
 import { PAGE_BYTES, RECORD_BYTES } from '../../memory/memory.ts';
-import { decode, type Decoded } from '../decode.ts';
+import type { Decoded } from '../decode.ts';
 import type { Access, Bytes } from '../memory-access.ts';
 import { Emitter } from './emitter.ts';
 import { count, dispatch, Ending, FIRST_SHAPE, Local, next, REFERENCE } from './handler.ts';
 import { PLAIN } from './layout.ts';
-import { shapeOf, type Shape } from './shape.ts';
+import type { Shape } from './shape.ts';
+import { decoding, shapeOfWord } from './shapes.ts';
 import { Op } from './wasm/code.ts';
 
 /** A run has no more instructions, nor builder operations. */
@@ -46,8 +47,8 @@ export function runsFrom(entry: number, word: (offset: number) => number, plain:
       continue;
     }
     if (known(offset)) break;
-    const decoded = decode(word(offset));
-    const shape = shapeOf(decoded.semantics, decoded.fields, offset);
+    const decoded = decoding(word(offset));
+    const shape = shapeOfWord(word(offset));
     if (run.length === INSTRUCTIONS_MAX || operations + shape.operations > OPERATIONS_MAX) close();
     run.push({ decoded, shape, offset });
     operations += shape.operations;

@@ -56,8 +56,8 @@ export const COVERED = 3;
 /** Handlers of shapes are numbered below this (random words of all rows have some 13,000 shapes), those of regions from here on. */
 export const FIRST_REGION = 1 << 16;
 
-/** How NZCV is kept between regions (in the scratch area) and within one: stored in its word, or as the operands of what sets it, zero-extended from 32 bits for the narrow kinds. In a region BEFORE stands for what was found. */
-export const Flags = { BEFORE: -1, STORED: 0, ADD32: 1, ADD64: 2, SUBTRACT32: 3, SUBTRACT64: 4, LOGICAL32: 5, LOGICAL64: 6 } as const;
+/** How NZCV is kept between regions (in the scratch area) and within one: stored in its word, as the operands of what sets it, zero-extended from 32 bits for the narrow kinds, or as a value. In a region BEFORE stands for what was found. */
+export const Flags = { BEFORE: -1, STORED: 0, ADD32: 1, ADD64: 2, SUBTRACT32: 3, SUBTRACT64: 4, LOGICAL32: 5, LOGICAL64: 6, VALUE: 7 } as const;
 
 export const PC_OFFSET = Word.PC * 8;
 

@@ -20,7 +20,7 @@ export interface Tuning {
   readonly batch: number;
   readonly patience: number;
 }
-const REGIONS: Tuning = { sliceMin: 1000, sliceMax: 64_000, looks: 8, batch: 16, patience: 24 };
+const REGIONS: Tuning = { sliceMin: 1000, sliceMax: 64_000, looks: 8, batch: 48, patience: 24 };
 /** Runs are made where branches go to, never where a look finds code. */
 const RUNS: Tuning = { sliceMin: 16_000, sliceMax: 16_000, looks: Infinity, batch: 16, patience: 2 };
 const CHUNK_BYTES = 64 * RECORD_BYTES;
@@ -155,7 +155,11 @@ export class HotCode {
   private region(entry: number, records: number, page: number): readonly (Piece & { readonly body: Uint8Array })[] {
     const { view } = this.memory;
     const offset = (entry - records) / (RECORD_BYTES / 4);
-    const flow = flowOf(offset, (at) => view.getUint32(page * PAGE_BYTES + at, true));
+    const executed = (at: number): boolean => {
+      const plain = view.getInt32(records + at * (RECORD_BYTES / 4) + PLAIN, true);
+      return plain !== UNDECODED && plain !== COVERED;
+    };
+    const flow = flowOf(offset, (at) => view.getUint32(page * PAGE_BYTES + at, true), executed);
     if (flow === undefined) return [];
     const ranges = flow.order.map((start) => [records + start * (RECORD_BYTES / 4), records + flow.blocks.get(start)!.end * (RECORD_BYTES / 4)] as const);
     for (const [first, end] of ranges) {

@@ -3,7 +3,6 @@
 import { PAGE_BYTES, RECORD_BYTES, regionNamed, type Memory } from '../../memory/memory.ts';
 import { landBranch } from '../branch-target.ts';
 import { lookAtDebug } from '../debug-checks.ts';
-import { decode, type Decoded } from '../decode.ts';
 import { checkStackAlignment, takeInterrupt, UNWIND } from '../exception.ts';
 import type { RunEnd, RunResult } from '../exit.ts';
 import { maskedOrTaken } from '../interrupts.ts';
@@ -16,15 +15,15 @@ import { branchAddress, translationOf } from '../translate.ts';
 import type { Bytes } from '../memory-access.ts';
 import type { Board } from '../board.ts';
 import { crc32Of } from './crc32.ts';
-import { COVERED, Ending, Flags, PAGE_END, UNDECODED } from './handler.ts';
+import { COVERED, Ending, FIRST_SHAPE, Flags, PAGE_END, REFERENCE, UNDECODED } from './handler.ts';
 import { CODE_PAGES_POINTER, COUNTS_POINTER, countsOffset, emptySet, INSTRUCTIONS, modeArray, PLAIN, RECORD_PAGES, RECORDS_BYTES, recordIndex, recordsAt, Scratch, scratchOf } from './layout.ts';
 import { floatingPointTrap } from './floating-point.ts';
-import { Permissions } from './permitted.ts';
+import { maskControl, Permissions } from './permitted.ts';
 import { ReferenceEngine } from './reference.ts';
 import { runtimeBytes } from './runtime.ts';
 import { accessOf, SINK_WORD } from './shape.ts';
 import { HotCode, type Tuning } from './hot-code.ts';
-import { compileWaiting, handlersEnd, MODULES, prepare } from './shapes.ts';
+import { compileWaiting, decoding, manyWait, MODULES, numberedEnd, prepare } from './shapes.ts';
 
 type Handler = (core: number, scratch: number, record: number, budget: number) => number;
 
@@ -35,6 +34,9 @@ const PC_LOW = 2 * Word.PC;
 const BTYPE = 3 << Pstate.BTYPE_SHIFT;
 /** Instructions that are decoded at once at most, where no branch ends them sooner. */
 const DECODED_MAX = 64;
+
+/** Runs of handlers whose code waits, and bails of others, before it is compiled. */
+const IMPATIENCE = 200;
 
 /** The engine of one machine: its table of handlers, and which page has which records. */
 export class Interpreter {
@@ -47,9 +49,14 @@ export class Interpreter {
   private readonly imports: WebAssembly.ModuleImports;
   private readonly hotCode: HotCode;
   private instantiated = 0;
+  /** One past the last handler of the table, and how often one was run whose code waits. */
+  private numbered = FIRST_SHAPE;
+  private impatience = 0;
   private readonly permissions: (Permissions | undefined)[] = [];
   /** The page of linear memory that each page of records is for, in the order in which they were given out. */
   private pages: number[] = [];
+  /** How many pages of records have been written, by whomever: those behind are zeros. */
+  private written = 0;
 
   /** What the run in hand is about: how much of its budget is accounted for, and how much was withheld to make the handlers come back. */
   private core!: Core;
@@ -85,6 +92,7 @@ export class Interpreter {
     if (view.getInt32(CODE_PAGES_POINTER, true) !== 0) {
       codePages.fill(0);
       staleCode.length = 0;
+      this.written = RECORD_PAGES;
       for (const { translation } of this.board.cores) if (translation !== undefined) forgetFast(translation as Translation);
     }
     view.setUint32(CODE_PAGES_POINTER, codePages.byteOffset, true);
@@ -228,6 +236,7 @@ export class Interpreter {
     view.setInt32(scratch + Scratch.FLOATING_POINT, floatingPointTrap(core) === undefined ? 1 : 0, true);
     view.setInt32(scratch + Scratch.STACK, core.words.byteOffset + stackWord(core) * 8, true);
     (this.permissions[core.index] ??= new Permissions(core)).note(view, scratch);
+    view.setInt32(scratch + Scratch.MASKS, maskControl(core), true);
   }
 
   /** Puts the type of an indirect branch into PSTATE.BTYPE, where it is the instruction before the one that is next when `left` of the budget is left. */
@@ -259,8 +268,9 @@ export class Interpreter {
       }
     }
     const records = recordsAt(memory, this.pages.length);
+    if (this.pages.length < this.written) memory.bytesAll.fill(0, records, records + RECORDS_BYTES);
     this.pages.push(page);
-    memory.bytesAll.fill(0, records, records + RECORDS_BYTES);
+    this.written = Math.max(this.written, this.pages.length);
     for (const place of [0, PLAIN]) memory.view.setInt32(records + INSTRUCTIONS * RECORD_BYTES + place, PAGE_END, true);
     memory.codePages[page] = records;
     // Stores to it have to be seen from now on.
@@ -303,12 +313,19 @@ export class Interpreter {
       if (view.getInt32(at, true) === plain) view.setInt32(at, prepared.handler, true);
       view.setInt32(at + PLAIN, prepared.handler, true);
       for (let index = 0; index < prepared.operands.length; index++) view.setInt32(at + 4 + 4 * index, prepared.operands[index]!, true);
-      if (prepared.ends) break;
+      if (prepared.branches) break;
     }
-    compileWaiting();
-    if (handlersEnd > this.table.length) this.table.grow(handlersEnd - this.table.length + 1024);
-    for (; this.instantiated < MODULES.length; this.instantiated++) void new WebAssembly.Instance(MODULES[this.instantiated]!, { env: this.imports });
+    if (manyWait()) compileWaiting();
+    this.instantiate();
   };
+
+  /** Puts into the table what handlers there are, and the reference engine where their code waits. */
+  private instantiate(): void {
+    const end = numberedEnd();
+    if (end > this.table.length) this.table.grow(end - this.table.length + 1024);
+    for (; this.numbered < end; this.numbered++) this.table.set(this.numbered, this.table.get(REFERENCE));
+    for (; this.instantiated < MODULES.length; this.instantiated++) void new WebAssembly.Instance(MODULES[this.instantiated]!, { env: this.imports });
+  }
 
   private readonly hot = (record: number): void => this.hotCode.want(record >>> 0);
 
@@ -364,6 +381,11 @@ export class Interpreter {
     this.arrive(record, budget);
     const { core, engine } = this;
     const { view } = this.memory;
+    if (view.getInt32(record + PLAIN, true) !== REFERENCE && this.impatience++ === IMPATIENCE) {
+      this.impatience = 0;
+      compileWaiting();
+      this.instantiate();
+    }
     const { page, offset } = this.placeOf(record);
     const decoded = decoding(view.getUint32(page * PAGE_BYTES + offset, true));
     const pstate = core.ints[2 * Word.PSTATE]!;
@@ -396,15 +418,4 @@ function ended(core: Core, attempted: number): RunResult {
   const end = core.end ?? BUDGET;
   core.end = undefined;
   return { attempted, end };
-}
-
-const CACHE_BITS = 14;
-
-/** Decoded words, by the word itself: right whatever is written to memory, and shared by all cores. */
-const cache: Decoded[] = Array.from({ length: 1 << CACHE_BITS }, () => decode(0));
-
-export function decoding(word: number): Decoded {
-  const index = Math.imul(word, 0x9e37_79b1) >>> (32 - CACHE_BITS);
-  const cached = cache[index]!;
-  return cached.word === word ? cached : (cache[index] = decode(word));
 }

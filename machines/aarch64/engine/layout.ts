@@ -44,8 +44,10 @@ export const Scratch = {
   /** By place (permitted.ts): where in linear memory MRS finds its value, 0 where only the reference engine may; and values that are no register's (64 bits). */
   READS: 192,
   VALUES: 256,
-  /** 1 when DC ZVA does not trap. */
-  ZEROES: 384,
+  /** By place (permitted.ts): 1 where a system instruction does nothing but what it is for. */
+  OPERATIONS: 384,
+  /** What code may do to PSTATE.A, I and F: 0 nothing, 1 read and set them, 2 clear them too, since no interrupt pends. */
+  MASKS: 416,
 } as const;
 
 /** A VA shifted right by 8 and masked so is the offset of its entry in an array. */

@@ -1,8 +1,10 @@
 /** What the engines' code may do by itself at the current level, without asking the reference engine: told to the scratch area whenever a control that decides has changed. */
 
-import { plainRead, zeroesPlainly } from '../access.ts';
+import { operatesPlainly, plainRead } from '../access.ts';
+import { interruptPending } from '../interrupts.ts';
 import { pointerControls, type PointerControls } from '../pointer-authentication.ts';
-import { Pstate, Word, type Core } from '../state.ts';
+import { OPERATIONS } from '../registers/operations.ts';
+import { elOf, Pstate, Word, type Core } from '../state.ts';
 import { registerByName, slot } from '../sysregs.ts';
 import { Scratch } from './layout.ts';
 import { notePointerControls } from './pointer-codes.ts';
@@ -14,6 +16,18 @@ const READS = READ_NAMES.map((name) => registerByName(name)!.encoding);
 /** The place of a register among them, or -1. */
 export const readPlace = (encoding: number): number => READS.indexOf(encoding);
 
+export const DAIF = registerByName('DAIF')!.encoding;
+/** Whether MSR (immediate) is DAIFSet or DAIFClr. */
+export const isMask = (op1: number, op2: number): boolean => op1 === 3 && op2 >= 6;
+
+/** System instructions that software executes all the time: DC ZVA, and those that maintain caches, of which by address only the translation's faults remain. */
+const OPERATION_NAMES = ['DC ZVA', 'DC CVAC', 'DC CVAU', 'DC CIVAC', 'IC IVAU'] as const;
+const FREQUENT = OPERATION_NAMES.map((name) => OPERATIONS.find((operation) => operation.name === name)!.encoding);
+export const [DC_ZVA] = FREQUENT;
+
+/** The place of a system instruction among them, or -1. */
+export const operationPlace = (encoding: number): number => FREQUENT.indexOf(encoding);
+
 /** All that decides, but PSTATE. */
 const TRACKED = ['TCR_EL1', 'TCR_EL2', 'SCTLR_EL1', 'SCTLR_EL2', 'HCR_EL2', 'CPTR_EL2', 'HFGRTR_EL2', 'HFGITR_EL2'].map((name) => 2 * slot(name));
 /** PSTATE.EL and SP. */
@@ -24,7 +38,7 @@ interface Permitted {
   readonly pointers: PointerControls;
   /** What MRS reads, by place: a word of the block, or a value that only what is tracked decides; undefined: not by itself. */
   readonly reads: readonly (number | bigint | undefined)[];
-  readonly zeroes: boolean;
+  readonly operations: readonly boolean[];
 }
 
 /** How many combinations of controls are remembered for a core: those of its levels alternate. */
@@ -52,7 +66,7 @@ export class Permissions {
       if (typeof read === 'bigint') view.setBigUint64(value, read, true);
       view.setUint32(scratch + Scratch.READS + 4 * place, read === undefined ? 0 : typeof read === 'bigint' ? value : this.core.words.byteOffset + 8 * read, true);
     }
-    view.setInt32(scratch + Scratch.ZEROES, now.zeroes ? 1 : 0, true);
+    for (const [place, plain] of now.operations.entries()) view.setInt32(scratch + Scratch.OPERATIONS + 4 * place, plain ? 1 : 0, true);
   }
 
   private stillHolds({ inputs }: Permitted): boolean {
@@ -69,7 +83,13 @@ export class Permissions {
     const { ints, board } = core;
     return {
       inputs: [...TRACKED.flatMap((half) => [ints[half]!, ints[half + 1]!]), (ints[2 * Word.PSTATE]! & PSTATE_BITS) | (board.observe === undefined ? 0 : 2)],
-      pointers: pointerControls(core), reads: READS.map((encoding) => plainRead(core, encoding)), zeroes: zeroesPlainly(core),
+      pointers: pointerControls(core), reads: READS.map((encoding) => plainRead(core, encoding)), operations: FREQUENT.map((encoding) => operatesPlainly(core, encoding)),
     };
   }
+}
+
+/** What the scratch area says of PSTATE.A, I and F (Scratch.MASKS). At EL0 they trap, or not. */
+export function maskControl(core: Core): 0 | 1 | 2 {
+  if (elOf(core) === 0 || core.board.observe !== undefined) return 0;
+  return interruptPending(core) ? 1 : 2;
 }

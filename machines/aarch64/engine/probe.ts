@@ -3,8 +3,8 @@
 import type { AtomicOperation, PointerOperation } from '../builder.ts';
 import type { Decoded } from '../decode.ts';
 import { ZERO_BYTES, type Bytes } from '../memory-access.ts';
-import { packEncoding } from '../registers/row.ts';
 import type { Core } from '../state.ts';
+import { DC_ZVA } from './permitted.ts';
 import { ReferenceEngine } from './reference.ts';
 
 export interface ProbedAccess {
@@ -20,8 +20,6 @@ export function probe(core: Core, decoded: Decoded): readonly ProbedAccess[] {
   decoded.semantics(engine, decoded.fields);
   return engine.accesses;
 }
-
-const DC_ZVA = packEncoding(1, 3, 7, 4, 1);
 
 class ProbeEngine extends ReferenceEngine {
   readonly accesses: ProbedAccess[] = [];

@@ -4,7 +4,7 @@ import { PAGE_BYTES, RECORD_BYTES } from '../../memory/memory.ts';
 import type { Decoded } from '../decode.ts';
 import type { Access, Bytes } from '../memory-access.ts';
 import { CONDITIONS } from './conditions.ts';
-import { LOADS, NZCV_OFFSET, STORES } from './emitter-scalar.ts';
+import { LOADS, STORES } from './emitter-scalar.ts';
 import { Word } from '../state.ts';
 import { Emitter, pushInexact, pushPlainMode } from './emitter.ts';
 import type { Block, Flow } from './flow.ts';
@@ -14,8 +14,12 @@ import { Access as Memory, Code, I32, I64, Op, Simd, V128 } from './wasm/code.ts
 
 const vectorOffset = (register: number): number => (Word.VECTOR + 2 * register) * 8;
 
-/** NZCV as it is known where code is emitted: its kind in `Flags`, and the locals of its operands; of STORED, the local of its value. */
-interface Symbolic { readonly kind: number; readonly a: number; readonly b: number }
+/** NZCV as it is known where code is emitted: its kind in `Flags`, and the locals of its operands; of VALUE, what it is where that is a constant. */
+interface Plain { readonly kind: number; readonly a: number; readonly b: number; readonly constant: number | undefined }
+/** The same where a conditional comparison chose, by a condition in a local. */
+interface Choice { readonly condition: number; readonly whenTrue: Plain; readonly whenFalse: Plain }
+type Symbolic = Plain | Choice;
+const isChoice = (symbolic: Symbolic): symbolic is Choice => 'condition' in symbolic;
 
 /** WebAssembly structures around the code in hand, innermost last: a loop to continue, a block before a merge, or another (`if`, the region itself). */
 type Context = readonly { readonly type: 'loop' | 'merge' | 'other'; readonly start: number }[];
@@ -52,6 +56,8 @@ class Region extends Emitter {
   private readonly told = this.code.local(I32);
   private current: Symbolic | undefined;
   private readonly lazy = new Map<number, Symbolic>();
+  /** Values of locals that hold small constants. */
+  private readonly constants = new Map<number, number>();
   private readonly atEnd = new Map<number, Symbolic | undefined>();
   private outcome = -1;
   private target = -1;
@@ -77,12 +83,12 @@ class Region extends Emitter {
     const { code } = this;
     const head = new Code(PARAMETERS);
     for (const [local, word] of [[this.readArray, Scratch.READ], [this.writeArray, Scratch.WRITE], [this.stack, Scratch.STACK]] as const) {
-      if (!code.used.has(local)) continue;
+      if (!code.uses(local)) continue;
       head.get(Local.SCRATCH); head.access(Memory.i32_load, word); head.set(local);
     }
-    if (code.used.has(this.kind)) { head.i32(Flags.BEFORE); head.set(this.kind); }
-    if (code.used.has(this.plain)) { pushPlainMode(head); head.set(this.plain); }
-    if (code.used.has(this.told)) { pushInexact(head); head.set(this.told); }
+    if (code.uses(this.kind)) { head.i32(Flags.BEFORE); head.set(this.kind); }
+    if (code.uses(this.plain)) { pushPlainMode(head); head.set(this.plain); }
+    if (code.uses(this.told)) { pushInexact(head); head.set(this.told); }
     return head;
   }
 
@@ -344,7 +350,7 @@ class Region extends Emitter {
 
   private lazily(kind: number, a: number, b: number): number {
     const local = this.code.local(I64);
-    this.lazy.set(local, { kind, a, b });
+    this.lazy.set(local, { kind, a, b, constant: undefined });
     return local;
   }
   override flagsOfAdd(wide: number, a: number, b: number): number { return this.lazily(wide ? Flags.ADD64 : Flags.ADD32, a, b); }
@@ -356,28 +362,44 @@ class Region extends Emitter {
     return symbolic === undefined ? local : this.settled(symbolic);
   }
   /** A local that holds the NZCV of `symbolic`. */
-  private settled({ kind, a, b }: Symbolic): number {
-    if (kind === Flags.STORED) return a;
+  private settled(symbolic: Symbolic): number {
+    if (isChoice(symbolic)) return super.select(symbolic.condition, this.settled(symbolic.whenTrue), this.settled(symbolic.whenFalse));
+    const { kind, a, b } = symbolic;
+    if (kind === Flags.VALUE) return a;
     const wide = kind === Flags.ADD64 || kind === Flags.SUBTRACT64 || kind === Flags.LOGICAL64 ? 1 : 0;
     if (kind === Flags.ADD32 || kind === Flags.ADD64) return super.flagsOfAdd(wide, a, b);
     if (kind === Flags.SUBTRACT32 || kind === Flags.SUBTRACT64) return super.flagsOfSubtract(wide, a, b);
     return super.flagsOfLogical(wide, a);
   }
+  override number(value: number): number {
+    const local = super.number(value);
+    this.constants.set(local, value);
+    return local;
+  }
+  private plainOf(local: number): Plain {
+    const symbolic = this.lazy.get(local);
+    if (symbolic !== undefined && !isChoice(symbolic)) return symbolic;
+    const value = this.forced(local);
+    return { kind: Flags.VALUE, a: value, b: value, constant: this.constants.get(local) };
+  }
   override select(condition: number, whenTrue: number, whenFalse: number): number {
-    return super.select(condition, this.forced(whenTrue), this.forced(whenFalse));
+    if (!this.lazy.has(whenTrue) && !this.lazy.has(whenFalse)) return super.select(condition, whenTrue, whenFalse);
+    const local = this.code.local(I64);
+    this.lazy.set(local, { condition, whenTrue: this.plainOf(whenTrue), whenFalse: this.plainOf(whenFalse) });
+    return local;
   }
   override setFlags(nzcv: number): void {
     const { code } = this;
-    const symbolic = this.lazy.get(nzcv);
-    this.current = symbolic ?? { kind: Flags.STORED, a: nzcv, b: nzcv };
-    if (symbolic === undefined) {
-      code.get(Local.CORE); code.get(nzcv); code.op(Op.i32_wrap_i64); code.access(Memory.i32_store, NZCV_OFFSET);
-      code.i32(Flags.STORED); code.set(this.kind);
-      return;
-    }
-    code.i32(symbolic.kind); code.set(this.kind);
-    code.get(symbolic.a); code.set(this.flagsA);
-    code.get(symbolic.b); code.set(this.flagsB);
+    const symbolic = this.lazy.get(nzcv) ?? this.plainOf(nzcv);
+    this.current = symbolic;
+    const put = (to: number, push: (plain: Plain) => void): void => {
+      if (isChoice(symbolic)) { push(symbolic.whenTrue); push(symbolic.whenFalse); code.get(symbolic.condition); code.op(Op.select); }
+      else push(symbolic);
+      code.set(to);
+    };
+    put(this.kind, ({ kind }) => code.i32(kind));
+    put(this.flagsA, ({ a }) => code.get(a));
+    put(this.flagsB, ({ b }) => code.get(b));
   }
   /** Leaves NZCV to the scratch area as it is kept here. */
   private settleFlags(): void {
@@ -396,29 +418,36 @@ class Region extends Emitter {
   }
 
   override carry(): number {
-    const { code, current } = this;
-    if (current === undefined) return super.carry();
-    const { kind, a, b } = current;
-    if (kind === Flags.SUBTRACT32 || kind === Flags.SUBTRACT64) { code.get(a); code.get(b); code.op(Op.i64_ge_u); code.op(Op.i64_extend_i32_u); }
-    else {
-      const value = this.settled(current);
-      code.get(value); code.i64(1n); code.op(Op.i64_shr_u); code.i64(1n); code.op(Op.i64_and);
-    }
-    return code.keep(I64);
+    if (this.current === undefined) return super.carry();
+    // Condition 2 is C.
+    this.code.get(this.condition(2)); this.code.op(Op.i64_extend_i32_u);
+    return this.code.keep(I64);
   }
 
   override condition(number: number): number {
     const { code, current } = this;
+    if (current === undefined || number >> 1 === 7) return super.condition(number);
+    if (!isChoice(current)) return this.conditionOf(current, number);
+    const [whenTrue, whenFalse] = [this.conditionOf(current.whenTrue, number), this.conditionOf(current.whenFalse, number)];
+    code.get(whenTrue); code.get(whenFalse); code.get(current.condition); code.op(Op.select);
+    return code.keep(I32);
+  }
+
+  private conditionOf(current: Plain, number: number): number {
+    const { code } = this;
     const base = number >> 1;
-    if (current === undefined || base === 7) return super.condition(number);
     const { kind, a, b } = current;
+    if (current.constant !== undefined) {
+      code.i32((CONDITIONS[number]! >> current.constant) & 1);
+      return code.keep(I32);
+    }
     /** By the table, of NZCV computed for it. */
     const looked = (): number => {
       const value = this.settled(current);
       code.i32(CONDITIONS[number]!); code.get(value); code.op(Op.i32_wrap_i64); code.op(Op.i32_shr_u); code.i32(1); code.op(Op.i32_and);
       return code.keep(I32);
     };
-    if (kind === Flags.STORED) return looked();
+    if (kind === Flags.VALUE) return looked();
     const inverted = (number & 1) === 1;
     const narrow = kind === Flags.SUBTRACT32 || kind === Flags.LOGICAL32 || kind === Flags.ADD32;
     /** As a signed number of the operation's width. */
@@ -441,14 +470,21 @@ class Region extends Emitter {
     if (kind === Flags.LOGICAL32 || kind === Flags.LOGICAL64) {
       switch (base) {
         case 0: code.get(a); code.i64(0n); return compare(Op.i64_eq, Op.i64_ne);
+        case 1: code.i64(0n); code.i64(0n); return compare(Op.i64_ne, Op.i64_eq);
         case 2: signed(a); code.i64(0n); return compare(Op.i64_lt_s, Op.i64_ge_s);
         case 5: signed(a); code.i64(0n); return compare(Op.i64_ge_s, Op.i64_lt_s);
         case 6: signed(a); code.i64(0n); return compare(Op.i64_gt_s, Op.i64_le_s);
         default: return looked();
       }
     }
-    if (base !== 0 && base !== 2) return looked();
+    if (base > 2) return looked();
     code.get(a); code.get(b); code.op(Op.i64_add);
+    if (base === 1) {
+      // Beyond the width: both were extended with zeros.
+      if (narrow) { code.i64(0xffff_ffffn); return compare(Op.i64_gt_u, Op.i64_le_u); }
+      code.get(a);
+      return compare(Op.i64_lt_u, Op.i64_ge_u);
+    }
     if (narrow) code.op(Op.i64_extend32_s);
     code.i64(0n);
     return base === 0 ? compare(Op.i64_eq, Op.i64_ne) : compare(Op.i64_lt_s, Op.i64_ge_s);

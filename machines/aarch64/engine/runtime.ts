@@ -123,7 +123,7 @@ function begin(hot: number): Uint8Array {
 }
 
 /** Branches to a plain handler before `hot` is told. */
-const HOT = 128;
+const HOT = 512;
 
 function countArrival(code: Code, hot: number): void {
   const place = code.local(I32);
@@ -175,6 +175,8 @@ function flagsOf(self: number): Uint8Array {
     code.get(flags()); code.op(Op.i32_wrap_i64); code.op(Op.return);
     code.end();
   }
+  code.get(kind); code.i32(Flags.VALUE); code.op(Op.i32_eq);
+  code.if(); code.get(a); code.op(Op.i32_wrap_i64); code.op(Op.return); code.end();
   code.get(kind); code.i32(Flags.BEFORE); code.op(Op.i32_eq);
   code.if();
   code.get(core); code.get(scratch); code.get(scratch); code.access(Access.i32_load, Scratch.FLAGS);

@@ -1,7 +1,6 @@
 /** The shape of an instruction: the sequence of builder operations that its semantics makes, with register numbers, constants and offsets taken out as operands. */
 
 import { PAGE_BYTES, RECORD_BYTES } from '../../memory/memory.ts';
-import { DC_ZVA } from '../access.ts';
 import type { AtomicOperation, BranchType, Exception, PointerOperation } from '../builder.ts';
 import type { Access, Bytes } from '../memory-access.ts';
 import type { Fields, Semantics } from '../row.ts';
@@ -9,7 +8,7 @@ import { Word } from '../state.ts';
 import type { CipherOperation, FloatBinary, FloatComparison, FloatSize, FloatUnary, Lane, LaneOperation, LaneShift, LaneUnary, Rounding, VectorBuilder } from '../vector-builder.ts';
 import { hasFloatBinary, hasFloatRounding, hasLanes, hasLanesUnary } from './forms.ts';
 import { OPERANDS_MAX } from './layout.ts';
-import { readPlace } from './permitted.ts';
+import { DAIF, isMask, operationPlace, readPlace } from './permitted.ts';
 
 /** Instructions of one shape share a handler, which finds their operands in the record. */
 export interface Shape {
@@ -19,6 +18,8 @@ export interface Shape {
   readonly operands: readonly number[];
   /** The operations need what only the reference engine does: the handler calls it. */
   readonly byReference: boolean;
+  /** A region, which needs no operands in a record, may have it all the same. */
+  readonly translatable: boolean;
   /** Nothing is known to be executed behind it: an unconditional branch, an exception, an exception return. */
   readonly ends: boolean;
   /** Where the instruction may go but to the next: by an offset, always or when a condition holds, or to an address that it computes. */
@@ -44,9 +45,7 @@ export function shapeOf(semantics: Semantics, fields: Fields, offset: number): S
   if (!plain.byReference && plain.operands.length > OPERANDS_MAX) {
     const baked = new Recorder(offset, true);
     semantics(baked, fields);
-    if (baked.operands.length <= OPERANDS_MAX) return baked.shape();
-    baked.byReference = true;
-    return baked.shape();
+    return baked.operands.length <= OPERANDS_MAX ? baked.shape() : { ...baked.shape(), key: 'reference', operands: [], byReference: true };
   }
   return plain.shape();
 }
@@ -98,8 +97,8 @@ class Recorder implements VectorBuilder<number, number, number> {
 
   shape(): Shape {
     const { operands, byReference, ends, branch, baked, setsFlags, values: operations } = this;
-    if (byReference) return { key: ends ? 'reference, ends' : 'reference', operands: [], byReference, ends, branch: undefined, baked, setsFlags: false, operations };
-    return { key: this.text, operands, byReference, ends, branch, baked, setsFlags, operations };
+    if (byReference) return { key: ends ? 'reference, ends' : 'reference', operands: [], byReference, translatable: false, ends, branch: undefined, baked, setsFlags: false, operations };
+    return { key: this.text, operands, byReference, translatable: true, ends, branch, baked, setsFlags, operations };
   }
 
   private note(operation: string, ...values: readonly (number | string | boolean)[]): number {
@@ -234,12 +233,22 @@ class Recorder implements VectorBuilder<number, number, number> {
 
   authenticatePointer({ act, key }: PointerOperation, pointer: number, modifier: number): number { return this.note(`pointer ${act} ${key}`, pointer, modifier); }
   readSystemRegister(encoding: number): number {
+    if (encoding === DAIF) return this.note('daif');
     const place = readPlace(encoding);
     return place < 0 ? this.reference() : this.note('mrs', place);
   }
-  writeSystemRegister(): void { this.reference(); }
-  systemInstruction(encoding: number, value: number): number { return encoding === DC_ZVA ? this.note('zero block', value) : this.reference(); }
-  setPstateField(): void { this.reference(); }
+  writeSystemRegister(encoding: number, value: number): void {
+    if (encoding === DAIF) this.note('set daif', value);
+    else this.reference();
+  }
+  systemInstruction(encoding: number, value: number): number {
+    const place = operationPlace(encoding);
+    return place < 0 ? this.reference() : this.note('operate', place, value);
+  }
+  setPstateField(op1: number, crm: number, op2: number): void {
+    if (isMask(op1, op2)) this.note('mask', op2, crm);
+    else this.reference();
+  }
   /** Memory is sequentially consistent and system registers act at once, so that barriers have nothing to wait for. */
   barrier(kind: 'DMB' | 'DSB' | 'ISB' | 'SB' | 'ESB'): void {
     if (kind === 'ESB') this.reference();

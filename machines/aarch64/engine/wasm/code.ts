@@ -46,17 +46,29 @@ export const Simd = {
   i64x2_eq: 0xd6, i64x2_gt_s: 0xd9,
 } as const;
 
+/** Buffers that are not in use, and how large one is to begin with and at most to be kept. */
+const spare: Uint8Array[] = [];
+const BYTES = 4096;
+const SPARE_BYTES = 1 << 18;
+
 /** A function body in the making. Parameters are locals 0 to n - 1; `local` makes more. */
 export class Code {
-  bytes: Uint8Array = new Uint8Array(1024);
+  bytes: Uint8Array = spare.pop() ?? new Uint8Array(BYTES);
   length = 0;
   readonly parameters: number;
   readonly locals: ValueType[] = [];
-  /** Locals that were read. */
-  readonly used = new Set<number>();
+  /** Of the locals below 32 those that were read, as bits. */
+  private read = 0;
 
   constructor(parameters: number) {
     this.parameters = parameters;
+  }
+
+  /** Whether a local, below 32, was read. */
+  uses(local: number): boolean { return (this.read & (1 << local)) !== 0; }
+  /** Nothing more is written here, nor read from what was: the bytes may be another's. */
+  free(): void {
+    if (this.bytes.length <= SPARE_BYTES) spare.push(this.bytes);
   }
 
   byte(value: number): void {
@@ -105,7 +117,11 @@ export class Code {
   }
 
   op(opcode: number): void { this.byte(opcode); }
-  get(local: number): void { this.used.add(local); this.byte(0x20); this.unsigned(local); }
+  get(local: number): void {
+    if (local < 32) this.read |= 1 << local;
+    this.byte(0x20);
+    this.unsigned(local);
+  }
   set(local: number): void { this.byte(0x21); this.unsigned(local); }
   tee(local: number): void { this.byte(0x22); this.unsigned(local); }
   /** Takes the value on the stack into a new local. */
@@ -144,8 +160,8 @@ export class Code {
   tailCall(index: number): void { this.byte(0x12); this.unsigned(index); }
   tailCallIndirect(type: number, table: number): void { this.byte(0x13); this.unsigned(type); this.unsigned(table); }
 
-  /** The body as the code section holds it, size first; with `beginning` before what was written here. */
-  finish(beginning = EMPTY): Uint8Array {
+  /** The body as the code section holds it, size first; with `beginning` before what was written here. Frees both. */
+  finish(beginning = new Code(0)): Uint8Array {
     const head = new Code(0);
     const runs: [number, ValueType][] = [];
     for (const type of this.locals) {
@@ -164,8 +180,7 @@ export class Code {
     body.set(beginning.bytes.subarray(0, beginning.length), size.length + head.length);
     body.set(this.bytes.subarray(0, this.length), size.length + head.length + beginning.length);
     body[body.length - 1] = Op.end;
+    for (const done of [head, size, beginning, this]) done.free();
     return body;
   }
 }
-
-const EMPTY = new Code(0);

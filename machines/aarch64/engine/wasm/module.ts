@@ -62,7 +62,9 @@ export function moduleBytes(parts: {
     at.unsigned(parts.functions.length);
     for (const { body } of parts.functions) append(at, body);
   });
-  return out.bytes.slice(0, out.length) as Uint8Array<ArrayBuffer>;
+  const bytes = out.bytes.slice(0, out.length) as Uint8Array<ArrayBuffer>;
+  out.free();
+  return bytes;
 }
 
 function section(out: Code, id: number, write: (at: Code) => void): void {
@@ -71,6 +73,7 @@ function section(out: Code, id: number, write: (at: Code) => void): void {
   out.byte(id);
   out.unsigned(at.length);
   append(out, at.bytes.subarray(0, at.length));
+  at.free();
 }
 
 function append(out: Code, bytes: Uint8Array): void {
