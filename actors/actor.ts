@@ -25,7 +25,7 @@ import { receive as receiveFlash } from './flash.ts';
 import { receive as receivePsci } from './psci.ts';
 import { receive as receiveVcpu } from './vcpu.ts';
 
-/** A machine's handler: it changes `state`, which is a draft, and speaks through `out`. */
+/** A machine's handler: it changes `state`, which is a draft or a copy, and speaks through `out`. */
 export type Receive = (state: never, message: never, out: Out, board: Board) => void;
 
 /** The part of an address before the colon. */
@@ -33,6 +33,17 @@ export const kindOf = (address: Address): string => {
   const colon = address.indexOf(':');
   return colon < 0 ? address : address.slice(0, colon);
 };
+
+/** Actors that have messages all the time and small states, of numbers and flat lists: a copy costs less than a draft (docs/decisions/0001-immer.md). */
+const SMALL: ReadonlySet<string> = new Set(['uart', 'vcpu']);
+export const isSmall = (to: Address): boolean => SMALL.has(kindOf(to));
+
+/** A small state that may be changed in place. */
+export function copyOf(state: unknown): unknown {
+  const copy = { ...(state as Record<string, unknown>) };
+  for (const [key, value] of Object.entries(copy)) if (Array.isArray(value)) copy[key] = [...value];
+  return copy;
+}
 
 /**
  * The handlers of a machine whose L0 behaves as `behaviour` says and whose firmware finds `items`, by the kind of address. `surroundings`: what

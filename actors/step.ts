@@ -10,6 +10,7 @@ import { STEP_COST_NS } from '../machines/kvm/costs.ts';
 import type { KvmState } from '../machines/kvm/state.ts';
 import { markDirty } from '../machines/memory/memory.ts';
 import type { Address, Message, Out } from '../machines/messages.ts';
+import { copyOf, isSmall } from './actor.ts';
 import type { PsciState } from './psci.ts';
 import { earliest, l0Works, SLICE_INSNS, type Choice } from './choices.ts';
 import { levelNow } from './events.ts';
@@ -230,7 +231,11 @@ function deliverOne(draft: Draft): void {
     alarm: (name, deadlineNs) => { draft.alarms = arm(draft.alarms, to, name, deadlineNs); },
     event: (event, fields) => { emit(draft, { event, ...fields }); },
   };
-  draft.actors[to] = produce(state, (working: unknown) => { engine.receive(to, working, message, out, draft.variants); });
+  if (isSmall(to)) {
+    const copy = copyOf(state);
+    engine.receive(to, copy, message, out, draft.variants);
+    draft.actors[to] = copy;
+  } else draft.actors[to] = produce(state, (working: unknown) => { engine.receive(to, working, message, out, draft.variants); });
   collect(draft);
 }
 

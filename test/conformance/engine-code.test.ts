@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import { ROWS } from '../../machines/aarch64/a64.ts';
 import { decode } from '../../machines/aarch64/decode.ts';
-import { prepare } from '../../machines/aarch64/engine/shapes.ts';
+import { Meta, Part, prepare, PREPARED } from '../../machines/aarch64/engine/shapes.ts';
 import { encode, noFields } from '../../machines/aarch64/row.ts';
 import { systemOf } from '../../snapshots/machine.ts';
 import { ENGINES } from '../../machines/aarch64/board.ts';
@@ -288,8 +288,9 @@ describe('more code than there is room for', () => {
         for (const { letter, width } of kinds) fields[letter] = draw(2 ** Math.min(width, 30));
         const word = encode(row, fields);
         if (word === undefined || decode(word).row !== row) continue;
-        const { handler, branches } = prepare(word, 0);
-        if (!branches && !found.has(handler) && !/\[|B\.|CB|TB/.test(row.name + (row.forms[0]?.text ?? '['))) found.set(handler, word);
+        const prepared = prepare(word, 0);
+        const handler = PREPARED[prepared + Part.HANDLER]!;
+        if ((PREPARED[prepared + Part.META]! & Meta.BRANCHES) === 0 && !found.has(handler) && !/\[|B\.|CB|TB/.test(row.name + (row.forms[0]?.text ?? '['))) found.set(handler, word);
       }
     }
     const late = [...found].filter(([handler]) => handler >= 8192).map(([, word]) => word).slice(0, 200);

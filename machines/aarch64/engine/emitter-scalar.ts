@@ -407,7 +407,7 @@ export class ScalarEmitter implements Builder<number, number> {
   }
 
   /** Both in the page of the entry. */
-  protected foundPair(entry: number, first: number, last: number, bytes: number): void {
+  private foundPair(entry: number, first: number, last: number, bytes: number): void {
     const { code } = this;
     this.hit(entry, first, bytes);
     this.hit(entry, last, bytes);

@@ -23,7 +23,7 @@ import { ReferenceEngine } from './reference.ts';
 import { runtimeBytes } from './runtime.ts';
 import { accessOf, SINK_WORD } from './shape.ts';
 import { HotCode, type Tuning } from './hot-code.ts';
-import { compileWaiting, decoding, manyWait, MODULES, numberedEnd, prepare } from './shapes.ts';
+import { compileWaiting, decoding, manyWait, Meta, MODULES, numberedEnd, Part, prepare, PREPARED } from './shapes.ts';
 
 type Handler = (core: number, scratch: number, record: number, budget: number) => number;
 
@@ -310,10 +310,12 @@ export class Interpreter {
       if (plain !== UNDECODED && plain !== COVERED) break;
       const prepared = prepare(view.getUint32(page * PAGE_BYTES + place, true), place);
       // A region may begin with what was not decoded yet.
-      if (view.getInt32(at, true) === plain) view.setInt32(at, prepared.handler, true);
-      view.setInt32(at + PLAIN, prepared.handler, true);
-      for (let index = 0; index < prepared.operands.length; index++) view.setInt32(at + 4 + 4 * index, prepared.operands[index]!, true);
-      if (prepared.branches) break;
+      const handler = PREPARED[prepared + Part.HANDLER]!;
+      const meta = PREPARED[prepared + Part.META]!;
+      if (view.getInt32(at, true) === plain) view.setInt32(at, handler, true);
+      view.setInt32(at + PLAIN, handler, true);
+      for (let index = 0; index < (meta & Meta.OPERANDS); index++) view.setInt32(at + 4 + 4 * index, PREPARED[prepared + Part.OPERANDS + index]!, true);
+      if ((meta & Meta.BRANCHES) !== 0) break;
     }
     if (manyWait()) compileWaiting();
     this.instantiate();

@@ -7,6 +7,7 @@ import { CONDITIONS } from './conditions.ts';
 import { LOADS, STORES } from './emitter-scalar.ts';
 import { Word } from '../state.ts';
 import { Emitter, pushInexact, pushPlainMode } from './emitter.ts';
+import { isOrdered } from './shape.ts';
 import type { Block, Flow } from './flow.ts';
 import { dispatch, Flags, importIndex, Local, noteBranch, PARAMETERS, PC_OFFSET } from './handler.ts';
 import { INDEX_MASK, PLAIN, Scratch } from './layout.ts';
@@ -50,6 +51,9 @@ class Region extends Emitter {
   private readonly knownVectors = new Map<number, number>();
   /** Words of vectors whose high halves are zero. */
   private readonly knownLows = new Map<number, number>();
+  /** Locals of the block in hand that hold something for later, and the instruction that a local holds something beyond. */
+  private held: number[] = [];
+  private readonly beyond = new Map<number, number>();
   private checked = false;
   /** Emitter's plainMode and inexact: MSR, which alone changes them, is no part of a region, and plain handlers are outside. */
   private readonly plain = this.code.local(I32);
@@ -147,6 +151,8 @@ class Region extends Emitter {
     this.knownVectors.clear();
     this.knownLows.clear();
     this.checked = false;
+    this.held = [];
+    code.recent();
     const before = this.flow.single.get(start);
     this.current = before === undefined ? undefined : this.atEnd.get(before);
     // Where the budget ends within the block, or with it, plain handlers go on to exactly there.
@@ -169,6 +175,29 @@ class Region extends Emitter {
     this.at = at;
     this.undone = undone;
     decoded.semantics(this, decoded.fields);
+    // The fewer locals, the less a compiler has to look after wherever control flow meets.
+    this.lazy.clear();
+    this.constants.clear();
+    for (const local of this.code.recent()) {
+      if (this.beyond.get(local) === at) this.held.push(local);
+      else this.code.giveBack(local);
+    }
+  }
+
+  /** What a local holds is read behind the instruction in hand too. */
+  private hold(local: number): number {
+    this.beyond.set(local, this.at);
+    return local;
+  }
+
+  /** The block in hand needs no local any more, but for those of NZCV, which the blocks behind it may look at. */
+  private giveBack(): void {
+    const { current } = this;
+    const plains = current === undefined ? [] : isChoice(current) ? [current.whenTrue, current.whenFalse] : [current];
+    const kept = new Set(plains.flatMap(({ a, b }) => [a, b]));
+    if (current !== undefined && isChoice(current)) kept.add(current.condition);
+    for (const local of new Set(this.held)) if (!kept.has(local)) this.code.giveBack(local);
+    this.held = [];
   }
 
   private finishBlock(block: Block, context: Context): void {
@@ -177,6 +206,7 @@ class Region extends Emitter {
     const inner: Context = [...context, { type: 'other', start: -1 }];
     const two = (taken: () => void, next: () => void): void => {
       code.get(this.outcome);
+      this.giveBack();
       code.if();
       this.depth += 1;
       taken();
@@ -189,12 +219,22 @@ class Region extends Emitter {
     switch (exit.type) {
       case 'when': two(() => this.goTo(start, exit.taken, inner), () => this.goTo(start, exit.next, inner)); break;
       case 'out-when': two(() => this.out(end - 4 + exit.offset), () => this.goTo(start, exit.next, inner)); break;
-      case 'to': this.goTo(start, exit.target, context); break;
-      case 'out': this.out(end - 4 + exit.offset); break;
+      case 'to':
+        this.giveBack();
+        this.goTo(start, exit.target, context);
+        break;
+      case 'out':
+        this.giveBack();
+        this.out(end - 4 + exit.offset);
+        break;
       case 'computed':
         this.computed();
+        this.giveBack();
         break;
-      case 'leave': this.leave(end, 0); break;
+      case 'leave':
+        this.giveBack();
+        this.leave(end, 0);
+        break;
     }
   }
 
@@ -264,7 +304,7 @@ class Region extends Emitter {
     if (local !== undefined) return local;
     if (register === 31) code.i64(0n);
     else { code.get(Local.CORE); code.access(Memory.i64_load, register * 8); }
-    const value = code.keep(I64);
+    const value = this.hold(code.keep(I64));
     known.set(register, value);
     return value;
   }
@@ -272,7 +312,7 @@ class Region extends Emitter {
     if (register === 31) return;
     const { code } = this;
     code.get(Local.CORE); code.get(value); code.access(Memory.i64_store, register * 8);
-    this.known.set(register, value);
+    this.known.set(register, this.hold(value));
   }
   override stackPointer(): number {
     const { code } = this;
@@ -318,14 +358,14 @@ class Region extends Emitter {
     const low = this.knownLows.get(register);
     if (low !== undefined) this.zeroExtended(low);
     else { code.get(Local.CORE); code.simdAccess(Simd.v128_load, vectorOffset(register)); }
-    const value = code.keep(V128);
+    const value = this.hold(code.keep(V128));
     this.knownVectors.set(register, value);
     return value;
   }
   override setVector(register: number, value: number): void {
     const { code } = this;
     code.get(Local.CORE); code.get(value); code.simdAccess(Simd.v128_store, vectorOffset(register));
-    this.knownVectors.set(register, value);
+    this.knownVectors.set(register, this.hold(value));
     this.knownLows.delete(register);
   }
   override vectorLow(register: number): number {
@@ -341,7 +381,7 @@ class Region extends Emitter {
     const { code } = this;
     code.get(Local.CORE); this.zeroExtended(value); code.simdAccess(Simd.v128_store, vectorOffset(register));
     this.knownVectors.delete(register);
-    this.knownLows.set(register, value);
+    this.knownLows.set(register, this.hold(value));
   }
   protected override plainMode(): void { this.code.get(this.plain); }
   protected override inexact(): void { this.code.get(this.told); }
@@ -400,6 +440,8 @@ class Region extends Emitter {
     put(this.kind, ({ kind }) => code.i32(kind));
     put(this.flagsA, ({ a }) => code.get(a));
     put(this.flagsB, ({ b }) => code.get(b));
+    if (isChoice(symbolic)) this.hold(symbolic.condition);
+    for (const { a, b } of isChoice(symbolic) ? [symbolic.whenTrue, symbolic.whenFalse] : [symbolic]) { this.hold(a); this.hold(b); }
   }
   /** Leaves NZCV to the scratch area as it is kept here. */
   private settleFlags(): void {
@@ -498,11 +540,28 @@ class Region extends Emitter {
     code.get(array === Scratch.READ ? this.readArray : this.writeArray); code.op(Op.i32_add);
     return code.keep(I32);
   }
+  /** The plain handler does it unless the entry is that of all `addresses`, or `more` says that they may be accessed all the same. */
+  private demand(entry: number, addresses: readonly number[], bytes: Bytes, more: 'mayLoad' | 'mayStore' | undefined): void {
+    const { code } = this;
+    const all = (push: (address: number) => void): void => {
+      for (const [index, address] of addresses.entries()) { push(address); if (index > 0) code.op(Op.i32_and); }
+      code.op(Op.i32_eqz);
+    };
+    all((address) => this.hit(entry, address, bytes));
+    code.if();
+    this.inner(() => {
+      if (more === undefined) this.bail();
+      else {
+        all((address) => { code.get(entry); code.get(address); code.i32(bytes); code.call(importIndex(more)); });
+        this.bailWhen();
+      }
+    });
+    code.end();
+  }
   override load(address: number, bytes: Bytes, access: Access): number {
     const { code } = this;
     const entry = this.entry(Scratch.READ, address);
-    this.found(entry, address, bytes, 'mayLoad', access);
-    this.bailUnless();
+    this.demand(entry, [address], bytes, bytes === 1 || isOrdered(access) ? undefined : 'mayLoad');
     this.linear(entry, address);
     code.access(LOADS[bytes], 0);
     return code.keep(I64);
@@ -510,23 +569,21 @@ class Region extends Emitter {
   override store(address: number, bytes: Bytes, value: number, access: Access): void {
     const { code } = this;
     const entry = this.entry(Scratch.WRITE, address);
-    this.found(entry, address, bytes, 'mayStore', access);
-    this.bailUnless();
+    this.demand(entry, [address], bytes, isOrdered(access) ? undefined : 'mayStore');
     this.linear(entry, address); code.get(value); code.access(STORES[bytes], 0);
   }
   override storePair(address: number, bytes: 4 | 8, first: number, second: number, _access: Access): void {
     const { code } = this;
     const entry = this.entry(Scratch.WRITE, address);
     code.get(address); code.i64(BigInt(bytes)); code.op(Op.i64_add);
-    this.foundPair(entry, address, code.keep(I64), bytes);
-    this.bailUnless();
+    this.demand(entry, [address, code.keep(I64)], bytes, 'mayStore');
     this.linear(entry, address); code.get(first); code.access(STORES[bytes], 0);
     this.linear(entry, address); code.get(second); code.access(STORES[bytes], bytes);
   }
 
   // ---- branches are the last of their block: the block says where they go -----------------------------------------------------------------
 
-  override jump(target: number): void { this.target = target; }
+  override jump(target: number): void { this.target = this.hold(target); }
   override jumpBy(): void {}
-  override jumpWhen(condition: number): void { this.outcome = condition; }
+  override jumpWhen(condition: number): void { this.outcome = this.hold(condition); }
 }

@@ -1,18 +1,21 @@
 /** The words and shapes met so far by any machine: how each word is decoded; for each shape its number in the table of handlers, and the modules that hold their code. */
 
+import { PAGE_BYTES } from '../../memory/memory.ts';
 import { decode, type Decoded } from '../decode.ts';
 import { Emitter } from './emitter.ts';
 import { FIRST_REGION, FIRST_SHAPE, HANDLER, IMPORTS, REFERENCE, SIGNATURES } from './handler.ts';
+import { OPERANDS_MAX } from './layout.ts';
 import { shapeOf, type Shape } from './shape.ts';
 import { moduleBytes, type DefinedFunction } from './wasm/module.ts';
 
-/** An instruction ready for a record. */
-export interface Prepared {
-  readonly handler: number;
-  readonly operands: readonly number[];
-  /** It may go elsewhere than to the next. */
-  readonly branches: boolean;
-}
+/** Words of an entry of PREPARED: an instruction word, and what the record of such an instruction holds. */
+export const Part = { WORD: 0, META: 1, DISTANCE: 2, HANDLER: 3, OPERANDS: 4 } as const;
+const PARTS = Part.OPERANDS + OPERANDS_MAX;
+/** Bits of Part.META: 0 in an entry that is empty. How many operands; it may go elsewhere than to the next; by a distance, in its page or not. */
+export const Meta = { OPERANDS: 7, BRANCHES: 8, NEAR: 16, FAR: 32, FILLED: 64 } as const;
+const PREPARED_BITS = 15;
+/** The words prepared last, by themselves: right whatever is written to memory, and shared by all machines. */
+export const PREPARED = new Int32Array(PARTS << PREPARED_BITS);
 
 /** Compiled modules, in the order in which their handlers are numbered: a machine instantiates those it lacks. Caches, the same for all machines. */
 export const MODULES: WebAssembly.Module[] = [];
@@ -27,21 +30,18 @@ export const numberedEnd = (): number => FIRST_SHAPE + numbers.size;
 const BATCH = 48;
 export const manyWait = (): boolean => waiting.length >= BATCH;
 
-/** A word decoded, with what the engines know of it. */
-interface Known {
-  readonly decoded: Decoded;
-  shape: Shape | undefined;
-  prepared: Prepared | undefined;
-}
+/** A word decoded, with its shape where somebody asked. */
+interface Known { readonly decoded: Decoded; shape: Shape | undefined }
 
 const KNOWN_BITS = 14;
-/** Words by themselves: right whatever is written to memory, and shared by all machines. */
-const known: Known[] = Array.from({ length: 1 << KNOWN_BITS }, () => ({ decoded: decode(0), shape: undefined, prepared: undefined }));
+const known: Known[] = Array.from({ length: 1 << KNOWN_BITS }, () => ({ decoded: decode(0), shape: undefined }));
+
+const placeOf = (word: number, bits: number): number => Math.imul(word, 0x9e37_79b1) >>> (32 - bits);
 
 function knownOf(word: number): Known {
-  const index = Math.imul(word, 0x9e37_79b1) >>> (32 - KNOWN_BITS);
-  const one = known[index]!;
-  return one.decoded.word === word ? one : (known[index] = { decoded: decode(word), shape: undefined, prepared: undefined });
+  const place = placeOf(word, KNOWN_BITS);
+  const one = known[place]!;
+  return one.decoded.word === word ? one : (known[place] = { decoded: decode(word), shape: undefined });
 }
 
 export const decoding = (word: number): Decoded => knownOf(word).decoded;
@@ -52,29 +52,45 @@ export function shapeOfWord(word: number): Shape {
   return (one.shape ??= shapeOf(one.decoded.semantics, one.decoded.fields, 0));
 }
 
-/** The handler and operands of `word` at `offset` in its page. Its code may wait for `compileWaiting`. */
-export function prepare(word: number, offset: number): Prepared {
-  const one = knownOf(word);
-  if (one.prepared !== undefined) return one.prepared;
-  const shape = shapeOfWord(word);
-  if (shape.branch === undefined || shape.branch.type === 'computed') return (one.prepared = prepared(one.decoded, shape, offset));
-  return prepared(one.decoded, offset === 0 ? shape : shapeOf(one.decoded.semantics, one.decoded.fields, offset), offset);
+/** Where PREPARED has what a record of `word` at `offset` in its page holds. The code of its handler may wait for `compileWaiting`. */
+export function prepare(word: number, offset: number): number {
+  const at = PARTS * placeOf(word, PREPARED_BITS);
+  const meta = PREPARED[at + Part.META]!;
+  if (PREPARED[at + Part.WORD] === (word | 0) && (meta & Meta.FILLED) !== 0) {
+    const reach = meta & (Meta.NEAR | Meta.FAR);
+    if (reach === 0) return at;
+    const target = offset + PREPARED[at + Part.DISTANCE]!;
+    if ((target >= 0 && target < PAGE_BYTES) === (reach === Meta.NEAR)) return at;
+  }
+  const decoded = decode(word);
+  const shape = shapeOf(decoded.semantics, decoded.fields, offset);
+  const { branch, operands } = shape;
+  let reach = 0;
+  if (branch !== undefined && branch.type !== 'computed') {
+    PREPARED[at + Part.DISTANCE] = branch.offset;
+    reach = offset + branch.offset >= 0 && offset + branch.offset < PAGE_BYTES ? Meta.NEAR : Meta.FAR;
+  }
+  PREPARED[at + Part.WORD] = word;
+  PREPARED[at + Part.META] = operands.length | (shape.ends || branch !== undefined ? Meta.BRANCHES : 0) | reach | Meta.FILLED;
+  PREPARED[at + Part.HANDLER] = handlerOf(decoded, shape, offset);
+  PREPARED.set(operands, at + Part.OPERANDS);
+  return at;
 }
 
-function prepared(decoded: Decoded, shape: Shape, offset: number): Prepared {
-  const branches = shape.ends || shape.branch !== undefined;
-  if (shape.byReference) return { handler: REFERENCE, operands: [], branches };
+/** The number of the handler of a shape, of which `decoded` at `offset` is one. */
+function handlerOf(decoded: Decoded, shape: Shape, offset: number): number {
+  if (shape.byReference) return REFERENCE;
   let number = numbers.get(shape.key);
   if (number === undefined) {
     number = FIRST_SHAPE + numbers.size;
-    if (number === FIRST_REGION) return { handler: REFERENCE, operands: [], branches };
+    if (number === FIRST_REGION) return REFERENCE;
     const emitter = new Emitter(offset, shape.baked);
     decoded.semantics(emitter, decoded.fields);
     // Both or neither: numbers are places in the modules.
     waiting.push({ type: HANDLER, body: emitter.finish(shape.ends) });
     numbers.set(shape.key, number);
   }
-  return { handler: number, operands: shape.operands, branches };
+  return number;
 }
 
 /** Compiles the code of new shapes into one module. */

@@ -57,6 +57,9 @@ export class Code {
   length = 0;
   readonly parameters: number;
   readonly locals: ValueType[] = [];
+  /** Locals that were given back, by type, and those given out since `recent`. */
+  private readonly idle: Partial<Record<ValueType, number[]>> = {};
+  private since: number[] = [];
   /** Of the locals below 32 those that were read, as bits. */
   private read = 0;
 
@@ -110,11 +113,20 @@ export class Code {
     }
   }
 
-  /** A new local. */
+  /** A local that nobody has: a new one, or one that was given back, whatever it holds. */
   local(type: ValueType): number {
-    this.locals.push(type);
-    return this.parameters + this.locals.length - 1;
+    const local = this.idle[type]?.pop() ?? this.parameters + this.locals.push(type) - 1;
+    this.since.push(local);
+    return local;
   }
+  /** The locals given out since the last time. */
+  recent(): readonly number[] {
+    const { since } = this;
+    this.since = [];
+    return since;
+  }
+  /** Nothing reads a local any more before it is set. */
+  giveBack(local: number): void { (this.idle[this.locals[local - this.parameters]!] ??= []).push(local); }
 
   op(opcode: number): void { this.byte(opcode); }
   get(local: number): void {
