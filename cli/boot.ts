@@ -219,6 +219,11 @@ function openBoot(record: BootRecord, seed: number, engine: EngineName): Opened 
 
 REBUILDERS.set('boot', async (manifest, engine) => {
   if (!('devices' in manifest.options)) throw new InputError(`this boot was recorded with semantics ${manifest.semantics}, on a board without the devices that this one has: record it again`);
+  // What such a file cannot be booted for is beside the point.
+  for (const { name, bytes } of manifest.images) {
+    const size = statSync(name, { throwIfNoEntry: false })?.size;
+    if (size !== undefined && size !== bytes) throw new InputError(`the image ${name} is another: recorded with ${bytes} bytes, now it has ${size}`);
+  }
   return openBoot(manifest.options as unknown as BootRecord, manifest.seed, engine);
 });
 

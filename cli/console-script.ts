@@ -86,6 +86,15 @@ export interface ScriptState {
 /** At its first step, and at `console`. */
 export const startScript = (console: string): ScriptState => ({ at: 0, console, unseen: {}, sinceNs: 0, timeoutNs: Infinity, isSent: false });
 
+/** Characters of a console that are searched, at least. */
+const UNSEEN_MAX = 1 << 20;
+
+/** Tells the script what a console showed. */
+export function showScript(state: ScriptState, console: string, text: string): void {
+  const unseen = (state.unseen[console] ?? '') + text;
+  state.unseen[console] = unseen.length > 2 * UNSEEN_MAX ? unseen.slice(-UNSEEN_MAX) : unseen;
+}
+
 /** What the machine says at an instant. */
 export interface Instant {
   readonly timeNs: number;

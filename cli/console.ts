@@ -1,12 +1,12 @@
 /** Runs a machine with its console: on standard output and a terminal, or typed at by a script. */
 
-import { closeSync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, openSync, writeFileSync } from 'node:fs';
 import { consolesOf, hasRead, nextInput, type Console } from '../actors/console.ts';
 import { InputError } from '../actors/input-error.ts';
 import type { Choice } from '../actors/choices.ts';
 import type { Outcome, World } from '../actors/world.ts';
 import { close, placeOf, take, worldOf } from '../snapshots/history.ts';
-import { advanceScript, deadlineOf, startScript, waitingText, type ConsoleScript, type Step } from './console-script.ts';
+import { advanceScript, deadlineOf, showScript, startScript, waitingText, type ConsoleScript, type Step } from './console-script.ts';
 import { grouped, isGone, outputRefused, timeText } from './output.ts';
 import type { RunEnd } from './runner.ts';
 import { totalsOf, type Session } from './session.ts';
@@ -74,7 +74,7 @@ export async function runConsole(session: Session, options: ConsoleOptions): Pro
       if (overdue !== undefined) stop = { why: 'overdue', step: overdue };
       else if (state.at === script.steps.length && expect === undefined && script.steps.at(-1)?.type === 'expect') stop = { why: 'script' };
       if (stop !== undefined) break;
-      const isReady = state.at === script.steps.length && consoles.every((console) => hasReadAll(world, console));
+      const isReady = state.at === script.steps.length && consoles.every((console) => console.typed.length === 0 || hasReadAll(world, console));
       const deadline = Math.min(deadlineOf(script, state), options.maxTimeNs ?? Infinity);
       const input = inputFor(world, consoles);
       const choice = input?.choice ?? limited(history.system.next(world), world, deadline);
@@ -97,7 +97,7 @@ export async function runConsole(session: Session, options: ConsoleOptions): Pro
           soundNs = frame.timeNs;
           const [console, text] = [String(event.console), String(event.text)];
           options.logs[console]?.text(text);
-          if (state.at < script.steps.length) state.unseen[console] = (state.unseen[console] ?? '') + text;
+          if (state.at < script.steps.length) showScript(state, console, text);
           if (console !== options.terminal) continue;
           output.text(text);
           // What the console echoes while input is still being read does not count.
@@ -208,7 +208,7 @@ function consoleOutput(stream: NodeJS.WriteStream, name: string): ConsoleOutput 
   };
 }
 
-/** A new file for what `--console-log CONSOLE=FILE` asks for. Throws InputError where there can be none. */
+/** The file that `--console-log CONSOLE=FILE` asks for. What it held before goes when the run has begun. Throws InputError where it cannot be written. */
 export function fileOutput(console: string, path: string): ConsoleOutput {
   let waiting = '';
   const refused = <Result>(work: () => Result): Result => {
@@ -218,12 +218,15 @@ export function fileOutput(console: string, path: string): ConsoleOutput {
       throw new InputError(`--console-log ${console}=${path}: ${(error as Error).message}`);
     }
   };
-  const file = refused(() => openSync(path, 'w'));
-  const flush = (): void => {
+  const file = refused(() => openSync(path, 'a'));
+  let hasBegun = false;
+  const flush = (): void => refused(() => {
     const text = waiting;
     waiting = '';
-    if (text !== '') refused(() => { writeFileSync(file, text, 'latin1'); });
-  };
+    if (!hasBegun && fstatSync(file).isFile()) ftruncateSync(file);
+    hasBegun = true;
+    if (text !== '') writeFileSync(file, text, 'latin1');
+  });
   return {
     text(text) { waiting += text; },
     flush,

@@ -95,6 +95,10 @@ describe('of several consoles', () => {
     expect({ status, out }).toEqual({ status: 0, out: expect.stringMatching(/^xy\n\npassed/) });
     expect([readFileSync(log('serial'), 'utf8'), readFileSync(log('hvc0'), 'utf8')]).toEqual(['AB\n', 'xy\n']);
     expect((await zeno(['boot', ...MACHINE, ...both])).out).toMatch(/^AB\n\npassed/);
+    // A run that is refused has begun nothing; another writes the file anew.
+    const again = (directory: string): Promise<Spoken> => zeno(['boot', ...MACHINE, '--kernel', kernel, '--input', file('typed', '!'), '--console-log', `serial=${log('serial')}`, '--record', directory]);
+    expect([(await again(recording)).status, readFileSync(log('serial'), 'utf8')]).toEqual([2, 'AB\n']);
+    expect([(await again(join(DIR, 'again'))).status, readFileSync(log('serial'), 'utf8')]).toEqual([0, '>!']);
     const events = await zenoLines<{ console: string; text: string }>(['timeline', recording, '--kind', 'console']);
     expect(events.map(({ console, text }) => `${console} ${text}`)).toEqual(['serial A', 'hvc0 x', 'serial B', 'hvc0 y', 'serial \n', 'hvc0 \n']);
     expect((await zeno(['timeline', recording, '--kind', 'console', '--where', 'console == "hvc0"'])).out).toMatch(/ console hvc0 "xy\\n"\n$/);
