@@ -5,6 +5,7 @@ import { receive as receiveFirmwareConfiguration } from '../machines/fw-cfg/fw-c
 import type { FirmwareItems } from '../machines/fw-cfg/items.ts';
 import { receive as receiveDistributor } from '../machines/gic/distributor.ts';
 import { receive as receiveIts } from '../machines/gic/its.ts';
+import { receive as receiveMessageFrame } from '../machines/gic/message-frame.ts';
 import { receive as receiveRedistributor } from '../machines/gic/redistributor.ts';
 import type { Behaviour } from '../machines/kvm/behaviour.ts';
 import { kvmMachine } from '../machines/kvm/kvm.ts';
@@ -54,7 +55,7 @@ export function receivers(behaviour: Behaviour, surroundings: Surroundings, item
   const withMemory = (receive: (state: never, message: never, out: Out, memory: DirectMemory) => void): Receive => (state, message, out) => receive(state, message, out, memory);
   const table: Readonly<Record<string, Receive>> = {
     vcpu: receiveVcpu as Receive, kvm: kvmMachine(behaviour) as Receive, vgic: receiveVgic as Receive, timer: receiveTimer as Receive,
-    gicr: withMemory(receiveRedistributor as never), gicd: receiveDistributor as Receive, its: withMemory(receiveIts as never), mmu: receiveMmu as Receive, uart: receiveUart as Receive, psci: receivePsci as Receive,
+    gicr: withMemory(receiveRedistributor as never), gicd: receiveDistributor as Receive, its: withMemory(receiveIts as never), v2m: receiveMessageFrame as Receive, mmu: receiveMmu as Receive, uart: receiveUart as Receive, psci: receivePsci as Receive,
     flash: receiveFlash as Receive, rtc: receiveRtc as Receive, gpio: receiveGpio as Receive,
     'fw-cfg': ((state, message, out) => receiveFirmwareConfiguration(state, message, out, memory, items)) satisfies Receive,
     virtio: ((state: VirtioState, message: VirtioMessage, out) => receiveVirtio(state, message, out, surroundings)) as Receive, 'virtio-empty': receiveEmpty as Receive,

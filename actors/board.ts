@@ -4,8 +4,9 @@ import { ENGINE, type Board, type EngineName, type Features } from '../machines/
 import { BLOCK_BYTES, type Core } from '../machines/aarch64/state.ts';
 import { initialFlash } from '../machines/flash/state.ts';
 import { initialFirmwareConfiguration } from '../machines/fw-cfg/state.ts';
+import { SETSPI } from '../machines/gic/message-frame.ts';
 import { GITS_TRANSLATER } from '../machines/gic/registers.ts';
-import { initialDistributor, initialIts, initialRedistributor } from '../machines/gic/state.ts';
+import { initialDistributor, initialIts, initialMessageFrame, initialRedistributor, type GicVersion } from '../machines/gic/state.ts';
 import { initialGpio } from '../machines/gpio/state.ts';
 import { initialEntropy } from '../machines/kvm/psci.ts';
 import { initialKvm, type Flavour, type Mechanism } from '../machines/kvm/state.ts';
@@ -39,6 +40,8 @@ export interface BoardOptions extends VirtioOptions {
   readonly l1: Flavour | 'both';
   /** Which function signs pointers: QARMA5 as in the architecture, or one of our own that costs less (the default). */
   readonly pauth?: Features['pauth'];
+  /** The GIC architecture's version; default GIC. 2 needs 8 vCPUs at most, and an EL2 that is not L0's. */
+  readonly gic?: GicVersion;
   /** What executes instructions; default ENGINE. */
   readonly engine?: EngineName;
   /** What the real time clock shows at boot: seconds since 1970. */
@@ -47,6 +50,8 @@ export interface BoardOptions extends VirtioOptions {
 
 /** 2026-01-01 00:00:00 UTC: the date of a machine that is not told any. */
 export const DATE_SECONDS = 1_767_225_600;
+/** The GIC that a machine has unless it is told. */
+export const GIC: GicVersion = 3;
 const SPIS = 256;
 /** The banks of flash. */
 export const BANKS = [0, 1].map((bank) => ({ bank, base: VIRT_MAP.flash[0] + bank * VIRT_MAP.flash[1], bytes: VIRT_MAP.flash[1] }));
@@ -56,8 +61,8 @@ const REDISTRIBUTOR_BYTES = 0x2_0000;
 const FULL: Features = { nv: 2, vhe: true, e2h: 'writable', fgt: true, ecv: true, hcx: true, pauth: 'fast', pmu: true, listRegisters: 4, paBits: 44 };
 
 /** The hardware: under L0 as the mechanism needs it; on a bare board all of it, or for a flavour what L0 shows a guest of that flavour, so that the two can be compared. */
-export function hardwareFeatures(options: Pick<BoardOptions, 'el2' | 'nested' | 'l1' | 'pauth'>): Features {
-  const full = { ...FULL, pauth: options.pauth ?? FULL.pauth };
+export function hardwareFeatures(options: Pick<BoardOptions, 'el2' | 'nested' | 'l1' | 'pauth' | 'gic'>): Features {
+  const full = { ...FULL, pauth: options.pauth ?? FULL.pauth, gic: options.gic ?? GIC };
   if (options.el2 === 'kvm') {
     // `pv` is an Armv8.0 core. `nv` is today's core without FEAT_NV2, so that only the mechanism differs.
     if (options.nested === 'pv') return { ...full, nv: 0, vhe: false, e2h: 'res0', fgt: false, ecv: false, hcx: false };
@@ -71,7 +76,7 @@ export function createBoard(memory: Memory, options: BoardOptions): Board {
   const virtio = virtioDevices(options);
   const board: Board = {
     memory, cores: [], features: hardwareFeatures(options), el2: options.el2, now: 0, counterHz: 62_500_000, outbox: [], events: [], footprint: undefined, engine: options.engine ?? ENGINE, execution: undefined,
-    deviceAt: (pa) => deviceAt(pa, options.vcpus, virtio),
+    deviceAt: (pa, vcpu) => deviceAt(pa, vcpu, options, virtio),
     stage2: () => { throw new Error('stage 2 is wired when the machine has its actors'); },
   };
   const blocks = regionNamed(memory, 'vcpus');
@@ -90,7 +95,6 @@ export function createBoard(memory: Memory, options: BoardOptions): Board {
 const DEVICES: readonly { readonly to: Address; readonly range: readonly [number, number] }[] = [
   { to: 'uart', range: VIRT_MAP.uart },
   { to: 'gicd', range: VIRT_MAP.gicDistributor },
-  { to: 'its', range: VIRT_MAP.gicIts },
   { to: 'rtc', range: VIRT_MAP.rtc },
   { to: 'gpio', range: VIRT_MAP.gpio },
   { to: 'fw-cfg', range: VIRT_MAP.firmwareConfiguration },
@@ -99,15 +103,22 @@ const DEVICES: readonly { readonly to: Address; readonly range: readonly [number
 /** The host bridge is told physical addresses. */
 const PCIE_WINDOWS = [VIRT_MAP.pcieMemory, VIRT_MAP.pciePorts, VIRT_MAP.pcieConfiguration, VIRT_MAP.pcieHighMemory];
 
-function deviceAt(pa: number, vcpus: number, devices: readonly VirtioState[]): { to: string; offset: number } | undefined {
+function deviceAt(pa: number, vcpu: number, options: BoardOptions, devices: readonly VirtioState[]): { to: string; offset: number } | undefined {
   const within = ([base, bytes]: readonly [number, number]): boolean => pa >= base && pa < base + bytes;
   const device = DEVICES.find(({ range }) => within(range));
   if (device !== undefined) return { to: device.to, offset: pa - device.range[0] };
   const virtio = virtioAt(pa, devices);
   if (virtio !== undefined) return virtio;
   if (PCIE_WINDOWS.some(within)) return { to: 'pcie', offset: pa };
+  if ((options.gic ?? GIC) === 2) {
+    if (within(VIRT_MAP.gicMessages)) return { to: 'v2m', offset: pa - VIRT_MAP.gicMessages[0] };
+    // Each vCPU finds its own interface there.
+    const frames = options.el2 === 'none' ? [VIRT_MAP.gicInterface] : [VIRT_MAP.gicInterface, VIRT_MAP.gicHypervisor, VIRT_MAP.gicVirtual];
+    return frames.some(within) ? { to: `vcpu:${vcpu}`, offset: pa - VIRT_MAP.gicInterface[0] } : undefined;
+  }
+  if (within(VIRT_MAP.gicIts)) return { to: 'its', offset: pa - VIRT_MAP.gicIts[0] };
   const [base] = VIRT_MAP.gicRedistributors;
-  if (pa < base || pa >= base + vcpus * REDISTRIBUTOR_BYTES) return undefined;
+  if (pa < base || pa >= base + options.vcpus * REDISTRIBUTOR_BYTES) return undefined;
   return { to: `gicr:${Math.floor((pa - base) / REDISTRIBUTOR_BYTES)}`, offset: (pa - base) % REDISTRIBUTOR_BYTES };
 }
 
@@ -126,20 +137,22 @@ function mmuOf(engine: Engine): MmuState {
 export function initialActors(options: BoardOptions): Record<string, unknown> {
   const { vcpus } = options;
   const l0 = options.el2 === 'kvm';
+  const gic = options.gic ?? GIC;
+  const functions = pciFunctions(virtioDevices(options));
   const each = (make: (index: number) => [string, unknown]): [string, unknown][] => Array.from({ length: vcpus }, (_, index) => make(index));
   return Object.fromEntries([
     ...each((index) => [`vcpu:${index}`, initialVcpu(index)]),
     ...(l0 ? each((index) => [`kvm:${index}`, initialKvm(index, options.nested, options.l1 === 'vhe' ? 'vhe' : 'nvhe', initialEntropy(options.seed ?? 0, 1 + index))]) : []),
     ...(l0 ? each((index) => [`vgic:${index}`, initialVgic(index)]) : []),
     ...(l0 ? each((index) => [`timer:${index}`, initialTimer(index, options.l1 === 'vhe' ? 'vhe' : 'nvhe')]) : []),
-    ...each((index) => [`gicr:${index}`, initialRedistributor(index, index === vcpus - 1, l0 ? `vgic:${index}` : `vcpu:${index}`)]),
-    ['gicd', initialDistributor(vcpus, SPIS)],
-    ['its', initialIts(vcpus)],
+    ...each((index) => [`gicr:${index}`, initialRedistributor(index, index === vcpus - 1, l0 ? `vgic:${index}` : `vcpu:${index}`, gic)]),
+    ['gicd', initialDistributor(vcpus, SPIS, gic)],
+    gic === 2 ? ['v2m', initialMessageFrame()] : ['its', initialIts(vcpus)],
     ...(l0 ? [['mmu', initialMmu(vcpus, canonicalMap(options))] as [string, unknown]] : []),
     ['uart', initialUart()],
     ...virtioDevices(options).map((device): [string, unknown] => [`virtio:${device.index}`, device]),
     ['virtio-empty', {}],
-    ['pcie', initialPcie(pciFunctions(virtioDevices(options)), VIRT_MAP.gicIts[0] + GITS_TRANSLATER)],
+    ['pcie', gic === 2 ? initialPcie(functions, VIRT_MAP.gicMessages[0] + SETSPI, 'v2m') : initialPcie(functions, VIRT_MAP.gicIts[0] + GITS_TRANSLATER)],
     ['psci', initialPsci(options.seed ?? 0)],
     ...BANKS.map(({ bank }): [string, unknown] => [`flash:${bank}`, initialFlash(bank, bank === 0)]),
     ['rtc', initialRtc(options.dateSeconds ?? DATE_SECONDS)],

@@ -4,6 +4,7 @@ import { produce } from 'immer';
 import { blockAddress, vncrPage, type Board } from '../machines/aarch64/board.ts';
 import { BLOCK_BYTES } from '../machines/aarch64/state.ts';
 import { firmwareItems, type FirmwareFile, type FirmwareItems } from '../machines/fw-cfg/items.ts';
+import { GICV2_PES_MAX } from '../machines/gic/state.ts';
 import { behaviourOf, type Behaviour } from '../machines/kvm/behaviour.ts';
 import { startVcpu } from '../machines/kvm/kvm.ts';
 import { rewrite, type RefusedWord, type RewrittenWord } from '../machines/kvm/pv.ts';
@@ -125,6 +126,10 @@ function receiveBy(board: Board, variants: readonly string[], behaviour: Behavio
 
 function checkOptions(options: BootOptions): void {
   if (!Number.isInteger(options.vcpus) || options.vcpus < 1 || options.vcpus > 16) throw new InputError(`--smp ${options.vcpus}: this board has 1 to 16 vCPUs`);
+  if (options.gic === 2) {
+    if (options.vcpus > GICV2_PES_MAX) throw new InputError(`--smp ${options.vcpus}: with --gic 2 this board has 1 to ${GICV2_PES_MAX} vCPUs`);
+    if (options.el2 === 'kvm') throw new InputError('--gic 2: L0 gives its guests a GICv3; a GICv2 needs --el2 guest or --el2 none');
+  }
   const { memoryBytes } = options;
   if (!(memoryBytes >= 4096 && memoryBytes <= RAM_BYTES_MAX && memoryBytes % 4096 === 0)) throw new InputError(`--mem ${memoryBytes}: this board has from 4096 bytes to 3 GiB of RAM, in pages of 4096`);
   if (options.el2 === 'kvm' && options.nested !== 'none' && options.l1 === 'both') throw new InputError('--l1 both: under L0 (--el2 kvm) virtual EL2 is vhe or nvhe, as KVM has it');
@@ -140,7 +145,7 @@ function loadImages(memory: Memory, options: BootOptions): Pick<Booted, 'rewritt
   if (options.variables) writeBytes(memory, BANKS[1]!.base, options.variables);
   const dtb = options.dtb ?? deviceTree({
     memoryBytes: options.memoryBytes, cpus: options.vcpus, el2: startsAtEl2(options), vhe: startsAtEl2(options) && options.l1 !== 'nvhe', psci: startsAtEl2(options) ? 'smc' : 'hvc',
-    pmu: options.el2 !== 'kvm' && hardwareFeatures(options).pmu === true,
+    pmu: options.el2 !== 'kvm' && hardwareFeatures(options).pmu === true, ...(options.gic !== undefined && { gic: options.gic }),
     chosen: {
       seed: BigInt(options.seed ?? 0),
       ...(options.append === undefined ? {} : { bootargs: options.append }),

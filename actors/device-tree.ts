@@ -16,6 +16,8 @@ export interface BoardDescription {
   readonly vhe: boolean;
   /** Whether the vCPUs have a PMU that the guest can use. */
   readonly pmu?: boolean;
+  /** The GIC architecture's version. Absent: 3. */
+  readonly gic?: 2 | 3;
   /** How PSCI is called. KVM gives nested guests `smc`, since HVC belongs to virtual EL2. */
   readonly psci: 'smc' | 'hvc';
   readonly chosen: Chosen;
@@ -36,6 +38,10 @@ export const CPUS_MAX = 16;
 export const VIRT_MAP = {
   flash: [0, 0x400_0000], // two banks of this size
   gicDistributor: [0x0800_0000, 0x1_0000],
+  gicInterface: [0x0801_0000, 0x1_0000], // GICv2's, with what follows
+  gicMessages: [0x0802_0000, 0x1000],
+  gicHypervisor: [0x0803_0000, 0x1_0000],
+  gicVirtual: [0x0804_0000, 0x1_0000],
   gicIts: [0x0808_0000, 0x2_0000],
   gicRedistributors: [0x080a_0000, 0xf6_0000],
   uart: [0x0900_0000, 0x1000],
@@ -61,7 +67,7 @@ export function deviceTree(board: BoardDescription): Uint8Array {
   return flatten(boardTree(board));
 }
 
-const GIC_PHANDLE = 1, CLOCK_PHANDLE = 2, ITS_PHANDLE = 3, GPIO_PHANDLE = 0x20, FIRST_CPU_PHANDLE = 4;
+const GIC_PHANDLE = 1, CLOCK_PHANDLE = 2, MESSAGES_PHANDLE = 3, GPIO_PHANDLE = 0x20, FIRST_CPU_PHANDLE = 4;
 const PPI = 1, SPI = 0, EDGE_RISING = 1, LEVEL_HIGH = 4;
 
 /** The same as a tree. */
@@ -97,16 +103,7 @@ export function boardTree(board: BoardDescription): DeviceTreeNode {
       node('poweroff', [cells('gpios', GPIO_PHANDLE, 3, 0), cells('linux,code', 116), text('label', 'GPIO Key Poweroff')]),
     ]),
     node(`fw-cfg@${VIRT_MAP.firmwareConfiguration[0].toString(16)}`, [flag('dma-coherent'), wide('reg', ...VIRT_MAP.firmwareConfiguration), text('compatible', 'qemu,fw-cfg-mmio')]),
-    node(`intc@${VIRT_MAP.gicDistributor[0].toString(16)}`, [
-      cells('phandle', GIC_PHANDLE), ...(board.el2 ? [cells('interrupts', PPI, 9, LEVEL_HIGH)] : []),
-      wide('reg', ...VIRT_MAP.gicDistributor, ...VIRT_MAP.gicRedistributors), cells('#redistributor-regions', 1),
-      text('compatible', 'arm,gic-v3'), flag('ranges'), cells('#size-cells', 2), cells('#address-cells', 2),
-      flag('interrupt-controller'), cells('#interrupt-cells', 3),
-    ], [
-      node(`its@${VIRT_MAP.gicIts[0].toString(16)}`, [
-        cells('phandle', ITS_PHANDLE), wide('reg', ...VIRT_MAP.gicIts), cells('#msi-cells', 1), flag('msi-controller'), text('compatible', 'arm,gic-v3-its'),
-      ]),
-    ]),
+    interruptController(board),
     node(`flash@${VIRT_MAP.flash[0].toString(16)}`, [
       cells('bank-width', 4), wide('reg', VIRT_MAP.flash[0], VIRT_MAP.flash[1], VIRT_MAP.flash[0] + VIRT_MAP.flash[1], VIRT_MAP.flash[1]), text('compatible', 'cfi-flash'),
     ]),
@@ -120,10 +117,10 @@ export function boardTree(board: BoardDescription): DeviceTreeNode {
     ]),
     node('timer', [
       // Secure EL1, EL1 physical, virtual, EL2 physical, EL2 virtual: PPIs 13, 14, 11, 10, 12.
-      cells('interrupts', ...[13, 14, 11, 10, ...(board.vhe ? [12] : [])].flatMap((ppi) => [PPI, ppi, LEVEL_HIGH])),
+      cells('interrupts', ...[13, 14, 11, 10, ...(board.vhe ? [12] : [])].flatMap((ppi) => [PPI, ppi, LEVEL_HIGH | ppiTargets(board)])),
       flag('always-on'), text('compatible', 'arm,armv8-timer', 'arm,armv7-timer'),
     ]),
-    ...(board.pmu === true ? [node('pmu', [cells('interrupts', PPI, 7, LEVEL_HIGH), text('compatible', 'arm,armv8-pmuv3')])] : []),
+    ...(board.pmu === true ? [node('pmu', [cells('interrupts', PPI, 7, LEVEL_HIGH | ppiTargets(board)), text('compatible', 'arm,armv8-pmuv3')])] : []),
     node('apb-pclk', [
       cells('phandle', CLOCK_PHANDLE), text('clock-output-names', 'clk24mhz'), cells('clock-frequency', 24_000_000), cells('#clock-cells', 0), text('compatible', 'fixed-clock'),
     ]),
@@ -131,6 +128,27 @@ export function boardTree(board: BoardDescription): DeviceTreeNode {
     node('chosen', chosenProperties(board.chosen)),
   ]);
 }
+
+/** The distributor and what goes with it, and under it who takes message interrupts: the ITS, or with GICv2 its message frame. */
+function interruptController(board: BoardDescription): DeviceTreeNode {
+  const v2 = board.gic === 2;
+  const regions = [
+    VIRT_MAP.gicDistributor, ...(v2 ? [VIRT_MAP.gicInterface, ...(board.el2 ? [VIRT_MAP.gicHypervisor, VIRT_MAP.gicVirtual] : [])] : [VIRT_MAP.gicRedistributors]),
+  ];
+  return node(`intc@${VIRT_MAP.gicDistributor[0].toString(16)}`, [
+    cells('phandle', GIC_PHANDLE), ...(board.el2 ? [cells('interrupts', PPI, 9, LEVEL_HIGH)] : []),
+    wide('reg', ...regions.flat()), ...(v2 ? [] : [cells('#redistributor-regions', 1)]),
+    text('compatible', v2 ? 'arm,cortex-a15-gic' : 'arm,gic-v3'), flag('ranges'), cells('#size-cells', 2), cells('#address-cells', 2),
+    flag('interrupt-controller'), cells('#interrupt-cells', 3),
+  ], [
+    v2
+      ? node(`v2m@${VIRT_MAP.gicMessages[0].toString(16)}`, [cells('phandle', MESSAGES_PHANDLE), wide('reg', ...VIRT_MAP.gicMessages), flag('msi-controller'), text('compatible', 'arm,gic-v2m-frame')])
+      : node(`its@${VIRT_MAP.gicIts[0].toString(16)}`, [cells('phandle', MESSAGES_PHANDLE), wide('reg', ...VIRT_MAP.gicIts), cells('#msi-cells', 1), flag('msi-controller'), text('compatible', 'arm,gic-v3-its')]),
+  ]);
+}
+
+/** GICv2's binding: the third cell of a PPI has the PEs that it is wired to in bits 15 to 8. */
+const ppiTargets = ({ gic, cpus }: BoardDescription): number => (gic === 2 ? ((1 << cpus) - 1) << 8 : 0);
 
 /** Every slot is described; one without a device says so itself. */
 function virtioSlot(slot: number): DeviceTreeNode {
@@ -151,8 +169,8 @@ function pcieBridge(): DeviceTreeNode {
     cells('interrupt-map-mask', 0x1800, 0, 0, 7), cells('interrupt-map', ...interrupts), cells('#interrupt-cells', 1),
     cells('ranges', ...range(ports, VIRT_MAP.pciePorts, 0), ...range(memory, VIRT_MAP.pcieMemory), ...range(highMemory, VIRT_MAP.pcieHighMemory)),
     wide('reg', ...VIRT_MAP.pcieConfiguration),
-    // Every function's messages go to the ITS under its own number.
-    cells('msi-map', 0, ITS_PHANDLE, 0, 0x1_0000),
+    // Every function's messages go to the ITS under its own number; the message frame asks for no number.
+    cells('msi-map', 0, MESSAGES_PHANDLE, 0, 0x1_0000),
     flag('dma-coherent'), cells('bus-range', 0, 0xff), cells('linux,pci-domain', 0), cells('#size-cells', 2), cells('#address-cells', 3),
     text('device_type', 'pci'), text('compatible', 'pci-host-ecam-generic'),
   ]);

@@ -4,6 +4,7 @@ import type { Board } from '../machines/aarch64/board.ts';
 import { receiveOffer, WIRES } from '../machines/aarch64/cpu-interface.ts';
 import { BLOCK_BYTES, Power, setRegister, Word, type Core } from '../machines/aarch64/state.ts';
 import { resetSystemRegisters, slot } from '../machines/aarch64/sysregs.ts';
+import { accessInterface } from '../machines/gic/interface-frames.ts';
 import { markDirty } from '../machines/memory/memory.ts';
 import type { Out, VcpuMessage } from '../machines/messages.ts';
 
@@ -34,6 +35,10 @@ export function receive(state: VcpuState, message: VcpuMessage, out: Out, board:
       receiveOffer(core, message);
       markDirty(board.memory, core.words.byteOffset);
       return;
+    case 'read': case 'write':
+      accessInterface(core, message, out);
+      markBlock(core);
+      return;
     case 'start':
       restart(core);
       startCore(core, board.el2 === 'none' ? 1 : 2, message.entry, message.context);
@@ -46,9 +51,14 @@ export function receive(state: VcpuState, message: VcpuMessage, out: Out, board:
   }
 }
 
+/** Notes that any word of the block may have changed. */
+function markBlock({ board, words }: Core): void {
+  for (let at = 0; at < BLOCK_BYTES; at += 4096) markDirty(board.memory, words.byteOffset + at);
+}
+
 /** Every register of the block at its reset value; powered off. */
 export function resetCore(core: Core): void {
-  for (let at = 0; at < BLOCK_BYTES; at += 4096) markDirty(core.board.memory, core.words.byteOffset + at);
+  markBlock(core);
   core.words.fill(0n);
   resetSystemRegisters(core.words, core.board, core.index);
   core.words[slot('VMPIDR_EL2')] = core.words[slot('MPIDR_EL1')]!;

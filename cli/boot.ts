@@ -3,7 +3,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { resolve as resolvePath } from 'node:path';
 import { Option, type Command } from 'commander';
-import { DATE_SECONDS } from '../actors/board.ts';
+import { DATE_SECONDS, GIC } from '../actors/board.ts';
 import { consolesOf, SERIAL } from '../actors/console.ts';
 import { boot as bootMachine, RAM_BASE, type BootOptions } from '../actors/boot.ts';
 import { withChosen, type Chosen } from '../actors/device-tree.ts';
@@ -14,6 +14,7 @@ import type { TransportKind } from '../actors/virtio-devices.ts';
 import { initrdBase } from '../actors/placement.ts';
 import type { Outcome, World } from '../actors/world.ts';
 import type { EngineName } from '../machines/aarch64/board.ts';
+import type { GicVersion } from '../machines/gic/state.ts';
 import type { Flavour, Mechanism } from '../machines/kvm/state.ts';
 import { sha256 } from '../scenarios/node.ts';
 import { SEMANTICS } from '../scenarios/scenario.ts';
@@ -37,6 +38,8 @@ interface BootRecord {
   readonly memoryBytes: number;
   readonly append: string | null;
   readonly pauth: Pauth;
+  /** Absent: GIC. */
+  readonly gic?: GicVersion;
   /** Seconds since 1970. */
   readonly date: number;
   readonly reboot: boolean;
@@ -67,6 +70,7 @@ interface BootFlags extends Partial<Record<ImageKind, string>>, Devices {
   readonly nested?: Mechanism;
   readonly l1?: Flavour | 'both';
   readonly pauth: Pauth;
+  readonly gic: '2' | '3';
   readonly engine: EngineName;
   readonly input?: string;
   readonly terminal: string;
@@ -103,6 +107,7 @@ export function addBoot(program: Command): void {
     .addOption(new Option('--nested <mechanism>', 'under --el2 kvm: start the guest at virtual EL2').choices(['pv', 'nv', 'nv2', 'none']))
     .addOption(new Option('--l1 <flavour>', 'the EL2 that the guest sees').choices(['vhe', 'nvhe', 'both']))
     .addOption(new Option('--pauth <function>', 'what signs pointers: QARMA5, a function that costs less, or nothing').choices(['qarma5', 'fast', 'none']).default('fast'))
+    .addOption(new Option('--gic <version>', "the interrupt controller's version; 2 without L0, for at most 8 vCPUs").choices(['2', '3']).default(String(GIC)))
     .addOption(engineOption())
     .option('--input <file>', 'a script for the console, or text typed as fast as the guest reads it')
     .option('--terminal <console>', 'the console that is the terminal: serial, or with --console hvc0', SERIAL.name)
@@ -138,7 +143,7 @@ async function boot(flags: BootFlags): Promise<number> {
   const script = flags.input === undefined ? undefined : readScript(readInput('--input', flags.input, INPUT_BYTES_MAX), flags.input);
   const nested = flags.nested ?? 'none';
   const record: BootRecord = {
-    el2: flags.el2, nested, l1: flags.l1 ?? (flags.el2 === 'kvm' ? 'vhe' : 'both'), vcpus: flags.smp, memoryBytes: flags.mem, append: flags.append ?? null, pauth: flags.pauth, date: flags.date, reboot: flags.reboot,
+    el2: flags.el2, nested, l1: flags.l1 ?? (flags.el2 === 'kvm' ? 'vhe' : 'both'), vcpus: flags.smp, memoryBytes: flags.mem, append: flags.append ?? null, pauth: flags.pauth, ...(Number(flags.gic) !== GIC && { gic: Number(flags.gic) as GicVersion }), date: flags.date, reboot: flags.reboot,
     firmwareFiles: Object.fromEntries(Object.entries(flags.fwCfg ?? {}).map(([name, path]) => [name, resolvePath(path)])),
     files: Object.fromEntries(IMAGE_KINDS.flatMap((kind) => (flags[kind] === undefined ? [] : [[kind, resolvePath(flags[kind])]]))),
     disks: flags.disk, devices: Object.fromEntries(DEVICES.flatMap((device) => (flags[device] === undefined ? [] : [[device, flags[device]]]))),
@@ -206,7 +211,7 @@ function openBoot(record: BootRecord, seed: number, engine: EngineName): Opened 
   sums.push(...disks.map(({ sum }) => sum));
   const options: BootOptions = {
     disks: disks.map(({ disk }) => disk), ...record.devices,
-    ...load, vcpus: record.vcpus, el2: record.el2, nested: record.nested, l1: record.l1, pauth: record.pauth, seed, engine,
+    ...load, vcpus: record.vcpus, el2: record.el2, nested: record.nested, l1: record.l1, pauth: record.pauth, gic: record.gic ?? GIC, seed, engine,
     dateSeconds: record.date, reboot: record.reboot, firmwareFiles, ...(variables && { variables }),
     ...(dtb && { dtb }), ...(record.append === null ? {} : { append: record.append }),
   };

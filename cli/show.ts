@@ -13,8 +13,8 @@ import { describeFlash } from '../machines/flash/describe.ts';
 import type { FlashState } from '../machines/flash/state.ts';
 import { describeFirmwareConfiguration } from '../machines/fw-cfg/describe.ts';
 import type { FirmwareConfigurationState } from '../machines/fw-cfg/state.ts';
-import { describeDistributor, describeIts, describeRedistributor } from '../machines/gic/describe.ts';
-import type { DistributorState, ItsState, RedistributorState } from '../machines/gic/state.ts';
+import { describeDistributor, describeIts, describeMessageFrame, describeRedistributor } from '../machines/gic/describe.ts';
+import type { DistributorState, ItsState, MessageFrameState, RedistributorState } from '../machines/gic/state.ts';
 import { describeGpio } from '../machines/gpio/describe.ts';
 import type { GpioState } from '../machines/gpio/state.ts';
 import { describeKvm, guestNow, virtualRegisters } from '../machines/kvm/describe.ts';
@@ -166,8 +166,11 @@ function gicView(world: World): View {
     ...describeRedistributor(actorOf<RedistributorState>(state, `gicr:${index}`)).split('\n'),
   ]);
   return {
-    lines: [...lines, ...describeDistributor(actorOf<DistributorState>(state, 'gicd')).split('\n'), ...describeIts(actorOf<ItsState>(state, 'its')).split('\n')],
-    json: Object.fromEntries(Object.entries(state.actors).filter(([address]) => /^(vgic:|gicr:|gicd$|its$)/.test(address))),
+    lines: [
+      ...lines, ...describeDistributor(actorOf<DistributorState>(state, 'gicd')).split('\n'),
+      ...('its' in state.actors ? describeIts(actorOf<ItsState>(state, 'its')).split('\n') : [describeMessageFrame(actorOf<MessageFrameState>(state, 'v2m'))]),
+    ],
+    json: Object.fromEntries(Object.entries(state.actors).filter(([address]) => /^(vgic:|gicr:|gicd$|its$|v2m$)/.test(address))),
   };
 }
 

@@ -11,7 +11,7 @@ export type VirtioAddress = `virtio:${number}`;
 export type FlashAddress = `flash:${number}`;
 /** Every actor's address. A number after the colon is the vCPU's index, unless it says otherwise. */
 export type Address = VcpuAddress | KvmAddress | VgicAddress | TimerAddress | RedistributorAddress | VirtioAddress | FlashAddress
-  | 'gicd' | 'its' | 'mmu' | 'uart' | 'rtc' | 'gpio' | 'fw-cfg' | 'virtio-empty' | 'pcie' | 'psci';
+  | 'gicd' | 'its' | 'v2m' | 'mmu' | 'uart' | 'rtc' | 'gpio' | 'fw-cfg' | 'virtio-empty' | 'pcie' | 'psci';
 
 /** A load or store that reaches a device. `offset` is from the device's base; `bytes` is 1, 2, 4 or 8. */
 export interface DeviceRead {
@@ -33,6 +33,8 @@ export interface OfferedInterrupt {
   readonly active: boolean;
   /** Level-sensitive (true) or edge-triggered. */
   readonly level: boolean;
+  /** GICv2: the PE that sent an SGI which pends. */
+  readonly source?: number;
 }
 
 /** What a redistributor tells its PE's CPU interface (vcpu:n on a bare board, vgic:n under L0) whenever it changes: highest priority first, lowest INTID first among equals. */
@@ -45,8 +47,8 @@ export interface Offer {
 
 /** What a CPU interface tells the GIC. */
 export type CpuInterfaceMessage =
-  /** The interrupt was taken: pending to active (a level that is still high stays pending as well). */
-  | { readonly type: 'acknowledge'; readonly intid: number }
+  /** The interrupt was taken: pending to active (a level that is still high stays pending as well). `source`: which PE's SGI, where it is not PE 0's. */
+  | { readonly type: 'acknowledge'; readonly intid: number; readonly source?: number }
   /** An acknowledgement is taken back: the interrupt was not delivered after all, and pends again (Arm IHI 0069, A.4, the Release command). */
   | { readonly type: 'release'; readonly intid: number }
   | { readonly type: 'deactivate'; readonly intid: number };
@@ -62,14 +64,16 @@ export type DistributorMessage = DeviceRead | DeviceWrite | IrqLine | SgiRequest
 /** A redistributor: GICR registers, SGIs and PPIs of one PE; it merges in the SPIs that the distributor routes to it and makes the offer. */
 export type RedistributorMessage =
   | DeviceRead | DeviceWrite | IrqLine | CpuInterfaceMessage | LpiMessage
-  /** `group` 0: only if the SGI is in Group 0. */
-  | { readonly type: 'sgi-pending'; readonly intid: number; readonly group?: 0 | 1 }
+  /** `group` 0: only if the SGI is in Group 0. `source`: GICv2's sender. */
+  | { readonly type: 'sgi-pending'; readonly intid: number; readonly group?: 0 | 1; readonly source?: number }
   /** The distributor's SPIs routed to this PE that are enabled, and pending or active; complete list, and which groups GICD_CTLR enables. */
   | { readonly type: 'spis'; readonly interrupts: readonly OfferedInterrupt[]; readonly groupsEnabled: readonly [boolean, boolean] };
 
-/** A message-signalled interrupt of a device that masters the bus: it wrote `eventId` to GITS_TRANSLATER. A PCI function's `deviceId` is its bus, device and function number. */
+/** A message-signalled interrupt of a device that masters the bus: it wrote `eventId` to GITS_TRANSLATER, or to the message frame. A PCI function's `deviceId` is its bus, device and function number. */
 export interface Msi { readonly type: 'msi'; readonly deviceId: number; readonly eventId: number }
 export type ItsMessage = DeviceRead | DeviceWrite | Msi;
+/** GICv2's message frame: `eventId` is the INTID of an SPI. */
+export type MessageFrameMessage = DeviceRead | DeviceWrite | Msi;
 
 /** What the ITS wants of a redistributor. `intid` is an LPI's, 8192 and above; undefined: of all that there are. */
 export type LpiMessage =
@@ -81,6 +85,8 @@ export type LpiMessage =
 
 export type VcpuMessage =
   | DeviceReply | Offer
+  /** GICv2: its own access to the memory-mapped CPU interface. */
+  | DeviceRead | DeviceWrite
   /** PSCI CPU_ON or reset: start at `entry` with `context` in X0, in the highest exception level that the board gives guests. */
   | { readonly type: 'start'; readonly entry: bigint; readonly context: bigint }
   | { readonly type: 'stop' }
@@ -185,7 +191,7 @@ export type PsciMessage =
 
 export interface MessagesByReceiver {
   vcpu: VcpuMessage; kvm: KvmMessage; vgic: VgicMessage; timer: TimerMessage; gicr: RedistributorMessage;
-  gicd: DistributorMessage; its: ItsMessage; mmu: MmuMessage; uart: UartMessage; psci: PsciMessage;
+  gicd: DistributorMessage; its: ItsMessage; v2m: MessageFrameMessage; mmu: MmuMessage; uart: UartMessage; psci: PsciMessage;
   flash: FlashMessage; rtc: RtcMessage; gpio: GpioMessage; 'fw-cfg': FirmwareConfigurationMessage;
   virtio: VirtioMessage; 'virtio-empty': DeviceRead | DeviceWrite; pcie: PcieMessage;
 }

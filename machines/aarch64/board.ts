@@ -19,6 +19,8 @@ export interface Features {
   readonly pauth: 'none' | 'qarma5' | 'fast';
   /** FEAT_PMUv3p5. Absent: no PMU. */
   readonly pmu?: boolean;
+  /** The GIC architecture's version. With 2 its CPU interface is memory-mapped, and there are no system registers. Absent: 3. */
+  readonly gic?: 2 | 3;
   /** List registers implemented, 1 to 16. */
   readonly listRegisters: number;
   /** Physical address bits: 40, 44 or 48. */
@@ -91,8 +93,8 @@ export interface Board {
   readonly counterHz: number;
   readonly outbox: Outgoing[];
   readonly events: CoreEvent[];
-  /** Whether a physical address belongs to a device: its actor's address and the offset in it. */
-  deviceAt(pa: number): { readonly to: string; readonly offset: number } | undefined;
+  /** Whether a physical address belongs to a device, as vCPU `vcpu` sees it: its actor's address and the offset in it. */
+  deviceAt(pa: number, vcpu: number): { readonly to: string; readonly offset: number } | undefined;
   /** `el2: 'kvm'`: L0's map named by the hardware VTTBR_EL2, asked for an intermediate physical address. */
   stage2(vttbr: bigint, ipa: number): Stage2Answer;
   observe?: Observer | undefined;

@@ -7,7 +7,8 @@ import { Word, elOf, type Core } from './state.ts';
 /**
  * What the implementation chose, as ICC_CTLR_EL1 and ICH_VTR_EL2 say it: 5 bits of priority, all of them preemption
  * levels, so one active-priority register a group; INTIDs of 16 bits, LPIs among them; no SErrors from the interface; Aff3 valid.
- * One Security state and no EL3: Group 0 is signalled as FIQ, Group 1 as IRQ. System register access only (SRE is RAO/WI).
+ * One Security state and no EL3: Group 0 is signalled as FIQ, Group 1 as IRQ. System register access only (SRE is RAO/WI), but on a board with
+ * GICv2, whose interface is the same state behind memory-mapped registers (memory-mapped-interface.ts).
  */
 const PRIORITY_BITS = 5;
 const PRIORITY_MASK = 0xf8;
@@ -22,19 +23,21 @@ const MAINTENANCE_INTID = 25;
 const CTLR_CONSTANT = ((PRIORITY_BITS - 1) << 8) | (1 << 15);
 const CTLR_CBPR = 1 << 0;
 const CTLR_EOIMODE = 1 << 1;
+/** GICv2 alone: GICC_CTLR.FIQEn, where it is there. */
+const CTLR_FIQEN = 1 << 3;
 
 type Group = 0 | 1;
 
 const PMR = slot('ICC_PMR_EL1');
-const CTLR = slot('ICC_CTLR_EL1');
+export const CTLR = slot('ICC_CTLR_EL1');
 const BPR = [slot('ICC_BPR0_EL1'), slot('ICC_BPR1_EL1')] as const;
 const GROUP_ENABLE = [slot('ICC_IGRPEN0_EL1'), slot('ICC_IGRPEN1_EL1')] as const;
 const ACTIVE = [slot('ICC_AP0R0_EL1'), slot('ICC_AP1R0_EL1')] as const;
 const HCR_EL2 = slot('HCR_EL2');
 const ICH_HCR = slot('ICH_HCR_EL2');
-const ICH_VMCR = slot('ICH_VMCR_EL2');
+export const ICH_VMCR = slot('ICH_VMCR_EL2');
 const VIRTUAL_ACTIVE = [slot('ICH_AP0R0_EL2'), slot('ICH_AP1R0_EL2')] as const;
-const LIST_REGISTERS: readonly number[] = Array.from({ length: 16 }, (_, index) => slot(`ICH_LR${index}_EL2`));
+export const LIST_REGISTERS: readonly number[] = Array.from({ length: 16 }, (_, index) => slot(`ICH_LR${index}_EL2`));
 
 /** Words without a register: the best pending interrupt of Group 0 and of Group 1 as Word.OFFER packs it, and the maintenance level last told to the redistributor. */
 const OFFER_OF = [Word.CPU_INTERFACE, Word.CPU_INTERFACE + 1] as const;
@@ -43,7 +46,7 @@ const MAINTENANCE_TOLD = Word.CPU_INTERFACE + 2;
 export const WIRES: readonly number[] = [...OFFER_OF, MAINTENANCE_TOLD, Word.TIMER_LINES, Word.PMU_LINE];
 const HOST_MAINTENANCE = 1n << 1n;
 
-const low = (core: Core, word: number): number => core.ints[2 * word]! >>> 0;
+export const low = (core: Core, word: number): number => core.ints[2 * word]! >>> 0;
 const high = (core: Core, word: number): number => core.ints[2 * word + 1]! >>> 0;
 const setLow = (core: Core, word: number, value: number): void => { core.words[word] = BigInt(value >>> 0); };
 
@@ -104,8 +107,8 @@ export function receiveOffer(core: Core, offer: Offer): void {
   chooseOffer(core);
 }
 
-const pack = ({ intid, priority, group }: OfferedInterrupt): bigint =>
-  BigInt(intid) | (BigInt(priority) << 24n) | (BigInt(group) << 32n) | (1n << 40n);
+const pack = ({ intid, priority, group, source = 0 }: OfferedInterrupt): bigint =>
+  BigInt(intid) | (BigInt(priority) << 24n) | (BigInt(group) << 32n) | (BigInt(source) << 33n) | (1n << 40n);
 
 /**
  * Word.OFFER is the better of the groups that ICC_IGRPEN<n>_EL1 enable: the interface tells the redistributor upstream
@@ -126,6 +129,10 @@ function chooseOffer(core: Core): void {
 const offered = (core: Core): boolean => high(core, Word.OFFER) >= 1 << 8;
 const offeredGroup = (core: Core): Group => (high(core, Word.OFFER) & 1) as Group;
 const offeredIntid = (core: Core): number => low(core, Word.OFFER) & 0xff_ffff;
+/** The PE that sent an SGI, with GICv2; else 0. */
+const offeredSource = (core: Core): number => (high(core, Word.OFFER) >> 1) & 7;
+/** As it is acknowledged: GICC_IAR has CPUID in bits 12 to 10. */
+const offeredName = (core: Core): bigint => BigInt(offeredIntid(core) | (offeredSource(core) << 10));
 const offeredPriority = (core: Core): number => low(core, Word.OFFER) >>> 24;
 
 const binaryPoint0 = (core: Core): number => clamp(low(core, BPR[0]), BPR0_MIN);
@@ -152,28 +159,37 @@ export function physicalInterruptPending(core: Core): 'irq' | 'fiq' | undefined 
     const lines = low(core, Word.TIMER_LINES) & ~low(core, Word.FORWARDED);
     return lines !== 0 || core.words[Word.HOST_INTERRUPTS] !== 0n ? 'irq' : undefined;
   }
-  if (!offerPreempts(core)) return undefined;
-  return offeredGroup(core) === 0 ? 'fiq' : 'irq';
+  const group = signalledGroup(core);
+  return group === undefined ? undefined : signalOf(core, group, (low(core, CTLR) & CTLR_FIQEN) !== 0);
 }
+
+/** The group of the interrupt that is signalled. */
+export const signalledGroup = (core: Core): Group | undefined => (offerPreempts(core) ? offeredGroup(core) : undefined);
+
+/** Group 0 is a FIQ, with GICv2 only where FIQEn says so. */
+const signalOf = (core: Core, group: Group, fiqEnabled: boolean): 'irq' | 'fiq' => (group === 0 && (core.board.features.gic !== 2 || fiqEnabled) ? 'fiq' : 'irq');
 
 /** ICC_IAR<group>_EL1: takes the signalled interrupt when it is of this group. */
 function acknowledge(core: Core, group: Group): bigint {
   if (!offerPreempts(core) || offeredGroup(core) !== group) return SPURIOUS;
   const intid = offeredIntid(core);
+  const source = offeredSource(core);
+  const name = offeredName(core);
   activatePriority(core, ACTIVE[group], physicalGroupPriority(core, offeredPriority(core), group));
   // What else pends is in the next offer, which the acknowledgement brings.
   core.words[Word.OFFER] = 0n;
   core.words[OFFER_OF[0]] = 0n;
   core.words[OFFER_OF[1]] = 0n;
-  tellGic(core, 'acknowledge', intid);
-  return BigInt(intid);
+  tellGic(core, 'acknowledge', intid, source);
+  return name;
 }
 
-/** ICC_EOIR<group>_EL1. A group that is not the running one's is ignored whole: UNPREDICTABLE, and our choice. */
-function endOfInterrupt(core: Core, group: Group, value: bigint): void {
+/** ICC_EOIR<group>_EL1, or GICC_EOIR, which ends either group. A group that is not the running one's is ignored whole: UNPREDICTABLE, and our choice. */
+export function endOfInterrupt(core: Core, group: Group | 'either', value: bigint): void {
   const intid = Number(value & 0xff_ffffn);
-  if ((intid > LAST_INTID && intid < FIRST_LPI) || runningGroup(core, ACTIVE) !== group) return;
-  dropPriority(core, ACTIVE[group]);
+  const running = runningGroup(core, ACTIVE);
+  if ((intid > LAST_INTID && intid < FIRST_LPI) || running === undefined || (group !== 'either' && group !== running)) return;
+  dropPriority(core, ACTIVE[running]);
   core.attention = true;
   // An LPI is not active: its priority is all that ends.
   if (intid < FIRST_LPI && (low(core, CTLR) & CTLR_EOIMODE) === 0) tellGic(core, 'deactivate', intid);
@@ -185,8 +201,8 @@ function deactivate(core: Core, value: bigint): void {
   if (intid <= LAST_INTID && (low(core, CTLR) & CTLR_EOIMODE) !== 0) tellGic(core, 'deactivate', intid);
 }
 
-function tellGic(core: Core, type: 'acknowledge' | 'deactivate', intid: number): void {
-  if (intid < 32 || intid >= FIRST_LPI) say(core, `gicr:${core.index}`, { type, intid });
+function tellGic(core: Core, type: 'acknowledge' | 'deactivate', intid: number, source = 0): void {
+  if (intid < 32 || intid >= FIRST_LPI) say(core, `gicr:${core.index}`, { type, intid, ...(source !== 0 && { source }) });
   else say(core, 'gicd', { type, intid, vcpu: core.index });
 }
 
@@ -217,8 +233,9 @@ export function sgiTargets(value: bigint, from: number, count: number): number[]
 
 const VENG = [1 << 0, 1 << 1] as const;
 const VCBPR = 1 << 4;
-/** VFIQEn reads as one: virtual Group 0 interrupts are FIQs when system registers are used. */
+/** VFIQEn reads as one, and VAckCtl as zero: virtual Group 0 interrupts are FIQs when system registers are used. */
 const VFIQEN = 1 << 3;
+const VACKCTL = 1 << 2;
 const VEOIM = 1 << 9;
 
 const LR_PENDING = 1;
@@ -269,9 +286,14 @@ function listRegisterPreempts(core: Core, index: number): boolean {
 
 /** The virtual interrupt that the list registers signal, before PSTATE masks it. Whether it may be taken (EL, HCR_EL2.{IMO,FMO}) is exception.ts's. */
 export function virtualInterruptPending(core: Core): 'irq' | 'fiq' | undefined {
+  const group = signalledVirtualGroup(core);
+  return group === undefined ? undefined : signalOf(core, group, (low(core, ICH_VMCR) & VFIQEN) !== 0);
+}
+
+/** Its group. */
+export function signalledVirtualGroup(core: Core): Group | undefined {
   const index = highestPendingListRegister(core);
-  if (index < 0 || !listRegisterPreempts(core, index)) return undefined;
-  return lrGroup(high(core, LIST_REGISTERS[index]!)) === 0 ? 'fiq' : 'irq';
+  return index < 0 || !listRegisterPreempts(core, index) ? undefined : lrGroup(high(core, LIST_REGISTERS[index]!));
 }
 
 function setListRegisterState(core: Core, index: number, state: number): void {
@@ -299,11 +321,11 @@ function acknowledgeVirtual(core: Core, group: Group): bigint {
 const isSpecial = (intid: number): boolean => intid >= 1020 && intid <= 1023;
 
 /**
- * ICV_EOIR<group>_EL1. The priority is dropped first; with no active priority nothing else happens (CONSTRAINED
+ * ICV_EOIR<group>_EL1, or GICV_EOIR, which ends either group. The priority is dropped first; with no active priority nothing else happens (CONSTRAINED
  * UNPREDICTABLE, and our choice). With EOImode 0 the list register is deactivated when its group and priority are those
  * dropped, an LPI's whatever EOImode is; an interrupt that no list register holds active counts in ICH_HCR_EL2.EOIcount.
  */
-function endOfVirtualInterrupt(core: Core, group: Group, value: bigint): void {
+export function endOfVirtualInterrupt(core: Core, group: Group | 'either', value: bigint): void {
   const intid = Number(value & 0xff_ffffn);
   const running = runningGroup(core, VIRTUAL_ACTIVE);
   if (isSpecial(intid) || running === undefined) return;
@@ -313,7 +335,8 @@ function endOfVirtualInterrupt(core: Core, group: Group, value: bigint): void {
     if (index < 0) countEoi(core, intid);
     else {
       const half = high(core, LIST_REGISTERS[index]!);
-      if (lrGroup(half) === group && virtualGroupPriority(core, lrPriority(half), group) === dropped) deactivateListRegister(core, index);
+      const own = lrGroup(half);
+      if ((group === 'either' || group === own) && virtualGroupPriority(core, lrPriority(half), own) === dropped) deactivateListRegister(core, index);
     }
   }
   virtualChanged(core);
@@ -436,7 +459,7 @@ function virtualChanged(core: Core): void {
 }
 
 /** Replaces bits of ICH_VMCR_EL2, of which the ICV registers are views. */
-function setVmcr(core: Core, clear: number, set: number): void {
+export function setVmcr(core: Core, clear: number, set: number): void {
   setLow(core, ICH_VMCR, (low(core, ICH_VMCR) & ~clear) | set);
   virtualChanged(core);
 }
@@ -449,10 +472,14 @@ export interface InterfaceRegister {
   readonly write?: (core: Core, value: bigint) => void;
 }
 
-/** HCR_EL2.{FMO,IMO}: which group's registers are the virtual ones at EL1. The common registers are when either is set. */
+
+/** HCR_EL2.{FMO,IMO}: which group's registers are the virtual ones at EL1. Those of both groups are when either is set. */
 const FMO = 1 << 3;
 const IMO = 1 << 4;
-const BY_GROUP = [FMO, IMO] as const;
+const ROUTING: Readonly<Record<CommonRegister, number>> = {
+  IAR0: FMO, IAR1: IMO, EOIR0: FMO, EOIR1: IMO, HPPIR0: FMO, HPPIR1: IMO, IGRPEN0: FMO, IGRPEN1: IMO, AP0R0: FMO, AP1R0: IMO,
+  PMR: FMO | IMO, BPR0: FMO, BPR1: IMO, CTLR: FMO | IMO, RPR: FMO | IMO, DIR: FMO | IMO,
+};
 
 /** ICC at EL2, and at EL1 where HCR_EL2 does not route the group to EL2; ICV otherwise. */
 function either(routing: number, physical: InterfaceRegister, virtual: InterfaceRegister): InterfaceRegister {
@@ -472,28 +499,88 @@ const plain = (word: number, writable: bigint, changed: (core: Core) => void): I
 });
 const attend = (core: Core): void => { core.attention = true; };
 
-function groupRegisters(group: Group): Record<string, InterfaceRegister> {
-  const routing = BY_GROUP[group];
+/** The registers that ICC and ICV have in common, by their names there without prefix and level. */
+type CommonRegister = 'IAR0' | 'IAR1' | 'EOIR0' | 'EOIR1' | 'HPPIR0' | 'HPPIR1' | 'IGRPEN0' | 'IGRPEN1' | 'AP0R0' | 'AP1R0' | 'PMR' | 'BPR0' | 'BPR1' | 'CTLR' | 'RPR' | 'DIR';
+
+/** ICC: the physical interface. */
+export const PHYSICAL: Readonly<Record<CommonRegister, InterfaceRegister>> = {
+  IAR0: { read: (core) => acknowledge(core, 0) },
+  IAR1: { read: (core) => acknowledge(core, 1) },
+  EOIR0: { write: (core, value) => endOfInterrupt(core, 0, value) },
+  EOIR1: { write: (core, value) => endOfInterrupt(core, 1, value) },
+  HPPIR0: { read: (core) => highestPending(core, 0) },
+  HPPIR1: { read: (core) => highestPending(core, 1) },
+  IGRPEN0: plain(GROUP_ENABLE[0], 1n, chooseOffer),
+  IGRPEN1: plain(GROUP_ENABLE[1], 1n, chooseOffer),
+  AP0R0: plain(ACTIVE[0], 0xffff_ffffn, attend),
+  AP1R0: plain(ACTIVE[1], 0xffff_ffffn, attend),
+  PMR: plain(PMR, BigInt(PRIORITY_MASK), attend),
+  BPR0: {
+    read: (core) => BigInt(binaryPoint0(core)),
+    write: (core, value) => { setLow(core, BPR[0], clamp(Number(value & 7n), BPR0_MIN)); attend(core); },
+  },
+  // With the common binary point it reads as BPR0 plus one, saturated, and ignores writes.
+  BPR1: {
+    read: (core) => BigInt(commonBinaryPoint(core) ? Math.min(binaryPoint0(core) + 1, 7) : binaryPoint1(core)),
+    write: (core, value) => {
+      if (commonBinaryPoint(core)) return;
+      setLow(core, BPR[1], clamp(Number(value & 7n), BPR1_MIN));
+      attend(core);
+    },
+  },
+  CTLR: {
+    read: (core) => BigInt(CTLR_CONSTANT | (low(core, CTLR) & (CTLR_CBPR | CTLR_EOIMODE))),
+    write: (core, value) => { core.words[CTLR] = value & BigInt(CTLR_CBPR | CTLR_EOIMODE); attend(core); },
+  },
+  RPR: { read: (core) => BigInt(runningPriority(core, ACTIVE)) },
+  DIR: { write: deactivate },
+};
+
+/** ICV: the virtual interface, most of it views of ICH_VMCR_EL2. */
+export const VIRTUAL: Readonly<Record<CommonRegister, InterfaceRegister>> = {
+  IAR0: { read: (core) => acknowledgeVirtual(core, 0) },
+  IAR1: { read: (core) => acknowledgeVirtual(core, 1) },
+  EOIR0: { write: (core, value) => endOfVirtualInterrupt(core, 0, value) },
+  EOIR1: { write: (core, value) => endOfVirtualInterrupt(core, 1, value) },
+  HPPIR0: { read: (core) => highestPendingVirtual(core, 0) },
+  HPPIR1: { read: (core) => highestPendingVirtual(core, 1) },
+  IGRPEN0: virtualGroupEnable(0),
+  IGRPEN1: virtualGroupEnable(1),
+  AP0R0: plain(VIRTUAL_ACTIVE[0], 0xffff_ffffn, virtualChanged),
+  AP1R0: plain(VIRTUAL_ACTIVE[1], 0xffff_ffffn, virtualChanged),
+  PMR: {
+    read: (core) => BigInt(virtualMask(core)),
+    write: (core, value) => setVmcr(core, 0xff << 24, (Number(value & 0xffn) & PRIORITY_MASK) << 24),
+  },
+  BPR0: {
+    read: (core) => BigInt(virtualBpr0(core)),
+    write: (core, value) => setVmcr(core, 7 << 21, clamp(Number(value & 7n), BPR0_MIN) << 21),
+  },
+  BPR1: {
+    read: (core) => BigInt(virtualCommon(core) ? Math.min(virtualBpr0(core) + 1, 7) : virtualBpr1(core)),
+    write: (core, value) => { if (!virtualCommon(core)) setVmcr(core, 7 << 18, clamp(Number(value & 7n), BPR1_MIN) << 18); },
+  },
+  CTLR: {
+    read: (core) => BigInt(CTLR_CONSTANT | (virtualCommon(core) ? CTLR_CBPR : 0) | ((low(core, ICH_VMCR) & VEOIM) === 0 ? 0 : CTLR_EOIMODE)),
+    write: (core, value) => setVmcr(core, VCBPR | VEOIM, ((value & 1n) === 0n ? 0 : VCBPR) | ((value & 2n) === 0n ? 0 : VEOIM)),
+  },
+  RPR: { read: (core) => BigInt(runningPriority(core, VIRTUAL_ACTIVE)) },
+  DIR: { write: deactivateVirtual },
+};
+
+function virtualGroupEnable(group: Group): InterfaceRegister {
   return {
-    [`ICC_IAR${group}_EL1`]: either(routing, { read: (core) => acknowledge(core, group) }, { read: (core) => acknowledgeVirtual(core, group) }),
-    [`ICC_EOIR${group}_EL1`]: either(routing,
-      { write: (core, value) => endOfInterrupt(core, group, value) },
-      { write: (core, value) => endOfVirtualInterrupt(core, group, value) }),
-    // Neither the priority mask nor preemption matters to it.
-    [`ICC_HPPIR${group}_EL1`]: either(routing,
-      { read: (core) => (offered(core) && offeredGroup(core) === group ? BigInt(offeredIntid(core)) : SPURIOUS) },
-      { read: (core) => {
-        const index = highestPendingListRegister(core);
-        const word = LIST_REGISTERS[index];
-        return word !== undefined && lrGroup(high(core, word)) === group ? BigInt(low(core, word)) : SPURIOUS;
-      } }),
-    [`ICC_IGRPEN${group}_EL1`]: either(routing, plain(GROUP_ENABLE[group], 1n, chooseOffer), {
-      read: (core) => ((low(core, ICH_VMCR) & VENG[group]) === 0 ? 0n : 1n),
-      write: (core, value) => setVmcr(core, VENG[group], (value & 1n) === 0n ? 0 : VENG[group]),
-    }),
-    [`ICC_AP${group}R0_EL1`]: either(routing, plain(ACTIVE[group], 0xffff_ffffn, attend), plain(VIRTUAL_ACTIVE[group], 0xffff_ffffn, virtualChanged)),
-    [`ICH_AP${group}R0_EL2`]: plain(VIRTUAL_ACTIVE[group], 0xffff_ffffn, virtualChanged),
+    read: (core) => ((low(core, ICH_VMCR) & VENG[group]) === 0 ? 0n : 1n),
+    write: (core, value) => setVmcr(core, VENG[group], (value & 1n) === 0n ? 0 : VENG[group]),
   };
+}
+
+/** ICC_HPPIR<group>_EL1. Neither the priority mask nor preemption matters to it. */
+const highestPending = (core: Core, group: Group): bigint => (offered(core) && offeredGroup(core) === group ? offeredName(core) : SPURIOUS);
+
+function highestPendingVirtual(core: Core, group: Group): bigint {
+  const word = LIST_REGISTERS[highestPendingListRegister(core)];
+  return word !== undefined && lrGroup(high(core, word)) === group ? BigInt(low(core, word)) : SPURIOUS;
 }
 
 function listRegisterRow(word: number): InterfaceRegister {
@@ -510,40 +597,9 @@ function listRegisterRow(word: number): InterfaceRegister {
 
 /** Every ICC and ICH register of this implementation, by name. Those of ICC that EL1 may see as ICV choose by themselves. */
 export const CPU_INTERFACE: Readonly<Record<string, InterfaceRegister>> = {
-  ...groupRegisters(0),
-  ...groupRegisters(1),
-  ICC_PMR_EL1: either(FMO | IMO, plain(PMR, BigInt(PRIORITY_MASK), attend), {
-    read: (core) => BigInt(virtualMask(core)),
-    write: (core, value) => setVmcr(core, 0xff << 24, (Number(value & 0xffn) & PRIORITY_MASK) << 24),
-  }),
-  ICC_BPR0_EL1: either(FMO, {
-    read: (core) => BigInt(binaryPoint0(core)),
-    write: (core, value) => { setLow(core, BPR[0], clamp(Number(value & 7n), BPR0_MIN)); attend(core); },
-  }, {
-    read: (core) => BigInt(virtualBpr0(core)),
-    write: (core, value) => setVmcr(core, 7 << 21, clamp(Number(value & 7n), BPR0_MIN) << 21),
-  }),
-  // With the common binary point it reads as BPR0 plus one, saturated, and ignores writes.
-  ICC_BPR1_EL1: either(IMO, {
-    read: (core) => BigInt(commonBinaryPoint(core) ? Math.min(binaryPoint0(core) + 1, 7) : binaryPoint1(core)),
-    write: (core, value) => {
-      if (commonBinaryPoint(core)) return;
-      setLow(core, BPR[1], clamp(Number(value & 7n), BPR1_MIN));
-      attend(core);
-    },
-  }, {
-    read: (core) => BigInt(virtualCommon(core) ? Math.min(virtualBpr0(core) + 1, 7) : virtualBpr1(core)),
-    write: (core, value) => { if (!virtualCommon(core)) setVmcr(core, 7 << 18, clamp(Number(value & 7n), BPR1_MIN) << 18); },
-  }),
-  ICC_CTLR_EL1: either(FMO | IMO, {
-    read: (core) => BigInt(CTLR_CONSTANT | (low(core, CTLR) & (CTLR_CBPR | CTLR_EOIMODE))),
-    write: (core, value) => { core.words[CTLR] = value & BigInt(CTLR_CBPR | CTLR_EOIMODE); attend(core); },
-  }, {
-    read: (core) => BigInt(CTLR_CONSTANT | (virtualCommon(core) ? CTLR_CBPR : 0) | ((low(core, ICH_VMCR) & VEOIM) === 0 ? 0 : CTLR_EOIMODE)),
-    write: (core, value) => setVmcr(core, VCBPR | VEOIM, ((value & 1n) === 0n ? 0 : VCBPR) | ((value & 2n) === 0n ? 0 : VEOIM)),
-  }),
-  ICC_RPR_EL1: either(FMO | IMO, { read: (core) => BigInt(runningPriority(core, ACTIVE)) }, { read: (core) => BigInt(runningPriority(core, VIRTUAL_ACTIVE)) }),
-  ICC_DIR_EL1: either(FMO | IMO, { write: deactivate }, { write: deactivateVirtual }),
+  ...Object.fromEntries((Object.keys(ROUTING) as CommonRegister[]).map((name) => [`ICC_${name}_EL1`, either(ROUTING[name], PHYSICAL[name], VIRTUAL[name])])),
+  ICH_AP0R0_EL2: VIRTUAL.AP0R0,
+  ICH_AP1R0_EL2: VIRTUAL.AP1R0,
   ICC_SRE_EL1: constant(0x7n),
   ICC_SRE_EL2: constant(0xfn),
   ICC_SGI0R_EL1: { write: (core, value) => generateSgi(core, value, 0) },
@@ -559,8 +615,8 @@ export const CPU_INTERFACE: Readonly<Record<string, InterfaceRegister>> = {
   ICH_EISR_EL2: { read: (core) => BigInt(eoiStatus(core)) },
   ICH_ELRSR_EL2: { read: (core) => BigInt(emptyStatus(core)) },
   ICH_VMCR_EL2: {
-    read: (core) => BigInt(virtualControl(low(core, ICH_VMCR))),
-    write: (core, value) => { setLow(core, ICH_VMCR, virtualControl(Number(value & 0xffff_ffffn))); virtualChanged(core); },
+    read: (core) => BigInt(virtualControl(core, low(core, ICH_VMCR))),
+    write: (core, value) => { setLow(core, ICH_VMCR, virtualControl(core, Number(value & 0xffff_ffffn))); virtualChanged(core); },
   },
   ...Object.fromEntries(LIST_REGISTERS.map((word, index) => [`ICH_LR${index}_EL2`, listRegisterRow(word)])),
 };
@@ -569,8 +625,9 @@ export const CPU_INTERFACE: Readonly<Record<string, InterfaceRegister>> = {
 export const UNIMPLEMENTED_ACTIVE_PRIORITIES: readonly string[] = [0, 1].flatMap((group) =>
   [1, 2, 3].flatMap((index) => [`ICC_AP${group}R${index}_EL1`, `ICH_AP${group}R${index}_EL2`]));
 
-/** A value of ICH_VMCR_EL2 as the implementation holds it: binary points at least the least, VFIQEn one, VAckCtl zero. */
-function virtualControl(value: number): number {
+/** A value of ICH_VMCR_EL2 as the implementation holds it: binary points at least the least; VFIQEn one and VAckCtl zero, but with GICv2 as they are written. */
+function virtualControl(core: Core, value: number): number {
   const kept = value & ((PRIORITY_MASK << 24) | VEOIM | VCBPR | VENG[1] | VENG[0]);
-  return (kept | (clamp(value >>> 21, BPR0_MIN) << 21) | (clamp(value >>> 18, BPR1_MIN) << 18) | VFIQEN) >>> 0;
+  const chosen = core.board.features.gic === 2 ? value & (VFIQEN | VACKCTL) : VFIQEN;
+  return (kept | (clamp(value >>> 21, BPR0_MIN) << 21) | (clamp(value >>> 18, BPR1_MIN) << 18) | chosen) >>> 0;
 }

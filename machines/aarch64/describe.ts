@@ -3,6 +3,7 @@
 import { hex } from '../bits.ts';
 import { e2h, hcrHigh, hcrLow } from './controls.ts';
 import { fieldsOf } from './fields.ts';
+import { GICC, GICH } from './memory-mapped-interface.ts';
 import { operationByEncoding } from './registers/operations.ts';
 import { type Core, Power, Pstate, Word, elOf, stackWord } from './state.ts';
 import { describeSyndrome } from './syndrome.ts';
@@ -17,6 +18,11 @@ const SHOWN: readonly (readonly [subject: string, names: readonly string[]])[] =
   ['debug', ['MDSCR_EL1', ...[0, 1, 2, 3, 4, 5].flatMap((n) => [`DBGBVR${n}_EL1`, `DBGBCR${n}_EL1`]), ...[0, 1, 2, 3].flatMap((n) => [`DBGWVR${n}_EL1`, `DBGWCR${n}_EL1`])]],
   ['PMU', ['PMCR_EL0', 'PMCNTENSET_EL0', 'PMINTENSET_EL1', 'PMOVSSET_EL0', 'PMUSERENR_EL0', 'PMCCNTR_EL0', 'PMCCFILTR_EL0', ...[0, 1, 2, 3, 4, 5].flatMap((n) => [`PMEVCNTR${n}_EL0`, `PMEVTYPER${n}_EL0`])]],
   ['GIC', ['ICC_PMR_EL1', 'ICC_IGRPEN0_EL1', 'ICC_IGRPEN1_EL1', 'ICC_CTLR_EL1', 'ICC_AP0R0_EL1', 'ICC_AP1R0_EL1', 'ICH_HCR_EL2', 'ICH_VMCR_EL2', 'ICH_AP0R0_EL2', 'ICH_AP1R0_EL2', ...Array.from({ length: 16 }, (_, n) => `ICH_LR${n}_EL2`)]],
+];
+
+/** What is shown of GICv2's interface in place of the system registers. To read these has no effect. */
+const SHOWN_OF_GICV2: readonly (readonly [frame: string, registers: typeof GICC, names: readonly string[]])[] = [
+  ['GICC', GICC, ['CTLR', 'PMR', 'BPR', 'ABPR', 'APR0', 'NSAPR0']], ['GICH', GICH, ['HCR', 'VMCR', 'APR', ...Array.from({ length: 16 }, (_, n) => `LR${n}`)]],
 ];
 
 const POWER = Object.fromEntries(Object.entries(Power).map(([name, value]) => [value, name.toLowerCase()]));
@@ -35,6 +41,10 @@ export function describeCore(core: Core): string[] {
   lines.push(`  SP_EL0 ${hex(words[slot('SP_EL0')]!, 16)}  SP_EL1 ${hex(words[slot('SP_EL1')]!, 16)}  SP_EL2 ${hex(words[slot('SP_EL2')]!, 16)}`);
   for (const [subject, names] of SHOWN) {
     if (core.board.el2 === 'none' && (subject === 'EL2' || subject === 'fine-grained traps')) continue;
+    if (subject === 'GIC' && core.board.features.gic === 2) {
+      lines.push(`  ${subject}`, ...describeGicv2(core));
+      continue;
+    }
     // What a register holds out of reset says nothing about debug and the PMU.
     const quiet = subject === 'debug' || subject === 'PMU';
     const shown = names.filter((name) => words[slot(name)] !== (quiet ? resetValue(registerByName(name)!, core.board, core.index) : 0n));
@@ -43,6 +53,13 @@ export function describeCore(core: Core): string[] {
     for (const name of shown) lines.push(`    ${describeRegister(name, words[slot(name)]!, e2h(core))}`);
   }
   return lines;
+}
+
+function describeGicv2(core: Core): string[] {
+  return SHOWN_OF_GICV2.filter(([frame]) => frame === 'GICC' || core.board.el2 !== 'none').flatMap(([frame, registers, names]) => names.flatMap((name) => {
+    const value = registers[name]!.read!(core);
+    return value === 0n ? [] : [`    ${frame}_${name} ${hex(value, 8)}`];
+  }));
 }
 
 /** `NAME 0x… FIELD=1 FIELD=0x3`: the fields that are not 0, by name, from the highest bit down. `e2h` takes the layout of HCR_EL2.E2H = 1. */

@@ -427,7 +427,7 @@ const readVector = (core: Core, offset: number): bigint => readLinear(core, offs
 /** A load where there is no memory: from a device, whose answer comes from `deviceReplies` when the instruction runs again; else a synchronous External abort. */
 function loadDevice(core: Core, va: bigint, pa: number, bytes: Bytes, access: Access): bigint {
   const { board } = core;
-  const device = board.deviceAt(pa);
+  const device = board.deviceAt(pa, core.index);
   if (device === undefined) abort(core, va, READ, access, bytes, Fsc.EXTERNAL);
   const reply = core.deviceReplies[0];
   if (reply !== undefined && reply.pa === pa && reply.bytes === bytes) {
@@ -441,7 +441,7 @@ function loadDevice(core: Core, va: bigint, pa: number, bytes: Bytes, access: Ac
 
 function storeDevice(core: Core, va: bigint, pa: number, bytes: Bytes, value: bigint, access: Access): void {
   const { board } = core;
-  const device = board.deviceAt(pa);
+  const device = board.deviceAt(pa, core.index);
   if (device === undefined) abort(core, va, WRITE, access, bytes, Fsc.EXTERNAL);
   board.outbox.push({ to: device.to, message: { type: 'write', from: `vcpu:${core.index}`, offset: device.offset, bytes, value: BigInt.asUintN(8 * bytes, value) } });
   core.end ??= { type: 'effect' };

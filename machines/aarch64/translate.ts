@@ -384,12 +384,24 @@ const VMID_SHIFT = 48n;
  * descriptors, none of this can be seen; it keeps the cache small, and L0's maps (which are not in memory) rely on it.
  */
 export function invalidateTlb(core: Core, operation: string, value: bigint): void {
-  const name = operation.replace(/NXS$/, '');
-  const broadcast = /(IS|OS)$/.test(name) || (core.ints[2 * WORDS.hcr]! & (1 << 9)) !== 0;
-  const base = name.replace(/(IS|OS)$/, '');
+  const { base, shared } = nameParts(operation);
+  const broadcast = shared || (core.ints[2 * WORDS.hcr]! & (1 << 9)) !== 0;
   const matches = scopeOf(core, base, value);
   const page = BY_ADDRESS.has(base) ? Number(value & 0xf_ffff_ffffn) : undefined;
   for (const each of broadcast ? core.board.cores : [core]) dropEntries(each, matches, page);
+}
+
+interface NameParts { readonly base: string; readonly shared: boolean }
+const parts = new Map<string, NameParts>();
+
+/** A TLBI operation without its suffixes, and whether it is for all cores by itself. */
+function nameParts(operation: string): NameParts {
+  let known = parts.get(operation);
+  if (known === undefined) {
+    const name = operation.replace(/NXS$/, '');
+    parts.set(operation, known = { base: name.replace(/(IS|OS)$/, ''), shared: /(IS|OS)$/.test(name) });
+  }
+  return known;
 }
 
 /** Operations by VA: dropEntries finds the entries of the block that holds it. */

@@ -58,7 +58,7 @@ export function sameInterrupts(left: readonly OfferedInterrupt[], right: readonl
   return left.length === right.length && left.every((one, index) => {
     const other = right[index]!;
     return one.intid === other.intid && one.priority === other.priority && one.group === other.group
-      && one.pending === other.pending && one.active === other.active && one.level === other.level;
+      && one.pending === other.pending && one.active === other.active && one.level === other.level && one.source === other.source;
   });
 }
 

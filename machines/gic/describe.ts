@@ -3,24 +3,40 @@
 import { hex } from '../bits.ts';
 import { pendingBits } from './bank.ts';
 import { routedToAny } from './registers.ts';
-import { queueBytes, type Bank, type DistributorState, type ItsState, type RedistributorState } from './state.ts';
+import { queueBytes, type Bank, type DistributorState, type ItsState, type MessageFrameState, type RedistributorState } from './state.ts';
 
 export function describeDistributor(state: DistributorState): string {
   const lines = [`GICD: ${state.vcpus} PEs, ${state.spis} SPIs, Group 0 ${onOff(state.enables & 1)}, Group 1 ${onOff(state.enables & 2)}`];
   for (const [position, bank] of state.banks.entries()) {
     lines.push(...describeBank(bank, 32 * (position + 1), (intid) => {
-      const route = state.routes[intid - 32]!;
       const holder = state.activeOn[intid - 32]!;
-      return `to ${routedToAny(route) ? 'any PE' : `affinity ${hex(route)}`}${holder < 0 ? '' : `, held by PE ${holder}`}`;
+      return `to ${destination(state, intid)}${holder < 0 ? '' : `, held by PE ${holder}`}`;
     }));
   }
   return lines.join('\n');
 }
 
+function destination({ routes, targets }: DistributorState, intid: number): string {
+  if (targets !== undefined) return pes(targets[intid - 32]!);
+  const route = routes[intid - 32]!;
+  return routedToAny(route) ? 'any PE' : `affinity ${hex(route)}`;
+}
+
+/** A bit a PE, in words. */
+function pes(bits: number): string {
+  const named = Array.from({ length: 8 }, (_, pe) => pe).filter((pe) => (bits & (1 << pe)) !== 0);
+  return named.length === 0 ? 'nobody' : `PE ${named.join(' and ')}`;
+}
+
+export const describeMessageFrame = ({ firstIntid, count }: MessageFrameState): string => `GICv2m: message interrupts ${firstIntid} to ${firstIntid + count - 1}`;
+
 export function describeRedistributor(state: RedistributorState): string {
   const offered = state.offered.map((interrupt) => `${interrupt.intid}${interrupt.active ? ' active' : ''}`).join(', ');
+  const offers = `offers ${offered === '' ? 'nothing' : offered} to ${state.listener}`;
+  const { sources } = state;
+  if (sources !== undefined) return [`GICD for PE ${state.index}: ${offers}`, ...describeBank(state.bank, 0, (intid) => ((sources[intid] ?? 0) === 0 ? '' : `from ${pes(sources[intid]!)}`))].join('\n');
   return [
-    `GICR ${state.index}: ${state.asleep ? 'asleep' : 'awake'}, offers ${offered === '' ? 'nothing' : offered} to ${state.listener}`,
+    `GICR ${state.index}: ${state.asleep ? 'asleep' : 'awake'}, ${offers}`,
     ...describeBank(state.bank, 0, () => ''),
     `  LPIs ${state.lpisEnabled ? 'enabled' : 'disabled'}, configuration at ${hex(state.propbaser & ADDRESS)}, pending table at ${hex(state.pendbaser & ADDRESS)}`,
     ...state.lpis.map(({ intid, enabled, priority }) => `  ${intid}: pending, ${enabled ? 'enabled' : 'disabled'}, Group 1, priority ${hex(priority, 2)}, edge`),

@@ -1,9 +1,10 @@
-/** A redistributor: the registers of one PE's GICR frames, its SGIs, PPIs and LPIs, and the offer to its CPU interface. Arm IHI 0069. */
+/** A redistributor: the registers of one PE's GICR frames, its SGIs, PPIs and LPIs, and the offer to its CPU interface. Arm IHI 0069. With GICv2 the banked part of GICD. */
 
 import type { DirectMemory, OfferedInterrupt, Out, RedistributorMessage } from '../messages.ts';
 import { acknowledge, clearActive, concerns, pendingBits, release, sameInterrupts, setLine, setPending, tellPending } from './bank.ts';
 import { clearLpi, givePendingTable, invalidateLpis, lpisOffered, setLpi, takePendingTable } from './lpi.ts';
 import { answerRead, REDISTRIBUTOR_REGISTERS, rowOf, writeRegister } from './registers.ts';
+import { BANKED_REGISTERS, setSources } from './registers-v2.ts';
 import { FIRST_LPI, type RedistributorState } from './state.ts';
 
 /** Changes `state` in place. LPIs' tables are in `memory`. Throws RangeError for an INTID that is none of this PE's own, and for an SGI's line. */
@@ -14,12 +15,13 @@ export function receive(state: RedistributorState, message: RedistributorMessage
 }
 
 function handle(state: RedistributorState, message: RedistributorMessage, out: Out, memory: DirectMemory): void {
+  const [rows, frame] = state.sources === undefined ? [REDISTRIBUTOR_REGISTERS, 'GICR' as const] : [BANKED_REGISTERS, 'GICD' as const];
   switch (message.type) {
     case 'read':
-      answerRead(REDISTRIBUTOR_REGISTERS, 'GICR', state, message, out);
+      answerRead(rows, frame, state, message, out);
       return;
     case 'write': {
-      const row = rowOf(REDISTRIBUTOR_REGISTERS, 'GICR', message, out);
+      const row = rowOf(rows, frame, message, out);
       const lpisEnabled = state.lpisEnabled;
       if (row !== undefined) writeRegister(row, state, message.offset, message.bytes, message.value);
       if (state.lpisEnabled !== lpisEnabled) switchLpis(state, out, memory);
@@ -33,13 +35,18 @@ function handle(state: RedistributorState, message: RedistributorMessage, out: O
       if (message.intid > 15) throw new RangeError(`INTID ${message.intid} is no SGI`);
       // ICC_SGI0R_EL1 and ICC_ASGI1R_EL1 do not reach an SGI that is in Group 1.
       if (message.group === 0 && (state.bank.group & (1 << message.intid)) !== 0) return;
-      setPending(state.bank, 1 << message.intid);
+      if (state.sources === undefined) setPending(state.bank, 1 << message.intid);
+      else setSources(state, message.intid, state.sources[message.intid]! | (1 << (message.source ?? 0)));
       break;
     case 'acknowledge':
       if (message.intid >= FIRST_LPI) {
         clearLpi(state, message.intid);
         state.lpisTaken++;
-      } else acknowledge(state.bank, privateIntid(message.intid));
+      } else {
+        acknowledge(state.bank, privateIntid(message.intid));
+        // Another PE's SGI of that number goes on pending.
+        if (state.sources !== undefined && message.intid < 16) setSources(state, message.intid, state.sources[message.intid]! & ~(1 << (message.source ?? 0)));
+      }
       break;
     case 'release':
       if (message.intid >= FIRST_LPI) {
@@ -92,7 +99,7 @@ function privateIntid(intid: number): number {
 function offer(state: RedistributorState, out: Out): void {
   const { interrupts, groupsEnabled } = state.spis;
   const mine: OfferedInterrupt[] = [];
-  for (const interrupt of [...concerns(state.bank, 0), ...interrupts, ...lpisOffered(state)]) {
+  for (const interrupt of [...concerns(state.bank, 0).map((own) => withSource(state, own)), ...interrupts, ...lpisOffered(state)]) {
     const pending = interrupt.pending && groupsEnabled[interrupt.group];
     if (pending || interrupt.active) mine.push({ ...interrupt, pending });
   }
@@ -104,4 +111,10 @@ function offer(state: RedistributorState, out: Out): void {
   state.offered = offered;
   state.offeredTaken = state.lpisTaken;
   out.send(state.listener, { type: 'offer', interrupts: offered, lpisTaken: state.lpisTaken });
+}
+
+/** GICv2: the lowest-numbered of the PEs whose SGI pends goes first. The choice is ours (IMPLEMENTATION DEFINED), and QEMU's. */
+function withSource({ sources }: RedistributorState, interrupt: OfferedInterrupt): OfferedInterrupt {
+  const from = sources?.[interrupt.intid] ?? 0;
+  return from === 0 ? interrupt : { ...interrupt, source: 31 - Math.clz32(from & -from) };
 }

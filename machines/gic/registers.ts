@@ -1,9 +1,9 @@
-/** The GIC's memory-mapped registers as rows: offset, units, access sizes, what a read gives and a write does. Arm IHI 0069, chapter 12. */
+/** The memory-mapped registers of GICv3 as rows: offset, units, access sizes, what a read gives and a write does. Arm IHI 0069, chapter 12. GICv2's are in registers-v2.ts. */
 
 import { hex } from '../bits.ts';
 import type { DeviceRead, DeviceWrite, Out } from '../messages.ts';
 import { clearActive, clearPending, pendingBits, setActive, setPending } from './bank.ts';
-import { affinityOf, COLLECTION_ID_BITS, DEVICE_ID_BITS, EVENT_ID_BITS, INTID_BITS, TRANSLATION_ENTRY_BYTES, type Bank, type DistributorState, type ItsState, type RedistributorState } from './state.ts';
+import { affinityOf, COLLECTION_ID_BITS, DEVICE_ID_BITS, EVENT_ID_BITS, INTID_BITS, TRANSLATION_ENTRY_BYTES, type Bank, type DistributorState, type GicVersion, type ItsState, type RedistributorState } from './state.ts';
 
 /** `count` registers of `unit` bytes from `offset` on. No `read`: RAZ. No `write`: WI. */
 export interface Register<S> {
@@ -18,7 +18,7 @@ export interface Register<S> {
 }
 
 /** One 32-bit register. */
-function register<S>(name: string, offset: number, read?: (state: S) => bigint, write?: (state: S, value: bigint) => void): Register<S> {
+export function register<S>(name: string, offset: number, read?: (state: S) => bigint, write?: (state: S, value: bigint) => void): Register<S> {
   return { name, offset, unit: 4, count: 1, sizes: [4], ...(read && { read }), ...(write && { write: (state: S, _index: number, value: bigint) => write(state, value) }) };
 }
 
@@ -28,16 +28,17 @@ function wideRegister<S>(name: string, offset: number, read: (state: S) => bigin
 }
 
 /** Registers that exist and have nothing in them here: RAZ/WI. */
-const reserved = (name: string, offset: number, count = 1): Register<unknown> => ({ name, offset, unit: 4, count, sizes: [1, 4] });
+export const reserved = (name: string, offset: number, count = 1): Register<unknown> => ({ name, offset, unit: 4, count, sizes: [1, 4] });
 
 const IMPLEMENTER_ARM = 0x43b;
-/** GICD_IIDR, GICR_IIDR and GITS_IIDR: product 'Z', revision 0, implementer as KVM's. */
-const IIDR = (0x5a << 24) | IMPLEMENTER_ARM;
+/** GICD_IIDR, GICR_IIDR, GITS_IIDR and V2M_IIDR: product 'Z', revision 0, implementer as KVM's. */
+export const IIDR = (0x5a << 24) | IMPLEMENTER_ARM;
 
-/** PIDR4 to 7, PIDR0 to 3, CIDR0 to 3. Only PIDR2.ArchRev is architected: 3, GICv3. The designer is Arm (0x43b); the part number is 0. */
-const IDENTIFICATION = [0x04, 0, 0, 0, 0, 0xb0, 0x3b, 0, 0x0d, 0xf0, 0x05, 0xb1] as const;
-const identification = (name: string, base: number): Register<unknown> => ({
-  name, offset: base + 0xffd0, unit: 4, count: 12, sizes: [4], read: (_state, index) => BigInt(IDENTIFICATION[index]!),
+/** PIDR4 to 7, PIDR0 to 3, CIDR0 to 3. Only PIDR2.ArchRev is architected: the GIC's version. The designer is Arm (0x43b); the part number is 0. */
+const IDENTIFICATION = [0x04, 0, 0, 0, 0, 0xb0, 0x0b, 0, 0x0d, 0xf0, 0x05, 0xb1] as const;
+const PIDR2 = 6;
+export const identification = (name: string, offset: number, version: GicVersion = 3): Register<unknown> => ({
+  name, offset, unit: 4, count: 12, sizes: [4], read: (_state, index) => BigInt(IDENTIFICATION[index]! | (index === PIDR2 ? version << 4 : 0)),
 });
 
 /** The registers with one bit, two bits or a byte for each interrupt, which both frames have in the same places. */
@@ -48,13 +49,14 @@ interface Frame<S> {
   readonly banks: number;
   /** Bank `index` of the map, or undefined: RAZ/WI. */
   bank(state: S, index: number): Bank | undefined;
-  /** A bank's interrupts whose trigger mode is fixed. */
+  /** A bank's interrupts whose trigger mode is fixed, and those that ISPENDR and ICPENDR do not write. */
   readonly fixedMode: number;
+  readonly fixedPending: number;
   /** Interrupts were made inactive by a write. */
   deactivated?(state: S, index: number, bits: number): void;
 }
 
-function bankRegisters<S>(frame: Frame<S>): Register<S>[] {
+export function bankRegisters<S>(frame: Frame<S>): Register<S>[] {
   const { prefix, base, banks } = frame;
   const bitmap = (name: string, offset: number, read: (bank: Bank) => number, write: (bank: Bank, bits: number, state: S, index: number) => void): Register<S> => ({
     name: `${prefix}_${name}<n>`, offset: base + offset, unit: 4, count: banks, sizes: [4],
@@ -71,8 +73,8 @@ function bankRegisters<S>(frame: Frame<S>): Register<S>[] {
     bitmap('IGROUPR', 0x080, (bank) => bank.group, (bank, bits) => { bank.group = bits; }),
     bitmap('ISENABLER', 0x100, (bank) => bank.enabled, (bank, bits) => { bank.enabled = (bank.enabled | bits) >>> 0; }),
     bitmap('ICENABLER', 0x180, (bank) => bank.enabled, (bank, bits) => { bank.enabled = (bank.enabled & ~bits) >>> 0; }),
-    bitmap('ISPENDR', 0x200, pendingBits, setPending),
-    bitmap('ICPENDR', 0x280, pendingBits, clearPending),
+    bitmap('ISPENDR', 0x200, pendingBits, (bank, bits) => setPending(bank, bits & ~frame.fixedPending)),
+    bitmap('ICPENDR', 0x280, pendingBits, (bank, bits) => clearPending(bank, bits & ~frame.fixedPending)),
     bitmap('ISACTIVER', 0x300, (bank) => bank.active, setActive),
     bitmap('ICACTIVER', 0x380, (bank) => bank.active, (bank, bits, state, index) => {
       clearActive(bank, bits);
@@ -104,10 +106,15 @@ function bankRegisters<S>(frame: Frame<S>): Register<S>[] {
         bank.edge = ((bank.edge & ~writable) | ((edge << shift) & writable)) >>> 0;
       },
     },
-    // One Security state (GICD_CTLR.DS): neither a modifier of groups nor Non-secure access control.
+    // One Security state: neither a modifier of groups, which GICv2 does not know, nor Non-secure access control.
     reserved(`${prefix}_IGRPMODR<n>`, base + 0xd00, banks),
     reserved(`${prefix}_NSACR<n>`, base + 0xe00, 2 * banks),
   ];
+}
+
+/** SPIs of the distributor's bank `index` of the map were made inactive: no PE holds them. */
+export function forgetHolders(state: DistributorState, index: number, bits: number): void {
+  for (let bit = 0; bit < 32; bit++) if ((bits & (1 << bit)) !== 0) state.activeOn[32 * (index - 1) + bit] = -1;
 }
 
 /** GICD_CTLR: affinity routing always on (ARE is RAO/WI, no legacy operation), one Security state (DS is RAO/WI), writes complete at once (RWP 0). */
@@ -126,12 +133,10 @@ export const DISTRIBUTOR_REGISTERS: readonly Register<DistributorState>[] = chec
   // Reporting of access errors is optional; ours are events.
   reserved('GICD_STATUSR', 0x010),
   ...bankRegisters<DistributorState>({
-    prefix: 'GICD', base: 0, banks: 32, fixedMode: 0,
+    prefix: 'GICD', base: 0, banks: 32, fixedMode: 0, fixedPending: 0,
     // Bank 0 is banked by PE: with affinity routing it is the redistributors', and RAZ/WI here.
     bank: (state, index) => state.banks[index - 1],
-    deactivated: (state, index, bits) => {
-      for (let bit = 0; bit < 32; bit++) if ((bits & (1 << bit)) !== 0) state.activeOn[32 * (index - 1) + bit] = -1;
-    },
+    deactivated: forgetHolders,
   }),
   // Without meaning under affinity routing: RAZ/WI.
   reserved('GICD_ITARGETSR<n>', 0x800, 255),
@@ -146,7 +151,7 @@ export const DISTRIBUTOR_REGISTERS: readonly Register<DistributorState>[] = chec
       if (index >= 32 && index - 32 < state.spis) state.routes[index - 32] = Number(value & 0xff_80ff_ffffn);
     },
   },
-  identification('GICD_PIDR<n>', 0),
+  identification('GICD_PIDR<n>', 0xffd0),
 ]);
 
 /** Whether GICD_IROUTER asks for any PE (Interrupt_Routing_Mode), and the affinity that it names. */
@@ -180,12 +185,12 @@ export const REDISTRIBUTOR_REGISTERS: readonly Register<RedistributorState>[] = 
     state.pendbaser = value & PENDBASER_WRITABLE;
     state.pendingTableZero = (value & PENDING_TABLE_ZERO) !== 0n;
   }),
-  identification('GICR_PIDR<n>', 0),
+  identification('GICR_PIDR<n>', 0xffd0),
   ...bankRegisters<RedistributorState>({
-    prefix: 'GICR', base: SGI_BASE, banks: 1, fixedMode: 0xffff,
+    prefix: 'GICR', base: SGI_BASE, banks: 1, fixedMode: 0xffff, fixedPending: 0,
     bank: (state) => state.bank,
   }),
-  identification('GICR_SGI_PIDR<n>', SGI_BASE),
+  identification('GICR_SGI_PIDR<n>', SGI_BASE + 0xffd0),
 ]);
 
 /**
@@ -230,12 +235,12 @@ export const ITS_REGISTERS: readonly Register<ItsState>[] = checked([
       if (baser !== undefined && !state.enabled) state.basers[index] = (value & BASER_WRITABLE) | (baser & ~BASER_WRITABLE);
     },
   },
-  identification('GITS_PIDR<n>', 0),
+  identification('GITS_PIDR<n>', 0xffd0),
   { name: 'GITS_TRANSLATER', offset: GITS_TRANSLATER, unit: 4, count: 1, sizes: [2, 4] },
 ]);
 
 /** Refuses a map in which two rows claim a byte. */
-function checked<S>(rows: readonly Register<S>[]): readonly Register<S>[] {
+export function checked<S>(rows: readonly Register<S>[]): readonly Register<S>[] {
   const sorted = [...rows].sort((one, other) => one.offset - other.offset);
   for (const [position, row] of sorted.entries()) {
     const next = sorted[position + 1];
@@ -250,15 +255,17 @@ export function registerAt<S>(rows: readonly Register<S>[], offset: number, byte
   return row !== undefined && row.sizes.includes(bytes) && offset % bytes === 0 ? row : undefined;
 }
 
+export type FrameName = 'GICD' | 'GICR' | 'GITS' | 'GICC' | 'GICH' | 'GICV' | 'V2M';
+
 /** The row of an access to the frame `frame`; where there is none, an event says so. */
-export function rowOf<S>(rows: readonly Register<S>[], frame: 'GICD' | 'GICR' | 'GITS', message: DeviceRead | DeviceWrite, out: Out): Register<S> | undefined {
+export function rowOf<S>(rows: readonly Register<S>[], frame: FrameName, message: DeviceRead | DeviceWrite, out: Out): Register<S> | undefined {
   const row = registerAt(rows, message.offset, message.bytes);
   if (row === undefined) out.event('gic_unknown_register', { frame, access: message.type, offset: message.offset, bytes: message.bytes });
   return row;
 }
 
 /** Answers a read of a frame: zero where it has no register. */
-export function answerRead<S>(rows: readonly Register<S>[], frame: 'GICD' | 'GICR' | 'GITS', state: S, message: DeviceRead, out: Out): void {
+export function answerRead<S>(rows: readonly Register<S>[], frame: FrameName, state: S, message: DeviceRead, out: Out): void {
   const row = rowOf(rows, frame, message, out);
   const value = row === undefined ? 0n : readRegister(row, state, message.offset, message.bytes);
   out.send(message.from, { type: 'device-reply', offset: message.offset, bytes: message.bytes, value });

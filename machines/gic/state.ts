@@ -1,4 +1,4 @@
-/** The state of the GIC's distributor, redistributors and ITS: interrupts as bitmaps of 32, their reset values, and what always holds. */
+/** The state of the GIC's distributor, redistributors, ITS and message frame: interrupts as bitmaps of 32, their reset values, and what always holds. */
 
 import type { OfferedInterrupt, VcpuAddress, VgicAddress } from '../messages.ts';
 
@@ -26,8 +26,10 @@ export interface DistributorState {
   enables: number;
   /** Bank 0 holds INTIDs 32 to 63. */
   banks: Bank[];
-  /** GICD_IROUTER of each SPI. */
+  /** GICD_IROUTER of each SPI. With GICv2 none. */
   routes: number[];
+  /** GICv2, and only then: GICD_ITARGETSR of each SPI, a bit a PE. */
+  targets?: number[];
   /** The PE that acknowledged an active SPI, -1 when none did: it stays with that PE when the route changes. */
   activeOn: number[];
   /** What each redistributor was last told. */
@@ -46,6 +48,7 @@ export interface PendingLpi {
   priority: number;
 }
 
+/** A redistributor; with GICv2 the registers of GICD that are banked, for one PE. */
 export interface RedistributorState {
   readonly index: number;
   /** GICR_TYPER.Last: the last redistributor of the board. */
@@ -56,6 +59,8 @@ export interface RedistributorState {
   asleep: boolean;
   /** SGIs and PPIs, INTIDs 0 to 31. */
   bank: Bank;
+  /** GICv2, and only then, where this is the banked part of the distributor: the PEs whose SGI pends here, a bit a PE, by INTID. */
+  sources?: number[];
   /** The distributor's last word. */
   spis: Told;
   /** GICR_CTLR.EnableLPIs. */
@@ -75,6 +80,12 @@ export interface RedistributorState {
   offeredTaken: number;
 }
 
+/** GICv2m: a frame whose writes pend SPIs, which nothing else drives. */
+export interface MessageFrameState {
+  readonly firstIntid: number;
+  readonly count: number;
+}
+
 /** The ITS: registers alone. Its tables lie in the guest's memory, where the guest's GITS_BASER<n> and MAPD commands put them (tables.ts). */
 export interface ItsState {
   readonly vcpus: number;
@@ -90,21 +101,29 @@ export interface ItsState {
   basers: [bigint, bigint];
 }
 
-const SGIS = 0xffff;
+/** INTIDs 0 to 15, as bits of bank 0. */
+export const SGIS = 0xffff;
 
 export const initialBank = (): Bank => ({ enabled: 0, group: 0, edge: 0, line: 0, latched: 0, active: 0, priorities: Array.from({ length: 32 }, () => 0) });
 
+/** The GIC architecture's version. */
+export type GicVersion = 2 | 3;
+/** GICv2 names PEs by the bits of a byte. */
+export const GICV2_PES_MAX = 8;
+
 /**
- * A distributor for `vcpus` PEs, 1 to 4096, with `spis` SPIs, a multiple of 32 from 32 to 960. Everything disabled, in Group 0, level-sensitive,
- * and routed to affinity 0.0.0.0. Throws RangeError for other numbers.
+ * A distributor for `vcpus` PEs, 1 to 4096, with GICv2 1 to 8, with `spis` SPIs, a multiple of 32 from 32 to 960. Everything disabled, in Group 0,
+ * level-sensitive, and routed to affinity 0.0.0.0; with GICv2 to nobody, or to the only PE that there is. Throws RangeError for other numbers.
  */
-export function initialDistributor(vcpus: number, spis: number): DistributorState {
+export function initialDistributor(vcpus: number, spis: number, version: GicVersion = 3): DistributorState {
   if (!Number.isInteger(spis / 32) || spis < 32 || spis > 960) throw new RangeError(`a distributor has 32 to 960 SPIs in steps of 32, not ${spis}`);
-  if (!Number.isInteger(vcpus) || vcpus < 1 || vcpus > 4096) throw new RangeError(`a distributor serves 1 to 4096 PEs, not ${vcpus}`);
+  const vcpusMax = version === 2 ? GICV2_PES_MAX : 4096;
+  if (!Number.isInteger(vcpus) || vcpus < 1 || vcpus > vcpusMax) throw new RangeError(`a distributor serves 1 to ${vcpusMax} PEs, not ${vcpus}`);
   return {
     vcpus, spis, enables: 0,
     banks: Array.from({ length: spis / 32 }, initialBank),
-    routes: Array.from({ length: spis }, () => 0),
+    routes: version === 2 ? [] : Array.from({ length: spis }, () => 0),
+    ...(version === 2 && { targets: Array.from({ length: spis }, () => (vcpus === 1 ? 1 : 0)) }),
     activeOn: Array.from({ length: spis }, () => -1),
     told: Array.from({ length: vcpus }, () => ({ interrupts: [], groupsEnabled: [false, false] })),
   };
@@ -114,11 +133,12 @@ export function initialDistributor(vcpus: number, spis: number): DistributorStat
  * The redistributor of PE `index`. `last` marks the highest. It is awake, where the architecture's reset has it asleep: on this board, as on KVM's,
  * nothing runs before the guest that could wake it, and there are guests that leave that to the firmware.
  */
-export function initialRedistributor(index: number, last: boolean, listener: VcpuAddress | VgicAddress = `vcpu:${index}`): RedistributorState {
+export function initialRedistributor(index: number, last: boolean, listener: VcpuAddress | VgicAddress = `vcpu:${index}`, version: GicVersion = 3): RedistributorState {
   return {
     index, last, listener, asleep: false,
     // SGIs are edge-triggered, always (Arm IHI 0069, GICR_ICFGR0).
     bank: { ...initialBank(), edge: SGIS },
+    ...(version === 2 && { sources: Array.from({ length: 16 }, () => 0) }),
     spis: { interrupts: [], groupsEnabled: [false, false] },
     lpisEnabled: false, propbaser: 0n, pendbaser: 0n, pendingTableZero: false, lpis: [], lpisTaken: 0,
     offered: [], offeredTaken: 0,
@@ -135,6 +155,9 @@ export const DEVICE_ID_BITS = 16, EVENT_ID_BITS = 16, COLLECTION_ID_BITS = 16;
 export const initialIts = (vcpus: number): ItsState => ({
   vcpus, enabled: false, cbaser: 0n, cwriter: 0, creadr: 0, stalled: false, basers: [baserAtReset(1n, DEVICE_ENTRY_BYTES), baserAtReset(4n, COLLECTION_ENTRY_BYTES)],
 });
+
+/** The SPIs that QEMU's virt board gives it: its lines 48 to 111. */
+export const initialMessageFrame = (): MessageFrameState => ({ firstIntid: 80, count: 64 });
 
 const typeOf = (baser: bigint): bigint => (baser >> 56n) & 7n;
 
@@ -158,6 +181,7 @@ export function peAt(affinity: number, vcpus: number): number | undefined {
 export function distributorFaults(state: DistributorState): string[] {
   const faults = state.banks.flatMap((bank, index) => bankFaults(bank, `SPIs from ${32 * (index + 1)}`));
   if (state.banks.length * 32 !== state.spis) faults.push(`${state.banks.length} banks for ${state.spis} SPIs`);
+  for (const [index, targets] of (state.targets ?? []).entries()) if (targets >= 1 << state.vcpus) faults.push(`SPI ${index + 32} has targets that do not exist: ${targets}`);
   for (const [index, pe] of state.activeOn.entries()) {
     if (pe >= 0 && (state.banks[index >> 5]!.active & (1 << (index & 31))) === 0) faults.push(`SPI ${index + 32} is held by PE ${pe} and not active`);
   }
@@ -168,6 +192,9 @@ export function redistributorFaults(state: RedistributorState): string[] {
   const faults = bankFaults(state.bank, `PE ${state.index}`);
   if ((state.bank.edge & SGIS) !== SGIS) faults.push(`PE ${state.index}: an SGI is level-sensitive`);
   if ((state.bank.line & SGIS) !== 0) faults.push(`PE ${state.index}: an SGI has a line`);
+  for (const [intid, sources] of (state.sources ?? []).entries()) {
+    if ((sources !== 0) !== ((state.bank.latched & (1 << intid)) !== 0)) faults.push(`PE ${state.index}: SGI ${intid} pends or not, against its sources ${sources}`);
+  }
   if (state.asleep && state.offered.length > 0) faults.push(`PE ${state.index} is asleep and was offered interrupts`);
   if (!state.lpisEnabled && state.lpis.length > 0) faults.push(`PE ${state.index} has LPIs pending and disabled`);
   for (const [position, { intid, priority }] of state.lpis.entries()) {

@@ -84,7 +84,7 @@ const WNR = 1n << 6n;
 function emulateDevice(state: KvmState, board: Board, ipa: number, out: Out): Step[] {
   const core = board.cores[state.index]!;
   const esr = esrOf(core);
-  const device = board.deviceAt(ipa);
+  const device = board.deviceAt(ipa, state.index);
   // Cache maintenance reaches memory or nothing. Linux: kvm_vcpu_dabt_is_cm.
   if (ecOf(core) === Ec.DABT_LOWER && (esr & CM) !== 0n) {
     skipInstruction(core);

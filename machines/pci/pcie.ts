@@ -77,21 +77,21 @@ function access(state: PcieState, message: DeviceRead | DeviceWrite, out: Out): 
 }
 
 /** Vectors that pend and are no longer masked are sent. */
-function deliverPending({ translater }: PcieState, found: PciFunction, out: Out, memory: DirectMemory): void {
+function deliverPending(state: PcieState, found: PciFunction, out: Out, memory: DirectMemory): void {
   const { msix, device } = found;
   if (!msix.enabled || msix.masked || (found.command & Command.MASTER) === 0) return;
   for (const vector of msix.vectors) {
     if (!vector.pending || (vector.control & 1) !== 0) continue;
     vector.pending = false;
-    send(translater, device, vector, out, memory);
+    send(state, device, vector, out, memory);
   }
 }
 
-/** A message interrupt is a write of 32 bits: to the ITS, which knows the function that sent it, or to memory, as any write is. */
-function send(translater: number | null, device: number, { addressLow, addressHigh, data }: MsixVector, out: Out, memory: DirectMemory): void {
+/** A message interrupt is a write of 32 bits: to the ITS, which knows the function that sent it, or its like, or to memory, as any write is. */
+function send({ translater, messagesTo = 'its' }: PcieState, device: number, { addressLow, addressHigh, data }: MsixVector, out: Out, memory: DirectMemory): void {
   const address = addressLow + 2 ** 32 * addressHigh;
   if (address === translater) {
-    out.send('its', { type: 'msi', deviceId: device << 3, eventId: data });
+    out.send(messagesTo, { type: 'msi', deviceId: device << 3, eventId: data });
     return;
   }
   const word = new Uint8Array(4);

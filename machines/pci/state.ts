@@ -38,11 +38,15 @@ export interface PciFunction {
   window: { bar: number; offset: number; bytes: number };
 }
 
+type MessageReceiver = 'its' | 'v2m';
+
 export interface PcieState {
   /** By device number. */
   readonly functions: PciFunction[];
-  /** Physical address to which a message interrupt is written for the ITS; null: the board has none, and functions have no MSI-X. */
+  /** Physical address to which a message interrupt is written for the ITS, or for GICv2's message frame; null: the board has none, and functions have no MSI-X. */
   readonly translater: number | null;
+  /** Who answers there, if it is not the ITS. */
+  readonly messagesTo?: MessageReceiver;
   /** The four lines, as the distributor was last told. */
   lines: boolean[];
 }
@@ -64,10 +68,10 @@ const initialFunction = ({ vectors, ...identity }: FunctionOptions, device: numb
 });
 
 /** The host bridge is device 0; `functions` follow from device 1 on, at most 31. */
-export function initialPcie(functions: readonly FunctionOptions[], translater: number | null): PcieState {
+export function initialPcie(functions: readonly FunctionOptions[], translater: number | null, messagesTo: MessageReceiver = 'its'): PcieState {
   if (functions.length > 31) throw new RangeError(`${functions.length} functions: a bus has 31 devices besides the host bridge`);
   const bridge: FunctionOptions = { vendorId: 0x1b36, deviceId: 0x0008, classCode: 0x06_0000, revision: 0, subsystem: 0x1100_1af4, behind: null, vectors: 0 };
-  return { functions: [bridge, ...functions].map(initialFunction), translater, lines: [false, false, false, false] };
+  return { functions: [bridge, ...functions].map(initialFunction), translater, ...(messagesTo !== 'its' && { messagesTo }), lines: [false, false, false, false] };
 }
 
 /** Which of the four lines a function's INTA is: devices take turns. */

@@ -14,7 +14,7 @@ const board = (change: Partial<BoardDescription> = {}): BoardDescription => ({
   memoryBytes: 0x2000_0000, cpus: 2, el2: true, vhe: true, pmu: true, psci: 'smc', chosen: { bootargs: 'console=ttyAMA0', initrd: { from: 0x4800_0000, to: 0x4800_1000 }, seed: 7n }, ...change,
 });
 const boards: [string, BoardDescription][] = [
-  ['two vCPUs with EL2', board()], ['one vCPU without EL2', board({ cpus: 1, el2: false, vhe: false, psci: 'hvc' })], ['sixteen vCPUs', board({ cpus: 16 })], ['no boot arguments', board({ chosen: { seed: 0n } })],
+  ['two vCPUs with EL2', board()], ['one vCPU without EL2', board({ cpus: 1, el2: false, vhe: false, psci: 'hvc' })], ['sixteen vCPUs', board({ cpus: 16 })], ['GICv2 with EL2', board({ gic: 2 })], ['GICv2 without', board({ gic: 2, el2: false, cpus: 8 })], ['no boot arguments', board({ chosen: { seed: 0n } })],
 ];
 const installed = (program: string): boolean => ['/usr/bin', '/usr/local/bin', '/bin', ...(process.env['PATH'] ?? '').split(':')].some((directory) => existsSync(join(directory, program)));
 
@@ -41,19 +41,30 @@ describe('the board', () => {
     expect(result.stdout).toContain('pl011@9000000');
   });
 
-  test.skipIf(!installed('qemu-system-aarch64')).each([true, false])('has the nodes and properties of QEMU virt (needs qemu-system-aarch64), EL2 %s', (el2) => {
+  test.skipIf(!installed('qemu-system-aarch64')).each([[true, 3], [false, 3], [true, 2], [false, 2]] as const)('has the nodes and properties of QEMU virt (needs qemu-system-aarch64), EL2 %s, GICv%d', (el2, gic) => {
     const directory = mkdtempSync(join(tmpdir(), 'zeno-dtb-'));
     try {
       const file = join(directory, 'virt.dtb');
-      execFileSync('qemu-system-aarch64', ['-nic', 'none', '-M', `virt,gic-version=3,virtualization=${el2 ? 'on' : 'off'},dumpdtb=${file}`, '-cpu', 'max', '-smp', '3', '-m', '512M'], { stdio: 'pipe' });
+      execFileSync('qemu-system-aarch64', ['-nic', 'none', '-M', `virt,gic-version=${gic},virtualization=${el2 ? 'on' : 'off'},dumpdtb=${file}`, '-cpu', 'max', '-smp', '3', '-m', '512M'], { stdio: 'pipe' });
       const qemu = parseDeviceTree(readFileSync(file), file).root;
       // QEMU describes the EL2 virtual timer of -cpu max even to a machine without EL2's maintenance interrupt.
-      const ours = boardTree(board({ cpus: 3, el2, vhe: cellsOf(property(nodeAt(qemu, '/timer')!, 'interrupts')!).length === 15, psci: el2 ? 'smc' : 'hvc', chosen: { seed: 1n } }));
+      const ours = boardTree(board({ cpus: 3, gic, el2, vhe: cellsOf(property(nodeAt(qemu, '/timer')!, 'interrupts')!).length === 15, psci: el2 ? 'smc' : 'hvc', chosen: { seed: 1n } }));
       expect(comparable(ours)).toEqual(comparable(qemu, ours));
       expect(qemu.children.map(({ name }) => name).filter((name) => nodeAt(ours, `/${name}`) === undefined && !ABSENT.test(name))).toEqual([]);
     } finally {
       rmSync(directory, { recursive: true });
     }
+  });
+
+  test('with GICv2 has the frames of its CPU interface, those of a hypervisor with EL2 alone, and a message frame for the ITS', () => {
+    expect(stringsOf(at(board({ gic: 2 }), '/intc@8000000', 'compatible')!)).toEqual(['arm,cortex-a15-gic']);
+    const frames = (el2: boolean): number[] => cellsOf(at(board({ gic: 2, el2 }), '/intc@8000000', 'reg')!).filter((_, place) => place % 4 === 1);
+    expect(frames(true)).toEqual([0x800_0000, 0x801_0000, 0x803_0000, 0x804_0000]);
+    expect(frames(false)).toEqual([0x800_0000, 0x801_0000]);
+    expect(cellsOf(at(board({ gic: 2 }), '/intc@8000000/v2m@8020000', 'reg')!)).toEqual([0, 0x802_0000, 0, 0x1000]);
+    expect(nodeAt(boardTree(board({ gic: 2 })), '/intc@8000000/its@8080000')).toBeUndefined();
+    // PPIs say which PEs they are wired to.
+    expect(cellsOf(at(board({ gic: 2, cpus: 3 }), '/pmu', 'interrupts')!)).toEqual([1, 7, 0x704]);
   });
 
   test('has a PMU at PPI 7, where there is one', () => {

@@ -12,9 +12,10 @@ import type { RtcState } from '../../machines/rtc/state.ts';
 import { systemOf } from '../../snapshots/machine.ts';
 import { CODE, load, words } from '../support/guest-program.ts';
 
-type Setting = Required<Pick<BootOptions, 'el2' | 'nested' | 'l1'>>;
+type Setting = Required<Pick<BootOptions, 'el2' | 'nested' | 'l1'>> & Pick<BootOptions, 'gic'>;
 const SETTINGS: readonly Setting[] = [
   { el2: 'none', nested: 'none', l1: 'both' }, { el2: 'guest', nested: 'none', l1: 'both' }, { el2: 'kvm', nested: 'none', l1: 'nvhe' }, { el2: 'kvm', nested: 'nv2', l1: 'vhe' },
+  { el2: 'guest', nested: 'none', l1: 'both', gic: 2 },
 ];
 const FUNCTIONS = [['SYSTEM_RESET', 0x8400_0009, 0], ['SYSTEM_RESET2, warm', 0xc400_0012, 0], ['SYSTEM_RESET2 of the vendor', 0x8400_0012, 0x8000_0001]] as const;
 

@@ -135,6 +135,20 @@ test('a disk image that changes under the run is one line, and the run ends', ()
   expect(() => source.read(512, 4)).toThrow(/it was changed/);
 });
 
+test('a recording keeps the GIC that it was made with', async () => {
+  const recording = join(DIR, 'gicv2');
+  // Sets a priority mask, sends itself an SGI that it does not take, and turns itself off.
+  const text = `${load('x1', 0x801_0000)}; movz x2, #0xf0; str w2, [x1, #4]; ${load('x3', 0x800_0f00)}; ${load('x2', 0x200_0003)}; str w2, [x3]; ${load('x0', 0x8400_0008)}; smc #0`;
+  const guest = file('gicv2.bin', new Uint8Array(Uint32Array.from(programWords(text, FLAT_KERNEL)).buffer));
+  expect((await zeno(['boot', '--kernel', guest, '--mem', '16M', '--el2', 'guest', '--gic', '2', '--record', recording])).status).toBe(0);
+  expect(await zenoJson(['replay', recording])).toMatchObject({ identical: true });
+  const { out } = await zeno(['show', recording, '--at', 'end', '--what', 'vgic']);
+  expect(out).toContain('3: pending, disabled, Group 0, priority 0x00, edge, from PE 0');
+  expect(out).toContain('GICv2m: message interrupts 80 to 143');
+  expect((await zeno(['show', recording, '--at', 'end', '--what', 'vcpu:0'])).out).toContain('GICC_PMR 0x000000f0');
+  expect((await zeno(['timeline', recording, '--kind', 'vgic_update_irq_pending'])).out).toContain('3');
+});
+
 describe('what cannot be booted is one line, status 2 and no recording', () => {
   const large = (name: string, bytes: number): string => {
     const path = file(name, '');
@@ -194,6 +208,9 @@ describe('what cannot be booted is one line, status 2 and no recording', () => {
     ['nesting without L0', () => ['--kernel', kernel, '--el2', 'guest', '--nested', 'nv2'], /--nested nv2: virtual EL2 is made by L0, which needs --el2 kvm/],
     ['both flavours at virtual EL2', () => ['--kernel', kernel, '--nested', 'nv2', '--l1', 'both'], /--l1 both: /],
     ['pv and a flat image', () => ['--kernel', kernel, '--nested', 'pv'], /--nested pv: .*does not say which of its bytes are instructions/],
+    ['a GIC that there is not', () => ['--kernel', kernel, '--gic', '4'], /--gic <version>.* argument '4' is invalid. Allowed choices are 2, 3/],
+    ['GICv2 under L0', () => ['--kernel', kernel, '--gic', '2'], /--gic 2: L0 gives its guests a GICv3; a GICv2 needs --el2 guest or --el2 none/],
+    ['GICv2 for nine vCPUs', () => ['--kernel', kernel, '--gic', '2', '--el2', 'none', '--smp', '9'], /--smp 9: with --gic 2 this board has 1 to 8 vCPUs/],
     ['seventeen vCPUs', () => ['--kernel', kernel, '--smp', '17'], /--smp 17: this board has 1 to 16 vCPUs/],
   ])('%s', async (_, argumentsOf, line) => {
     const recording = join(DIR, 'not-recorded');

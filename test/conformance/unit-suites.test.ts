@@ -21,6 +21,9 @@ arch = arm64
 file = two.flat
 smp = $MAX_SMP
 qemu_params = -machine gic-version=2
+[older-gic]
+file = two.flat
+qemu_params = -machine gic-version=1
 [moved]
 file = two.flat
 groups = its migration
@@ -37,14 +40,15 @@ describe('unittests.cfg', () => {
   const plan = (name: string, smp = 4, wanted = false) => planOf(suite.find((one) => one.name === name)!, '/suite', smp, wanted);
 
   test('says file, vCPUs, memory and arguments', () => {
-    expect(plan('plain')).toEqual({ file: '/suite/one.flat', vcpus: 2, memoryMiB: 256, append: 'setup smp=2 mem=256' });
-    expect(plan('many')).toEqual({ file: '/suite/two.flat', vcpus: 4, memoryMiB: 128, append: '' });
+    expect(plan('plain')).toEqual({ file: '/suite/one.flat', vcpus: 2, memoryMiB: 256, gic: '3', append: 'setup smp=2 mem=256' });
+    expect(plan('many')).toEqual({ file: '/suite/two.flat', vcpus: 4, memoryMiB: 128, gic: '3', append: '' });
+    expect(plan('old-gic')).toMatchObject({ file: '/suite/two.flat', gic: '2' });
     expect(plan('many', 16)).toMatchObject({ vcpus: 8 });
   });
 
   test('what this board or this way of running has not is said by name', () => {
-    expect(['old-gic', 'moved', 'by-name', 'other'].map((name) => plan(name))).toEqual([
-      'it needs a board with -machine gic-version=2', 'it wants to be moved to another machine', 'it is run when asked for by name', 'it is for arm',
+    expect(['older-gic', 'moved', 'by-name', 'other'].map((name) => plan(name))).toEqual([
+      'it needs a board with -machine gic-version=1', 'it wants to be moved to another machine', 'it is run when asked for by name', 'it is for arm',
     ]);
     expect(plan('by-name', 4, true)).toMatchObject({ file: '/suite/three.flat' });
   });

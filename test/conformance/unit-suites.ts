@@ -35,7 +35,7 @@ const timeout = 1000 * Number(options.seconds);
 
 function onQemu(plan: Plan): Results {
   const { status, signal, error, stdout } = spawnSync(options.qemu, [
-    '-nodefaults', '-machine', `virt,gic-version=3,virtualization=${startsAtEl2 ? 'on' : 'off'}`, '-cpu', 'max', '-accel', 'tcg', ...(options.icount === 'off' ? [] : ['-icount', options.icount]),
+    '-nodefaults', '-machine', `virt,gic-version=${plan.gic},virtualization=${startsAtEl2 ? 'on' : 'off'}`, '-cpu', 'max', '-accel', 'tcg', ...(options.icount === 'off' ? [] : ['-icount', options.icount]),
     '-display', 'none', '-serial', 'stdio', '-smp', String(plan.vcpus), '-m', `${plan.memoryMiB}M`, '-kernel', plan.file, ...(plan.append === '' ? [] : ['-append', plan.append]),
   ], { encoding: 'utf8', input: '', timeout, maxBuffer: 1 << 28 });
   if (error !== undefined && stdout === null) throw error;
@@ -44,7 +44,7 @@ function onQemu(plan: Plan): Results {
 
 function here(plan: Plan): Results {
   const { status, signal, stdout, stderr } = spawnSync(process.execPath, [
-    ZENO, 'boot', '--kernel', plan.file, '--el2', options.el2, ...(options.nested === 'none' ? [] : ['--nested', options.nested]), '--engine', options.engine,
+    ZENO, 'boot', '--kernel', plan.file, '--el2', options.el2, '--gic', plan.gic, ...(options.nested === 'none' ? [] : ['--nested', options.nested]), '--engine', options.engine,
     '--smp', String(plan.vcpus), '--mem', `${plan.memoryMiB}M`, '--max-insns', options['max-insns'], ...(plan.append === '' ? [] : ['--append', plan.append]),
   ], { encoding: 'utf8', input: '', timeout, maxBuffer: 1 << 28 });
   const stopped = /^(?:stopped|failed): .*$/m.exec(stdout)?.[0];

@@ -11,13 +11,13 @@ import { lacking, LINUX, PROMPT, WHERE, type LinuxGuest } from './guests.ts';
 
 const absent = lacking(...LINUX.flatMap(({ image, initramfs }) => [image, initramfs]));
 const DIR = scratch();
-const BOARDS = { 'bare EL1': ['--el2', 'none'], 'bare EL2': ['--el2', 'guest'], 'a guest of L0': ['--el2', 'kvm'], 'virtual EL2': ['--el2', 'kvm', '--nested', 'nv2'] } as const;
+const BOARDS = { 'bare EL1': ['--el2', 'none'], 'bare EL2': ['--el2', 'guest'], 'a guest of L0': ['--el2', 'kvm'], 'virtual EL2': ['--el2', 'kvm', '--nested', 'nv2'], 'bare EL1 with GICv2': ['--el2', 'none', '--gic', '2'], 'bare EL2 with GICv2': ['--el2', 'guest', '--gic', '2'] } as const;
 type Board = keyof typeof BOARDS;
 
 /** Every kernel, board and number of vCPUs; or as many runs as have each of them once. */
 const MATRIX: readonly (readonly [string, Board, number])[] = process.env['ZENO_SIMULATE']
   ? LINUX.flatMap(({ series }) => (Object.keys(BOARDS) as Board[]).flatMap((board) => [1, 2, 4].map((vcpus) => [series, board, vcpus] as const)))
-  : [['6.12', 'bare EL1', 1], ['6.1', 'bare EL2', 2], ['6.12', 'virtual EL2', 2], ['6.1', 'a guest of L0', 4]];
+  : [['6.12', 'bare EL1', 1], ['6.1', 'bare EL2', 2], ['6.12', 'virtual EL2', 2], ['6.1', 'a guest of L0', 4], ['6.1', 'bare EL2 with GICv2', 2]];
 
 const linux = (series: string): LinuxGuest => LINUX.find((guest) => guest.series === series)!;
 
@@ -48,10 +48,12 @@ describe.skipIf(absent)(`Linux ${WHERE}`, () => {
     expect(lines.filter((line) => TROUBLE.test(line))).toEqual([]);
     const answers = lines.slice(lines.findIndex((line) => line.includes('uname -sr')) + 1);
     expect(answers.slice(0, 3)).toEqual([expect.stringContaining(`Linux ${series}.`), String(vcpus), '0']);
-    const atEl2 = board === 'bare EL2' || board === 'virtual EL2';
+    const atEl2 = board.includes('EL2');
     expect(ran.console).toContain(`CPU: All CPU(s) started at EL${atEl2 ? 2 : 1}`);
     expect(/kvm \[\d+\]: VHE mode initialized successfully/.test(ran.console)).toBe(atEl2);
-    expect(ran.console).toContain('ITS@0x0000000008080000: allocated');
+    const gicv2 = board.endsWith('GICv2');
+    expect(ran.console).toContain(gicv2 ? 'GICv2m: range[mem 0x08020000-0x08020fff], SPI[80:143]' : 'ITS@0x0000000008080000: allocated');
+    if (gicv2 && atEl2) expect(ran.console).toMatch(/GIC: Using split EOI\/Deactivate mode[^]*kvm \[\d+\]: vgic interrupt IRQ\d+/);
   });
 
   test('four vCPUs run the same way on two engines, and a recording of them replays, and goes on to the same end from its middle', async () => {

@@ -32,6 +32,7 @@ export interface ProgramOptions {
   readonly stepsMax?: number;
   readonly quantum?: number;
   readonly engine?: BootOptions['engine'];
+  readonly gic?: BootOptions['gic'];
   readonly devices?: VirtioOptions;
   readonly reboot?: boolean;
 }
@@ -137,7 +138,7 @@ export function machine(text: string, options: ProgramOptions = {}): World {
   const el2 = options.el2 ?? 'kvm';
   return boot({
     vcpus: options.vcpus ?? 1, memoryBytes: 4 << 20, el2, nested: el2 === 'kvm' ? (options.nested ?? 'nv2') : 'none', l1: options.l1 ?? 'vhe', ...(options.quantum ? { quantum: options.quantum } : {}),
-    ...(options.engine ? { engine: options.engine } : {}), ...options.devices, ...(options.reboot === undefined ? {} : { reboot: options.reboot }),
+    ...(options.engine ? { engine: options.engine } : {}), ...(options.gic ? { gic: options.gic } : {}), ...options.devices, ...(options.reboot === undefined ? {} : { reboot: options.reboot }),
     kernel: readImage(bytesOf(...parts), 'program', { at: CODE, code: { from: CODE, to: CODE + 4 * own.length } }),
   }).world;
 }

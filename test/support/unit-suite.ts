@@ -5,8 +5,8 @@ import { join } from 'node:path';
 /** One section of the file, its values without their quotes. */
 export interface SuiteTest { readonly name: string; readonly values: Readonly<Record<string, string>> }
 
-/** One machine to make. */
-export interface Plan { readonly file: string; readonly vcpus: number; readonly memoryMiB: number; readonly append: string }
+/** One machine to make. `gic`: the version of its GIC. */
+export interface Plan { readonly file: string; readonly vcpus: number; readonly memoryMiB: number; readonly gic: '2' | '3'; readonly append: string }
 
 export type Outcome = 'PASS' | 'FAIL' | 'SKIP' | 'XPASS' | 'XFAIL';
 
@@ -45,15 +45,17 @@ export function planOf({ values }: SuiteTest, folder: string, smpMax: number, wa
   if (groups.includes('migration')) return 'it wants to be moved to another machine';
   if (!wanted && groups.includes('nodefault')) return 'it is run when asked for by name';
   let memoryMiB = MEMORY_MIB;
+  let gic: Plan['gic'] = '3';
   const words = (values['qemu_params'] ?? values['extra_params'] ?? '').split(/\s+/).filter((word) => word !== '');
   for (let at = 0; at < words.length; at += 2) {
     const [option, value] = [words[at]!, words[at + 1] ?? ''];
     if (option === '-m') memoryMiB = Number(value);
-    else if (option !== '-machine' || value !== 'gic-version=3') return `it needs a board with ${option} ${value}`;
+    else if (option === '-machine' && (value === 'gic-version=2' || value === 'gic-version=3')) gic = value.at(-1) as Plan['gic'];
+    else return `it needs a board with ${option} ${value}`;
   }
   const vcpus = vcpusOf(values['smp'] ?? '1', smpMax);
   if (vcpus === undefined) return `smp = ${values['smp']} is not understood`;
-  return { file: join(folder, values['file']), vcpus, memoryMiB, append: values['test_args'] ?? '' };
+  return { file: join(folder, values['file']), vcpus, memoryMiB, gic, append: values['test_args'] ?? '' };
 }
 
 /** A number, $MAX_SMP, or $((($MAX_SMP < 8)?$MAX_SMP:8)). */

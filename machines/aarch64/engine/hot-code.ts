@@ -20,7 +20,7 @@ export interface Tuning {
   readonly batch: number;
   readonly patience: number;
 }
-const REGIONS: Tuning = { sliceMin: 1000, sliceMax: 64_000, looks: 8, batch: 48, patience: 24 };
+const REGIONS: Tuning = { sliceMin: 4000, sliceMax: 64_000, looks: 4, batch: 48, patience: 24 };
 /** Runs are made where branches go to, never where a look finds code. */
 const RUNS: Tuning = { sliceMin: 16_000, sliceMax: 16_000, looks: Infinity, batch: 16, patience: 2 };
 const CHUNK_BYTES = 64 * RECORD_BYTES;

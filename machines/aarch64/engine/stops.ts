@@ -25,7 +25,7 @@ export function stopBefore(core: Core, decoded: Decoded, stops: Stops): RunEnd |
       if (entry === undefined) continue;
       const page = Math.floor(entry.pa / PAGE_BYTES);
       if (stops.pages.has(page)) return { type: 'stop', at: 'page', page };
-      if (devices && (entry.linear < 0 || (entry.rom && kind === 'write')) && core.board.deviceAt(entry.pa + Number(va & 0xfffn)) !== undefined) return { type: 'stop', at: 'device' };
+      if (devices && (entry.linear < 0 || (entry.rom && kind === 'write')) && core.board.deviceAt(entry.pa + Number(va & 0xfffn), core.index) !== undefined) return { type: 'stop', at: 'device' };
     }
   }
   return undefined;

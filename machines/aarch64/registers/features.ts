@@ -24,7 +24,7 @@ const PROVIDED = {
   FEAT_UAO: yes,
   FEAT_DIT: yes,
   FEAT_SSBS2: yes,
-  FEAT_GICv3: yes,
+  FEAT_GICv3: (hardware) => hardware.features.gic !== 2,
   FEAT_FP: yes,
   FEAT_AdvSIMD: yes,
   FEAT_FP16: yes,
@@ -81,7 +81,7 @@ export type Feature = keyof typeof PROVIDED | (typeof ABSENT)[number] | `list re
 /** Whether the hardware has `feature`. `list register n` asks for ICH_LR<n>_EL2. */
 export function hasFeature(hardware: Hardware, feature: Feature): boolean {
   if (feature in PROVIDED) return (PROVIDED as Record<string, Has>)[feature]!(hardware);
-  if (feature.startsWith('list register ')) return Number(feature.slice(14)) < hardware.features.listRegisters;
+  if (feature.startsWith('list register ')) return hardware.features.gic !== 2 && Number(feature.slice(14)) < hardware.features.listRegisters;
   return false;
 }
 

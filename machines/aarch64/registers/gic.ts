@@ -1,6 +1,6 @@
 /** The GICv3 CPU interface: physical ICC_*, virtual ICV_* (the same encodings) and the hypervisor's ICH_* registers. Behaviour is in cpu-interface.ts. */
 
-import { sysreg } from './row.ts';
+import { sysreg as row } from './row.ts';
 import type { Fields, SystemRegister } from './row.ts';
 
 const SGI: Fields = { Aff3: [48, 8], RS: [44, 4], IRM: 40, Aff2: [32, 8], INTID: [24, 4], Aff1: [16, 8], TargetList: [0, 16] };
@@ -9,6 +9,9 @@ const HCR: Fields = {
   EOIcount: [27, 5], DVIM: 15, TDIR: 14, TSEI: 13, TALL1: 12, TALL0: 11, TC: 10, vSGIEOICount: 8,
   VGrp1DIE: 7, VGrp1EIE: 6, VGrp0DIE: 5, VGrp0EIE: 4, NPIE: 3, LRENPIE: 2, UIE: 1, En: 0,
 };
+
+/** With GICv2 they are UNDEFINED, and their words hold the state of its memory-mapped interface. */
+const sysreg: typeof row = (name, encoding, more) => row(name, encoding, { needs: 'FEAT_GICv3', ...more });
 
 export const GIC: readonly SystemRegister[] = [
   sysreg('ICC_PMR_EL1', [3, 0, 4, 6, 0], { fields: { Priority: [0, 8] }, writable: 0xf8n }),
@@ -43,7 +46,7 @@ export const GIC: readonly SystemRegister[] = [
   sysreg('ICH_ELRSR_EL2', [3, 4, 12, 11, 5], { access: 'R' }),
   // Out of reset UNKNOWN; ours is what zero reads as: the least binary points, and VFIQEn, which SRE makes RAO.
   sysreg('ICH_VMCR_EL2', [3, 4, 12, 11, 7], {
-    vncr: 0x4c8, reset: 0x4c_0008n, fields: { VPMR: [24, 8], VBPR0: [21, 3], VBPR1: [18, 3], VEOIM: 9, VCBPR: 4, VFIQEn: 3, VAckCtl: 2, VENG1: 1, VENG0: 0 },
+    vncr: 0x4c8, reset: (hardware) => (hardware.features.gic === 2 ? 0x4c_0000n : 0x4c_0008n), fields: { VPMR: [24, 8], VBPR0: [21, 3], VBPR1: [18, 3], VEOIM: 9, VCBPR: 4, VFIQEn: 3, VAckCtl: 2, VENG1: 1, VENG0: 0 },
   }),
   ...Array.from({ length: 16 }, (_, n) => sysreg(`ICH_LR${n}_EL2`, [3, 4, 12, 12 + (n >> 3), n & 7], { vncr: 0x400 + 8 * n, needs: `list register ${n}`, fields: LR })),
 ];

@@ -57,7 +57,7 @@ export const IDENTIFICATION: readonly SystemRegister[] = [
 
   // No speculation happens here, which CSV2 and CSV3 state; FP and AdvSIMD 1: with half precision.
   identification('ID_AA64PFR0_EL1', [3, 0, 0, 4, 0], 'CSV3 CSV2 RME DIT AMU MPAM SEL2 SVE RAS GIC AdvSIMD FP EL3 EL2 EL1 EL0', {
-    CSV3: 1, CSV2: 1, DIT: 1, RAS: 2, GIC: 1, AdvSIMD: 1, FP: 1, EL2: (hardware) => (hardware.el2 === 'none' ? 0 : 1), EL1: 1, EL0: 1,
+    CSV3: 1, CSV2: 1, DIT: 1, RAS: 2, GIC: (hardware) => (hardware.features.gic === 2 ? 0 : 1), AdvSIMD: 1, FP: 1, EL2: (hardware) => (hardware.el2 === 'none' ? 0 : 1), EL1: 1, EL0: 1,
   }),
   identification('ID_AA64PFR1_EL1', [3, 0, 0, 4, 1], 'PFAR DF2 MTEX THE GCS MTE_frac NMI CSV2_frac RNDR_trap SME - MPAM_frac RAS_frac MTE SSBS BT', { SSBS: 2, BT: 1 }),
   sysreg('ID_AA64PFR2_EL1', [3, 0, 0, 4, 2], { access: 'R' }),

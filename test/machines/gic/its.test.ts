@@ -274,7 +274,7 @@ const act: fc.Arbitrary<Act> = fc.oneof(
   fc.tuple(id, fc.integer({ min: 1, max: 4 }), mostly).map(([d, bits, valid]): Act => [mapd(d, bits, valid), (model) => { if (valid) model.devices.set(d, bits); else model.devices.delete(d); }]),
   fc.tuple(collection, pe, mostly).map(([c, p, valid]): Act => [mapc(c, p, valid), (model) => { if (!valid) model.collections.delete(c); else if (p < PES) model.collections.set(c, p); }]),
   fc.tuple(id, event, intid, collection).map(([d, e, i, c]): Act => [mapti(d, e, i, c), (model) => {
-    if (i >= 8192 && e < 2 ** (model.devices.get(d) ?? -1)) model.events.set(`${d} ${e}`, { intid: i, collection: c });
+    if (i >= 8192 && e < 2 ** (model.devices.get(d) ?? -Infinity)) model.events.set(`${d} ${e}`, { intid: i, collection: c });
   }]),
   fc.tuple(id, event, collection).map(([d, e, c]): Act => [movi(d, e, c), (model) => {
     const target = model.target(d, e);
