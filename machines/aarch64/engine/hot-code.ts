@@ -137,11 +137,9 @@ export class HotCode {
     this.wanted.clear();
     if (made.length === 0) return 0;
     if (this.nextNumber > this.table.length) this.table.grow(this.nextNumber - this.table.length + 1024);
-    const exported = functions.map((one, index) => ({ ...one, exportName: String(index) }));
-    const { exports } = new WebAssembly.Instance(
-      new WebAssembly.Module(moduleBytes({ types: SIGNATURES, tableType: HANDLER, imports: IMPORTS, functions: exported })), { env: this.imports });
-    for (const [index, region] of made.entries()) {
-      this.table.set(region.number, exports[String(index)]);
+    const elements = made.map(({ number }, index) => ({ start: number, functions: [IMPORTS.length + index] }));
+    void new WebAssembly.Instance(new WebAssembly.Module(moduleBytes({ types: SIGNATURES, tableType: HANDLER, imports: IMPORTS, functions, elements })), { env: this.imports });
+    for (const region of made) {
       memory.view.setInt32(region.entry, region.number, true);
       this.regions.set(region.entry, region);
       const key = Math.floor(recordIndex(memory, region.entry));

@@ -38,7 +38,7 @@ export function runtimeBytes(): Uint8Array<ArrayBuffer> {
     { type: 10, body: pointerCode(), exportName: 'pointerCode' },
   ];
   const types = [...SIGNATURES, { parameters: [I32] as const, results: [] }];
-  return moduleBytes({ types, tableType: HANDLER, tableEntries: TABLE_ENTRIES, imports, functions, elements: { start: 0, functions: [first, first + 1, first + 2, first] } });
+  return moduleBytes({ types, tableType: HANDLER, tableEntries: TABLE_ENTRIES, imports, functions, elements: [{ start: 0, functions: [first, first + 1, first + 2, first] }] });
 }
 
 /** Decodes the record and goes to its plain handler: whoever wanted a region there has been sent away by it. */

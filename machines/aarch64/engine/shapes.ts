@@ -97,7 +97,7 @@ function handlerOf(decoded: Decoded, shape: Shape, offset: number): number {
 export function compileWaiting(): void {
   if (waiting.length === 0) return;
   const functions = waiting.map((_, index) => IMPORTS.length + index);
-  MODULES.push(new WebAssembly.Module(moduleBytes({ types: SIGNATURES, tableType: HANDLER, imports: IMPORTS, functions: waiting, elements: { start: handlersEnd, functions } })));
+  MODULES.push(new WebAssembly.Module(moduleBytes({ types: SIGNATURES, tableType: HANDLER, imports: IMPORTS, functions: waiting, elements: [{ start: handlersEnd, functions }] })));
   handlersEnd += waiting.length;
   waiting.length = 0;
 }

@@ -9,12 +9,12 @@ export interface DefinedFunction { readonly type: number; readonly body: Uint8Ar
 /**
  * A module with a memory `env.memory`, a table of (ref null `tableType`), imported functions, and `functions`, which are numbered after
  * the imports. The table is `env.table`, or with `tableEntries` one of its own that it exports as `table`: a table of one exact
- * type, whose calls check no signature, can be made by a module only. `elements` go into the table from `start` on.
+ * type, whose calls check no signature, can be made by a module only. Each of `elements` goes into the table from its `start` on.
  */
 export function moduleBytes(parts: {
   readonly types: readonly Signature[]; readonly tableType: number; readonly imports: readonly FunctionImport[]; readonly functions: readonly DefinedFunction[];
   readonly tableEntries?: number;
-  readonly elements?: { readonly start: number; readonly functions: readonly number[] };
+  readonly elements?: readonly { readonly start: number; readonly functions: readonly number[] }[];
 }): Uint8Array<ArrayBuffer> {
   const out = new Code(0);
   for (const byte of [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]) out.byte(byte);
@@ -47,17 +47,17 @@ export function moduleBytes(parts: {
     if (parts.tableEntries !== undefined) { name(at, 'table'); at.byte(1); at.unsigned(0); }
     for (const { exportName, index } of exported) { name(at, exportName!); at.byte(0); at.unsigned(index); }
   });
-  const { elements } = parts;
-  if (elements !== undefined && elements.functions.length > 0) {
-    section(out, 9, (at) => {
-      at.unsigned(1);
+  const { elements = [] } = parts;
+  section(out, 9, (at) => {
+    at.unsigned(elements.length);
+    for (const { start, functions } of elements) {
       // Active, table 0, element expressions of a given reference type.
-      at.unsigned(6); at.unsigned(0); at.i32(elements.start); at.end();
+      at.unsigned(6); at.unsigned(0); at.i32(start); at.end();
       at.byte(0x63); at.signed(parts.tableType);
-      at.unsigned(elements.functions.length);
-      for (const index of elements.functions) { at.byte(0xd2); at.unsigned(index); at.end(); }
-    });
-  }
+      at.unsigned(functions.length);
+      for (const index of functions) { at.byte(0xd2); at.unsigned(index); at.end(); }
+    }
+  });
   section(out, 10, (at) => {
     at.unsigned(parts.functions.length);
     for (const { body } of parts.functions) append(at, body);
