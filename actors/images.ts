@@ -124,6 +124,7 @@ function linuxImage(bytes: Uint8Array, name: string, { ramBase = 0x4000_0000, co
 /** An Image with an EFI stub says how long its file is: its PE headers name the bytes of each section. Microsoft: PE Format, "Section Table". */
 function assertWhole(bytes: Uint8Array, view: DataView, name: string): void {
   const header = view.getUint32(60, true);
+  if (startsWith(bytes, 0, [0x4d, 0x5a]) && header + 24 > bytes.length) throw badByte(name, bytes.length, `the file ends before its PE header, at ${hex(header)}`, 'is it cut short?');
   if (!startsWith(bytes, header, [0x50, 0x45, 0, 0]) || header + 24 > bytes.length) return;
   const table = header + 24 + view.getUint16(header + 20, true);
   for (let index = 0; index < view.getUint16(header + 6, true); index++) {

@@ -90,7 +90,11 @@ function perform(draft: Draft, choice: Choice): { choice: Choice; insns: number 
       if (choice.port === undefined) {
         draft.inputBytes += choice.bytes.length;
         post(draft, 'uart', { type: 'input', bytes: choice.bytes });
-      } else post(draft, consoleOf(draft.actors), { type: 'input', bytes: choice.bytes, port: choice.port });
+      } else {
+        const console = consoleOf(draft.actors);
+        if (console === undefined) throw new RangeError('this machine has no virtio console');
+        post(draft, console, { type: 'input', bytes: choice.bytes, port: choice.port });
+      }
       drain(draft);
       break;
   }
@@ -245,7 +249,8 @@ function arm(alarms: readonly ArmedAlarm[], to: Address, name: string, deadlineN
 
 function emit(draft: Draft, event: { readonly event: string; readonly [field: string]: unknown }): void {
   draft.events.push({ timeNs: draft.clock, ...event });
-  if (event.event === 'console') draft.console = (draft.console + String(event.text)).slice(-CONSOLE_TAIL);
+  // A named port's stream is no text for people.
+  if (event.event === 'console' && event.byte !== undefined) draft.console = (draft.console + String(event.text)).slice(-CONSOLE_TAIL);
   if (event.event === 'hole' && draft.ended === null) {
     const place = `0x${BigInt(event.pc as bigint).toString(16)} (EL${String(event.el)} of ${String(event.level ?? 'L1')})`;
     const what = event.word === undefined ? String(event.what) : `${String(event.what)}, word 0x${Number(event.word).toString(16).padStart(8, '0')},`;

@@ -36,7 +36,7 @@ export interface WorldState {
   readonly turn: { readonly vcpu: number; readonly left: number };
   /** Console bytes that came in so far. */
   readonly inputBytes: number;
-  /** The last characters that the console printed, at most CONSOLE_TAIL. */
+  /** The last characters that the consoles printed, the serial port and hvc0, at most CONSOLE_TAIL. */
   readonly console: string;
   /** Set when the machine was powered off or cannot go on. */
   readonly ended: { readonly by: 'off' | 'reset' | 'hole'; readonly reason: string } | null;

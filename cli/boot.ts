@@ -4,6 +4,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { resolve as resolvePath } from 'node:path';
 import { Option, type Command } from 'commander';
 import { DATE_SECONDS, GIC } from '../actors/board.ts';
+import { consolesOf, SERIAL } from '../actors/console.ts';
 import { boot as bootMachine, RAM_BASE, type BootOptions } from '../actors/boot.ts';
 import { withChosen, type Chosen } from '../actors/device-tree.ts';
 import { flatten, parseDeviceTree } from '../actors/flattened-tree.ts';
@@ -19,10 +20,10 @@ import { sha256 } from '../scenarios/node.ts';
 import { SEMANTICS } from '../scenarios/scenario.ts';
 import type { Image as ImageSum, Manifest } from '../snapshots/compatibility.ts';
 import { openDisk, parseDisk, type DiskRecord } from './disk.ts';
-import { runConsole, SILENCE_NS } from './console.ts';
-import { readScript } from './console-script.ts';
+import { fileOutput, runConsole, SILENCE_NS } from './console.ts';
+import { readScript, type ConsoleScript } from './console-script.ts';
 import { REBUILDERS, type Opened } from './open.ts';
-import { dateSeconds, engineOption, firmwareFile, memorySize, seedOption, virtualTime, wholeNumber } from './options.ts';
+import { consoleLog, dateSeconds, engineOption, firmwareFile, memorySize, seedOption, virtualTime, wholeNumber } from './options.ts';
 import { timeText } from './output.ts';
 import { reportRun, statusOf } from './run.ts';
 import { onward, startSession, untilClosed } from './session.ts';
@@ -53,6 +54,8 @@ type Devices = Readonly<Partial<Record<(typeof DEVICES)[number], TransportKind>>
 type Pauth = 'none' | 'qarma5' | 'fast';
 const IMAGE_KINDS = ['kernel', 'firmware', 'flash1', 'initrd', 'dtb'] as const;
 type ImageKind = (typeof IMAGE_KINDS)[number];
+/** The others say more of what is missing. */
+const MAY_NOT_BE_EMPTY: readonly ImageKind[] = ['initrd', 'flash1'];
 
 interface BootFlags extends Partial<Record<ImageKind, string>>, Devices {
   readonly append?: string;
@@ -70,6 +73,8 @@ interface BootFlags extends Partial<Record<ImageKind, string>>, Devices {
   readonly gic: '2' | '3';
   readonly engine: EngineName;
   readonly input?: string;
+  readonly terminal: string;
+  readonly consoleLog?: Readonly<Record<string, string>>;
   readonly expect?: string;
   readonly maxInsns?: number;
   readonly maxTime?: number;
@@ -92,7 +97,7 @@ export function addBoot(program: Command): void {
     .addOption(new Option('--disk <file>', 'a raw image as a virtio disk, with ,ro and ,mmio or ,pci behind it; what is written stays in the machine').argParser((text: string, before: readonly DiskRecord[]) => [...before, parseDisk(text)]).default([], 'none'))
     .addOption(transportOption('--rng [transport]', 'a virtio entropy device, whose bytes come from the seed'))
     .addOption(transportOption('--net [transport]', 'a virtio network device; 10.0.2.2 answers ARP, ping and UDP'))
-    .addOption(transportOption('--console [transport]', 'a virtio console'))
+    .addOption(transportOption('--console [transport]', 'a virtio console: hvc0, and beside it a port org.zeno.stream.1'))
     .addOption(new Option('--fw-cfg <name=file>', 'a file for firmware to find, such as opt/org.example/words=words.txt; may be repeated').argParser(firmwareFile))
     .addOption(new Option('--date <date>', 'what the real time clock shows at boot').argParser(dateSeconds).default(DATE_SECONDS, '2026-01-01T00:00:00Z'))
     .option('--no-reboot', 'a reset ends the run; otherwise the machine starts again')
@@ -105,6 +110,8 @@ export function addBoot(program: Command): void {
     .addOption(new Option('--gic <version>', "the interrupt controller's version; 2 without L0, for at most 8 vCPUs").choices(['2', '3']).default(String(GIC)))
     .addOption(engineOption())
     .option('--input <file>', 'a script for the console, or text typed as fast as the guest reads it')
+    .option('--terminal <console>', 'the console that is the terminal: serial, or with --console hvc0', SERIAL.name)
+    .addOption(new Option('--console-log <console=file>', 'a file for what a console prints; may be repeated').argParser(consoleLog))
     .option('--expect <text>', 'passed when the console shows TEXT after all input was read')
     .addOption(new Option('--max-insns <n>', 'stop after so many instructions').argParser(wholeNumber('--max-insns', 1)))
     .addOption(new Option('--max-time <time>', 'stop at so much virtual time, such as 60s').argParser(virtualTime('--max-time')))
@@ -124,13 +131,16 @@ const HELP = `
    send "uname -a\\n"        type it; \\n \\r \\t \\e \\\\ \\" and \\x1b are known
    wait 100ms               of virtual time: ns, us, ms, s, m, h
    timeout 30s              what each expect after it may take
+   console hvc0             the console that each expect and send after it is at
    # a comment
  A file whose first line is none of these is typed as it is. A script that ends with an expect ends the run. Nobody types and
  nothing is shown for ${timeText(SILENCE_NS)} of virtual time: the run ends too, unless --max-time is given.
  On a terminal every key goes to the guest, Ctrl-C too; Ctrl-] q leaves.`;
 
 async function boot(flags: BootFlags): Promise<number> {
-  const script = flags.input === undefined ? undefined : readScript(readInput('--input', flags.input), flags.input);
+  for (const kind of IMAGE_KINDS) if (flags[kind] === '') throw new InputError(`--${kind} "": name a file`);
+  if (flags.expect === '') throw new InputError('--expect "": every console shows that; it needs a text');
+  const script = flags.input === undefined ? undefined : readScript(readInput('--input', flags.input, INPUT_BYTES_MAX), flags.input);
   const nested = flags.nested ?? 'none';
   const record: BootRecord = {
     el2: flags.el2, nested, l1: flags.l1 ?? (flags.el2 === 'kvm' ? 'vhe' : 'both'), vcpus: flags.smp, memoryBytes: flags.mem, append: flags.append ?? null, pauth: flags.pauth, ...(Number(flags.gic) !== GIC && { gic: Number(flags.gic) as GicVersion }), date: flags.date, reboot: flags.reboot,
@@ -138,15 +148,28 @@ async function boot(flags: BootFlags): Promise<number> {
     files: Object.fromEntries(IMAGE_KINDS.flatMap((kind) => (flags[kind] === undefined ? [] : [[kind, resolvePath(flags[kind])]]))),
     disks: flags.disk, devices: Object.fromEntries(DEVICES.flatMap((device) => (flags[device] === undefined ? [] : [[device, flags[device]]]))),
   };
-  const session = startSession(openBoot(record, flags.seed, flags.engine), flags.record, onward(flags.record !== undefined));
+  const opened = openBoot(record, flags.seed, flags.engine);
+  const files = Object.entries(flags.consoleLog ?? {});
+  assertConsoles(opened.world, [...namedIn(script), { name: flags.terminal, by: `--terminal ${flags.terminal}` }, ...files.map(([name, path]) => ({ name, by: `--console-log ${name}=${path}` }))]);
+  const logs = Object.fromEntries(files.map(([name, path]) => [name, fileOutput(name, path)]));
+  const session = startSession(opened, flags.record, onward(flags.record !== undefined));
   return untilClosed(session, async () => {
     const end = await runConsole(session, {
-      ...(script && { script }), ...(flags.expect === undefined ? {} : { expect: flags.expect }), ...(flags.maxInsns === undefined ? {} : { maxInsns: flags.maxInsns }),
+      terminal: flags.terminal, logs, ...(script && { script }), ...(flags.expect === undefined ? {} : { expect: flags.expect }), ...(flags.maxInsns === undefined ? {} : { maxInsns: flags.maxInsns }),
       ...(flags.maxTime === undefined ? {} : { maxTimeNs: flags.maxTime }), ...(flags.json === undefined ? {} : { json: flags.json }),
     });
     reportRun(session, 'boot', end, flags.json === true);
     return statusOf(end);
   });
+}
+
+const namedIn = (script: ConsoleScript | undefined): { readonly name: string; readonly by: string }[] =>
+  (script?.steps ?? []).flatMap((step) => (step.type === 'console' ? [{ name: step.name, by: `${script!.name}: line ${step.line}: console ${step.name}` }] : []));
+
+/** Throws InputError for a console that the machine has not; `by`: what asks for it. */
+function assertConsoles(world: World, asked: readonly { readonly name: string; readonly by: string }[]): void {
+  const names = consolesOf(world.state).map(({ name }) => name);
+  for (const { name, by } of asked) if (!names.includes(name)) throw new InputError(`${by}: there is no such console: there ${names.length > 1 ? `are ${names.join(', ')}` : `is ${names[0]}; --console adds hvc0`}`);
 }
 
 /** Power-off is how a machine ends well. */
@@ -163,6 +186,7 @@ function openBoot(record: BootRecord, seed: number, engine: EngineName): Opened 
     const path = record.files[kind];
     if (path === undefined) return undefined;
     const bytes = readInput(`--${kind}`, path);
+    if (bytes.length === 0 && MAY_NOT_BE_EMPTY.includes(kind)) throw new InputError(`--${kind} ${path}: the file is empty; is it cut short?`);
     sums.push({ name: path, sum: sha256(bytes), bytes: bytes.length });
     return bytes;
   };
@@ -200,13 +224,26 @@ function openBoot(record: BootRecord, seed: number, engine: EngineName): Opened 
 
 REBUILDERS.set('boot', async (manifest, engine) => {
   if (!('devices' in manifest.options)) throw new InputError(`this boot was recorded with semantics ${manifest.semantics}, on a board without the devices that this one has: record it again`);
+  // What such a file cannot be booted for is beside the point.
+  for (const { name, bytes } of manifest.images) {
+    const size = statSync(name, { throwIfNoEntry: false })?.size;
+    if (size !== undefined && size !== bytes) throw new InputError(`the image ${name} is another: recorded with ${bytes} bytes, now it has ${size}`);
+  }
   return openBoot(manifest.options as unknown as BootRecord, manifest.seed, engine);
 });
 
-function readInput(option: string, path: string): Uint8Array {
+/** What Node reads at once. */
+const FILE_BYTES_MAX = 2 ** 31 - 1;
+/** What is typed is held a byte an element. */
+const INPUT_BYTES_MAX = 16 << 20;
+
+function readInput(option: string, path: string, bytesMax = FILE_BYTES_MAX): Uint8Array {
   try {
-    if (statSync(path).isFile()) return new Uint8Array(readFileSync(path));
+    const about = statSync(path);
+    if (about.isFile() && about.size > bytesMax) throw new InputError(`${option} ${path}: it has ${about.size} bytes; at most ${bytesMax} are read`);
+    if (about.isFile()) return new Uint8Array(readFileSync(path));
   } catch (error) {
+    if (error instanceof InputError) throw error;
     throw new InputError(`${option} ${path}: ${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (error as Error).message}`);
   }
   throw new InputError(`${option} ${path}: it is not a file`);

@@ -16,29 +16,41 @@ export type Step =
   | { readonly type: 'send'; readonly line: number; readonly text: string }
   | { readonly type: 'wait'; readonly line: number; readonly ns: number }
   /** How long each `expect` behind it may take. */
-  | { readonly type: 'timeout'; readonly line: number; readonly ns: number };
+  | { readonly type: 'timeout'; readonly line: number; readonly ns: number }
+  /** Which console each `expect` and `send` behind it is at. */
+  | { readonly type: 'console'; readonly line: number; readonly name: string };
 
-/** Reads `bytes` of the file called `name`. It is a script when the first line that is not empty and no comment is one of a script. Throws InputError that names the line. */
+/** Reads `bytes` of the file called `name`. It is a script when the first line that is not empty and no comment begins as a step does. Throws InputError that names the line. */
 export function readScript(bytes: Uint8Array, name: string): ConsoleScript {
   const text = latin1.decode(bytes);
   const lines = text.split(/\r?\n/).map((words, index) => ({ words: words.trim(), line: index + 1 })).filter(({ words }) => words !== '' && !words.startsWith('#'));
-  const isScript = lines.length > 0 && STEP.test(lines[0]!.words);
+  const isScript = lines.length > 0 && BEGINS.test(lines[0]!.words);
   if (!isScript) return { name, isScript, steps: text === '' ? [] : [{ type: 'send', line: 1, text }] };
   return { name, isScript, steps: lines.map(({ words, line }) => stepOf(words, line, name)) };
 }
 
-const STEP = /^(?:(expect|send)\s+"((?:[^"\\]|\\.)*)"|(wait|timeout)\s+(\d+(?:\.\d+)?)(ns|us|ms|s|m|h))$/;
+const STEP = /^(?:(expect|send)\s+"((?:[^"\\]|\\.)*)"|(wait|timeout)\s+(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)|console\s+(\S+))$/;
+/** What nobody types: a step, or an attempt at one, whose fault is to be told. */
+const BEGINS = /^(?:(?:expect|send)\s+["']|(?:wait|timeout)\s+\d|console\s+\S+$)/;
 
 function stepOf(words: string, line: number, name: string): Step {
-  const [, says, quoted, waits, digits, unit] = STEP.exec(words) ?? [];
+  const [, says, quoted, waits, digits, unit, console] = STEP.exec(words) ?? [];
   if (says !== undefined) {
     const text = unescaped(quoted!, line, name);
     if (text === '') throw new InputError(`${name}: line ${line}: ${says} needs a text that is not empty`);
     return { type: says as 'expect' | 'send', line, text };
   }
-  if (waits !== undefined) return { type: waits as 'wait' | 'timeout', line, ns: Math.round(Number(digits) * UNIT_NS[unit as keyof typeof UNIT_NS]) };
-  throw new InputError(`${name}: line ${line}: ${JSON.stringify(words)} is none of expect "TEXT", send "TEXT", wait 100ms, timeout 30s and # a comment`);
+  if (waits !== undefined) {
+    const ns = Math.round(Number(digits) * UNIT_NS[unit as keyof typeof UNIT_NS]);
+    if (!Number.isSafeInteger(ns)) throw new InputError(`${name}: line ${line}: ${words}: a time is at most ${Math.floor(Number.MAX_SAFE_INTEGER / UNIT_NS.h)}h`);
+    return { type: waits as 'wait' | 'timeout', line, ns };
+  }
+  if (console !== undefined) return { type: 'console', line, name: console };
+  throw new InputError(`${name}: line ${line}: ${JSON.stringify(words.length > SHOWN ? `${words.slice(0, SHOWN)}…` : words)} is none of expect "TEXT", send "TEXT", wait 100ms, timeout 30s, console NAME and # a comment`);
 }
+
+/** Characters of a line that are shown when it is none. */
+const SHOWN = 60;
 
 export const UNIT_NS = { ns: 1, us: 1e3, ms: 1e6, s: 1e9, m: 60e9, h: 3600e9 } as const;
 
@@ -59,8 +71,10 @@ const latin1 = { decode: (bytes: Uint8Array): string => Buffer.from(bytes.buffer
 export interface ScriptState {
   /** The next step; the number of steps when all are done. */
   at: number;
-  /** What the console showed and no `expect` has met. */
-  unseen: string;
+  /** The console that `expect` and `send` are at. */
+  console: string;
+  /** What each console showed and no `expect` has met, by name. */
+  readonly unseen: Record<string, string>;
   /** The virtual time at which the step began. */
   sinceNs: number;
   /** How long an `expect` may take. */
@@ -69,41 +83,53 @@ export interface ScriptState {
   isSent: boolean;
 }
 
-export const startScript = (): ScriptState => ({ at: 0, unseen: '', sinceNs: 0, timeoutNs: Infinity, isSent: false });
+/** At its first step, and at `console`. */
+export const startScript = (console: string): ScriptState => ({ at: 0, console, unseen: {}, sinceNs: 0, timeoutNs: Infinity, isSent: false });
+
+/** Characters of a console that are searched, at least. */
+const UNSEEN_MAX = 1 << 20;
+
+/** Tells the script what a console showed. */
+export function showScript(state: ScriptState, console: string, text: string): void {
+  const unseen = (state.unseen[console] ?? '') + text;
+  state.unseen[console] = unseen.length > 2 * UNSEEN_MAX ? unseen.slice(-UNSEEN_MAX) : unseen;
+}
 
 /** What the machine says at an instant. */
 export interface Instant {
   readonly timeNs: number;
-  /** Whether the guest has read all that was handed over. */
-  readonly hasRead: boolean;
+  /** Whether the guest has read all that was handed over for a console. */
+  hasRead(console: string): boolean;
 }
 
-/** Does the steps that can be done at `now`; `type` hands over bytes to be typed. Returns the step whose time is over, if one is. */
-export function advanceScript(script: ConsoleScript, state: ScriptState, now: Instant, type: (bytes: Uint8Array) => void): Step | undefined {
+/** Does the steps that can be done at `now`; `type` hands over bytes to be typed at a console. Returns the step whose time is over, if one is. */
+export function advanceScript(script: ConsoleScript, state: ScriptState, now: Instant, type: (console: string, bytes: Uint8Array) => void): Step | undefined {
   for (let step = script.steps[state.at]; step !== undefined; step = script.steps[state.at]) {
     switch (step.type) {
       case 'expect': {
-        const found = state.unseen.indexOf(step.text);
+        const unseen = state.unseen[state.console] ?? '';
+        const found = unseen.indexOf(step.text);
         if (found < 0) {
           // What cannot be the beginning of a match is let go.
-          state.unseen = state.unseen.slice(-step.text.length);
+          state.unseen[state.console] = unseen.slice(-step.text.length);
           return now.timeNs - state.sinceNs >= state.timeoutNs ? step : undefined;
         }
-        state.unseen = state.unseen.slice(found + step.text.length);
+        state.unseen[state.console] = unseen.slice(found + step.text.length);
         break;
       }
       case 'send':
         if (!state.isSent) {
           state.isSent = true;
-          type(Buffer.from(step.text, 'latin1'));
+          type(state.console, Buffer.from(step.text, 'latin1'));
           return undefined;
         }
-        if (!now.hasRead) return undefined;
+        if (!now.hasRead(state.console)) return undefined;
         break;
       case 'wait':
         if (now.timeNs - state.sinceNs < step.ns) return undefined;
         break;
       case 'timeout': state.timeoutNs = step.ns; break;
+      case 'console': state.console = step.name; break;
     }
     state.at++;
     state.isSent = false;

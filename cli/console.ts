@@ -1,17 +1,23 @@
 /** Runs a machine with its console: on standard output and a terminal, or typed at by a script. */
 
-import { hasRead, nextInput } from '../actors/console.ts';
+import { closeSync, fstatSync, ftruncateSync, openSync, writeFileSync } from 'node:fs';
+import { consolesOf, hasRead, nextInput, type Console } from '../actors/console.ts';
+import { InputError } from '../actors/input-error.ts';
 import type { Choice } from '../actors/choices.ts';
 import type { Outcome, World } from '../actors/world.ts';
 import { close, placeOf, take, worldOf } from '../snapshots/history.ts';
-import { advanceScript, deadlineOf, startScript, waitingText, type ConsoleScript, type Step } from './console-script.ts';
-import { grouped, timeText } from './output.ts';
+import { advanceScript, deadlineOf, showScript, startScript, waitingText, type ConsoleScript, type Step } from './console-script.ts';
+import { grouped, isGone, outputRefused, timeText } from './output.ts';
 import type { RunEnd } from './runner.ts';
 import { totalsOf, type Session } from './session.ts';
 import { HELP, openTerminal } from './terminal.ts';
 
 export interface ConsoleOptions {
   readonly script?: ConsoleScript;
+  /** The console that is standard output's and the terminal's, that a script begins at and `expect` looks at. */
+  readonly terminal: string;
+  /** What else gets what consoles print, by console. */
+  readonly logs: Readonly<Record<string, ConsoleOutput>>;
   readonly expect?: string;
   readonly maxInsns?: number;
   readonly maxTimeNs?: number;
@@ -22,7 +28,9 @@ export interface ConsoleOptions {
 const SLICE_MS = 25;
 /** Nobody types and nothing is shown for so much virtual time: nothing more will come. */
 export const SILENCE_NS = 600e9;
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
+/** Characters searched for what is expected, the expected text's own length aside. */
+const SHOWN_MAX = 4096;
 
 /** Why a run stopped before the machine did. */
 type Stop =
@@ -34,16 +42,19 @@ type Stop =
 export async function runConsole(session: Session, options: ConsoleOptions): Promise<RunEnd> {
   const { history } = session;
   const script = options.script ?? EMPTY;
-  const state = startScript();
-  const output = consoleOutput(options.json === true ? process.stderr : process.stdout);
+  const state = startScript(options.terminal);
+  const consoles: readonly Typing[] = consolesOf(worldOf(history).state).map((console) => ({ ...console, typed: [], given: 0 }));
+  const at = Object.fromEntries(consoles.map((console) => [console.name, console]));
+  const type = (console: string, bytes: Iterable<number>): void => { for (const byte of bytes) at[console]!.typed.push(byte); };
+  const output = consoleOutput(options.json === true ? process.stderr : process.stdout, options.json === true ? 'standard error' : 'standard output');
+  const outputs = [output, ...Object.values(options.logs)];
   const isTerminal = options.script === undefined && process.stdin.isTTY === true;
   const mayBeSilent = isTerminal || options.maxTimeNs !== undefined;
-  const typed: number[] = [];
   let interrupted: Stop | undefined;
   const onSignal = (signal: NodeJS.Signals): void => { interrupted = { why: signal === 'SIGHUP' ? 'closed' : 'interrupted' }; };
   for (const signal of SIGNALS) process.on(signal, onSignal);
   const terminal = !isTerminal ? undefined : openTerminal(({ bytes, commands }) => {
-    typed.push(...bytes);
+    type(options.terminal, bytes);
     for (const command of commands) {
       if (command === 'leave') interrupted = { why: 'interrupted' };
       else process.stderr.write(command === 'help' ? HELP : `\r\n(${whereText(session)})\r\n`);
@@ -59,14 +70,14 @@ export async function runConsole(session: Session, options: ConsoleOptions): Pro
   try {
     for (let sliceEnds = performance.now() + SLICE_MS; stop === undefined;) {
       const world = worldOf(history);
-      const overdue = advanceScript(script, state, { timeNs: world.state.clock, hasRead: hasRead(world, typed.length) }, (bytes) => { typed.push(...bytes); });
+      const overdue = advanceScript(script, state, { timeNs: world.state.clock, hasRead: (console) => hasReadAll(world, at[console]!) }, type);
       if (overdue !== undefined) stop = { why: 'overdue', step: overdue };
       else if (state.at === script.steps.length && expect === undefined && script.steps.at(-1)?.type === 'expect') stop = { why: 'script' };
       if (stop !== undefined) break;
-      const isReady = state.at === script.steps.length && hasRead(world, typed.length);
+      const isReady = state.at === script.steps.length && consoles.every((console) => console.typed.length === 0 || hasReadAll(world, console));
       const deadline = Math.min(deadlineOf(script, state), options.maxTimeNs ?? Infinity);
-      const input = nextInput(world, typed);
-      const choice = input ?? limited(history.system.next(world), world, deadline);
+      const input = inputFor(world, consoles);
+      const choice = input?.choice ?? limited(history.system.next(world), world, deadline);
       const idleMs = isTerminal && choice?.type === 'advance' ? (choice.timeNs - world.state.clock) / 1e6 : 0;
       if (idleMs > 0) idleSince ??= performance.now();
       const waits = idleMs > 0 && performance.now() - idleSince! < idleMs;
@@ -77,14 +88,20 @@ export async function runConsole(session: Session, options: ConsoleOptions): Pro
         if (!isTerminal || world.state.ended !== null) break;
       } else {
         insns += frame.insns;
-        if (input !== undefined) soundNs = frame.timeNs;
+        if (input !== undefined) {
+          soundNs = frame.timeNs;
+          input.at.given += input.choice.bytes.length;
+        }
         for (const event of frame.events) {
           if (event.event !== 'console') continue;
           soundNs = frame.timeNs;
-          output.byte(event.byte as number);
-          if (state.at < script.steps.length) state.unseen += String(event.text);
+          const [console, text] = [String(event.console), String(event.text)];
+          options.logs[console]?.text(text);
+          if (state.at < script.steps.length) showScript(state, console, text);
+          if (console !== options.terminal) continue;
+          output.text(text);
           // What the console echoes while input is still being read does not count.
-          if (isReady && expect !== undefined) shown = (shown + String(event.text)).slice(-Math.max(4096, expect.length));
+          if (isReady && expect !== undefined) shown = (shown + text).slice(-Math.max(SHOWN_MAX, expect.length));
         }
         if (expect !== undefined && shown.includes(expect)) stop = { why: 'expected' };
         else if (options.maxInsns !== undefined && insns >= options.maxInsns) stop = { why: 'limit', reason: `--max-insns ${options.maxInsns} was reached` };
@@ -92,14 +109,14 @@ export async function runConsole(session: Session, options: ConsoleOptions): Pro
         else if (!mayBeSilent && frame.timeNs - soundNs > SILENCE_NS) stop = { why: 'silence', reason: `the console was silent for ${timeText(SILENCE_NS)} of virtual time` };
       }
       if (stop !== undefined || (frame !== undefined && performance.now() < sliceEnds)) continue;
-      output.flush();
+      for (const each of outputs) each.flush();
       await new Promise((go) => { if (frame === undefined) setTimeout(go, SLICE_MS); else setImmediate(go); });
       stop = interrupted ?? (output.isClosed() ? { why: 'closed' } : undefined);
       sliceEnds = performance.now() + SLICE_MS;
     }
+    for (const each of outputs) each.flush();
   } finally {
-    output.flush();
-    output.end();
+    for (const each of outputs) each.end();
     for (const signal of SIGNALS) process.off(signal, onSignal);
     terminal?.restore();
   }
@@ -139,29 +156,84 @@ function limited(choice: Choice | undefined, { state }: World, deadline: number)
   return choice.type === 'advance' ? { ...choice, timeNs: Math.max(state.clock, Math.min(choice.timeNs, deadline)) } : choice;
 }
 
-interface ConsoleOutput {
-  byte(byte: number): void;
-  /** Hands over what was shown since the last time. */
+/** A console, what is typed at it from boot on, and how many bytes of that the guest was given. */
+interface Typing extends Console { readonly typed: number[]; given: number }
+
+const hasReadAll = (world: World, console: Typing): boolean => hasRead(world, console.typed.length, console, console.given);
+
+/** What can be given to the guest now: of several consoles the first comes first. */
+function inputFor(world: World, consoles: readonly Typing[]): { readonly at: Typing; readonly choice: Extract<Choice, { type: 'input' }> } | undefined {
+  for (const at of consoles) {
+    const choice = nextInput(world, at.typed, at, at.given);
+    if (choice !== undefined) return { at, choice };
+  }
+  return undefined;
+}
+
+/** Texts are bytes, as Latin-1. */
+export interface ConsoleOutput {
+  text(text: string): void;
+  /** Hands over what was shown since the last time. Throws InputError where it is refused. */
   flush(): void;
-  /** Whether nobody reads any more. */
-  isClosed(): boolean;
+  /** Hands over the rest, if that can be done. */
   end(): void;
 }
 
-/** Bytes in chunks: a write for each of them would take longer than the guest does. When the reader has gone its listener stays: what is printed later fails too. */
-function consoleOutput(stream: NodeJS.WriteStream): ConsoleOutput {
-  let bytes: number[] = [];
-  let isGone = false;
-  const onError = (): void => { isGone = true; };
+/** Texts in chunks: a write for each character would take longer than the guest does. When the reader has gone its listener stays: what is printed later fails too. */
+function consoleOutput(stream: NodeJS.WriteStream, name: string): ConsoleOutput & { /** Whether nobody reads any more. */ isClosed(): boolean } {
+  let waiting = '';
+  let last = '\n';
+  let failure: Error | undefined;
+  const onError = (error: Error): void => { failure ??= error; };
   stream.on('error', onError);
+  const write = (): void => {
+    if (waiting !== '' && failure === undefined) stream.write(Buffer.from(waiting, 'latin1'));
+    last = waiting.at(-1) ?? last;
+    waiting = '';
+  };
   return {
-    byte(byte) { bytes.push(byte); },
+    text(text) { waiting += text; },
     flush() {
-      if (bytes.length > 0 && !isGone) stream.write(Buffer.from(bytes));
-      bytes = [];
+      if (failure !== undefined && !isGone(failure)) throw new InputError(outputRefused(failure, name));
+      write();
     },
-    isClosed: () => isGone,
-    end() { if (!isGone) stream.off('error', onError); },
+    isClosed: () => failure !== undefined && isGone(failure),
+    end() {
+      write();
+      if (failure !== undefined) return;
+      // What is told next on a terminal does not go behind half a line of the guest's.
+      if (stream.isTTY && last !== '\n') stream.write('\n');
+      stream.off('error', onError);
+    },
+  };
+}
+
+/** The file that `--console-log CONSOLE=FILE` asks for. What it held before goes when the run has begun. Throws InputError where it cannot be written. */
+export function fileOutput(console: string, path: string): ConsoleOutput {
+  let waiting = '';
+  const refused = <Result>(work: () => Result): Result => {
+    try {
+      return work();
+    } catch (error) {
+      throw new InputError(`--console-log ${console}=${path}: ${(error as Error).message}`);
+    }
+  };
+  const file = refused(() => openSync(path, 'a'));
+  let hasBegun = false;
+  const flush = (): void => refused(() => {
+    const text = waiting;
+    waiting = '';
+    if (!hasBegun && fstatSync(file).isFile()) ftruncateSync(file);
+    hasBegun = true;
+    if (text !== '') writeFileSync(file, text, 'latin1');
+  });
+  return {
+    text(text) { waiting += text; },
+    flush,
+    end() {
+      try { flush(); } catch { /* what ended the run is told */ }
+      closeSync(file);
+    },
   };
 }
 

@@ -1,7 +1,7 @@
 /** Disk images as `--disk FILE[,ro][,mmio|pci]` names them: read as the machine asks for them, never written, and known by their sum. */
 
 import { createHash } from 'node:crypto';
-import { closeSync, fstatSync, openSync, readSync, type BigIntStats } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, statSync, type BigIntStats } from 'node:fs';
 import { resolve as resolvePath } from 'node:path';
 import type { DiskOptions, DiskSource } from '../actors/disk.ts';
 import type { TransportKind } from '../actors/virtio-devices.ts';
@@ -55,13 +55,11 @@ const SUM_BYTES = 1 << 20;
 const same = (a: BigIntStats, b: BigIntStats): boolean => a.size === b.size && a.mtimeNs === b.mtimeNs;
 
 function opened(path: string): number {
-  let file: number;
   try {
-    file = openSync(path, 'r');
+    // To open a pipe would be to wait for who writes to it.
+    if (statSync(path).isFile()) return openSync(path, 'r');
   } catch (error) {
     throw new InputError(`--disk ${path}: ${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (error as Error).message}`);
   }
-  if (fstatSync(file).isFile()) return file;
-  closeSync(file);
   throw new InputError(`--disk ${path}: it is not a file`);
 }

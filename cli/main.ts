@@ -10,7 +10,7 @@ import { userMessage } from './errors.ts';
 import { addExplore } from './explore.ts';
 import { addFork } from './fork.ts';
 import { addMark } from './mark.ts';
-import { note } from './output.ts';
+import { isGone, note, outputRefused } from './output.ts';
 import { addReplay } from './replay.ts';
 import { addRewind } from './rewind.ts';
 import { addRun } from './run.ts';
@@ -54,11 +54,12 @@ export async function main(words: readonly string[]): Promise<void> {
   }
 }
 
-/** `zeno timeline DIR | head` closes the pipe early, which is no error; nor is a terminal that goes away. What records ends its run first. */
+/** `zeno timeline DIR | head` closes the pipe early, which is no error; nor is a terminal that goes away. A file that has no room for what is printed is one. What records ends its run first. */
 function onOutputError(error: NodeJS.ErrnoException): void {
   if (process.stdout.listenerCount('error') > 1) return;
-  if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
-  process.exit(process.exitCode ?? 0);
+  if (isGone(error)) process.exit(process.exitCode ?? 0);
+  note(outputRefused(error));
+  process.exit(2);
 }
 
 function program(): Command {

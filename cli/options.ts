@@ -44,11 +44,21 @@ export function firmwareFile(text: string, before: Readonly<Record<string, strin
   return { ...before, [name]: path };
 }
 
+/** CONSOLE=FILE, put with those before it. */
+export function consoleLog(text: string, before: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
+  const [, name, path] = /^([^=]+)=(.+)$/.exec(text) ?? [];
+  if (name === undefined || path === undefined) throw new InputError(`--console-log ${text}: write CONSOLE=FILE, such as hvc0=hvc0.txt`);
+  if (name in before) throw new InputError(`--console-log ${text}: ${name} has a file already`);
+  return { ...before, [name]: path };
+}
+
 /** 2026-01-01, 2026-01-01T12:30:00Z, or seconds since 1970. */
 export function dateSeconds(text: string): number {
-  const [, year, month, day, hours = '0', minutes = '0', seconds = '0'] = /^(\d{4})-(\d{2})-(\d{2})(?:T(\d{2}):(\d{2}):(\d{2})Z?)?$/.exec(text) ?? [];
+  const [, year, month, day, hours = '00', minutes = '00', seconds = '00'] = /^(\d{4})-(\d{2})-(\d{2})(?:T(\d{2}):(\d{2}):(\d{2})Z?)?$/.exec(text) ?? [];
   const value = year === undefined ? (/^\d+$/.test(text) ? Number(text) : NaN) : Date.UTC(Number(year), Number(month) - 1, Number(day), Number(hours), Number(minutes), Number(seconds)) / 1000;
-  if (!(value >= 0 && value < 2 ** 32)) throw new InputError(`--date ${text}: write 2026-01-01 or 2026-01-01T12:30:00Z, from 1970 to 2105, or seconds since 1970`);
+  // Date.UTC takes the 31st of February for a day in March.
+  const isDate = year === undefined || new Date(value * 1000).toISOString() === `${year}-${month}-${day}T${hours}:${minutes}:${seconds}.000Z`;
+  if (!(value >= 0 && value < 2 ** 32 && isDate)) throw new InputError(`--date ${text}: write 2026-01-01 or 2026-01-01T12:30:00Z, from 1970 to 2105, or seconds since 1970`);
   return value;
 }
 

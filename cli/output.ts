@@ -19,6 +19,12 @@ export function print(text = ''): void {
   clearLine();
   process.stdout.write(`${text}\n`);
 }
+/** Whether a stream's reader is not there any more: a pipe that was closed, a terminal that was. */
+export const isGone = (error: NodeJS.ErrnoException): boolean => error.code === 'EPIPE' || error.code === 'EIO';
+
+/** What to say of an error of a stream that has a reader. */
+export const outputRefused = (error: Error, name = 'standard output'): string => `${name} cannot be written: ${error.message}`;
+
 /** One line on standard error, for people. */
 export function note(text: string): void {
   clearLine();

@@ -15,16 +15,17 @@ export function addRewind(program: Command): void {
     .requiredOption('--to <position>', 'where').addOption(jsonOption('one object'))
     .action((directory: string, flags: { to: string; json?: boolean }) => withSession(directory, {}, ({ history, opened, recording }) => {
       const place = goToPosition(history, flags.to);
-      recording.saveCursor(place);
       const about = aboutToHappen(history);
       if (flags.json) {
         printJson({ ...place, timeNs: liveWorld(history).state.clock, fingerprint: history.system.fingerprint(liveWorld(history)), next: about.choice, events: about.events.map(entryJson) });
-        return;
+      } else {
+        const world = liveWorld(history);
+        print(`${paint('bold', placeText(place))}, ${timeText(world.state.clock)} of virtual time`);
+        print(table(['', '', '', '', '>'], vcpuLines(world, opened)));
+        printAbout(about, opened);
       }
-      const world = liveWorld(history);
-      print(`${paint('bold', placeText(place))}, ${timeText(world.state.clock)} of virtual time`);
-      print(table(['', '', '', '', '>'], vcpuLines(world, opened)));
-      printAbout(about, opened);
+      // Last: of a recording that cannot be written, it is told all the same what is about to happen.
+      recording.saveCursor(place);
     }));
 }
 

@@ -1,12 +1,15 @@
 /** A recording opened for a verb: its World set up again, checked against the manifest, with a history over its lines. */
 
+import { existsSync } from 'node:fs';
 import type { Choice } from '../actors/choices.ts';
 import { InputError } from '../actors/input-error.ts';
 import type { World, WorldEvent } from '../actors/world.ts';
 import { ENGINE, type EngineName } from '../machines/aarch64/board.ts';
 import { assertReplayable, type Manifest } from '../snapshots/compatibility.ts';
 import { DEFAULTS, goTo, openHistory, timelineOf, worldOf, type History, type HistoryOptions, type Place } from '../snapshots/history.ts';
+import type { Files } from '../snapshots/files.ts';
 import { lineage, memoryLines } from '../snapshots/lines.ts';
+import { LogError } from '../snapshots/log.ts';
 import { systemOf, type ZenoSystem } from '../snapshots/machine.ts';
 import { createRecording, openRecording, type Recording } from '../snapshots/recording.ts';
 import { nodeFiles } from '../snapshots/store/node-files.ts';
@@ -54,26 +57,48 @@ export const onward = (isRecorded: boolean): HistoryOptions => ({
 /** A run about to begin, recorded in `directory` if there is one. */
 export function startSession(opened: Opened, directory: string | undefined, options: HistoryOptions = {}): Session {
   const files = nodeFiles();
-  const recording = directory === undefined ? undefined : createRecording<Choice>(files, trimmed(directory), opened.manifest);
+  const recording = directory === undefined ? undefined : recordingIn(files, trimmed(directory), opened.manifest);
   const history = openHistory(systemOf(), opened.world, recording ?? memoryLines<Choice>(), { ...historyOptions(), ...options });
   return { opened, history, recording, close() { try { recording?.close(); } finally { files.close(); } } };
 }
 
-/** Does `work`, which runs `session` on, and closes it, however that ends. Where the system refused to record more, the InputError says what is left. */
-export async function untilClosed<Result>(session: Session, work: () => Promise<Result>): Promise<Result> {
-  let isOpen = true;
+function recordingIn(files: Files, directory: string, manifest: Manifest): Recording<Choice> {
+  if (directory === '') throw new InputError('--record "": name a directory');
   try {
-    const result = await work();
-    isOpen = false;
-    session.close();
-    return result;
+    return createRecording<Choice>(files, directory, manifest);
   } catch (error) {
-    try { if (isOpen) session.close(); } catch { /* the first error is told */ }
-    const refusal = session.recording === undefined || !(error instanceof Error && 'syscall' in error) ? undefined : userMessage(error);
-    if (refusal === undefined) throw error;
-    throw new InputError(`${refusal}: the run ended there; what ran before is recorded in ${session.recording!.directory}`);
+    if (!isRefusal(error)) throw error;
+    throw new InputError(`--record ${directory}: nothing can be recorded there: ${error.message}`);
   }
 }
+
+/** Does `work`, which runs `session` on, and closes it, however that ends. Where the world outside ended a run that is recorded, the InputError says what is left. */
+export async function untilClosed<Result>(session: Session, work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await closing(session, work);
+  } catch (error) {
+    const directory = session.recording?.directory;
+    if (directory === undefined || !(isRefusal(error) || error instanceof InputError || error instanceof LogError)) throw error;
+    const left = existsSync(`${directory}/main.log`) ? `what ran before is recorded in ${directory}` : `nothing of it is left in ${directory}`;
+    throw new InputError(`${userMessage(error)!}: the run ended there; ${left}`);
+  }
+}
+
+/** Does `work` and closes `session`. Of two errors the first is told. */
+async function closing<Result>(session: Session, work: () => Result | Promise<Result>): Promise<Result> {
+  let result: Result;
+  try {
+    result = await work();
+  } catch (error) {
+    try { session.close(); } catch { /* it follows from the first */ }
+    throw error;
+  }
+  session.close();
+  return result;
+}
+
+/** What the operating system refused. */
+const isRefusal = (error: unknown): error is Error => error instanceof Error && 'syscall' in error;
 
 export interface SessionOptions { readonly edit?: boolean; readonly engine?: EngineName }
 
@@ -107,11 +132,7 @@ function watched(system: ZenoSystem): ZenoSystem {
 /** Does `work` on an open recording and closes it, however that ends. */
 export async function withSession<Result>(directory: string, options: SessionOptions, work: (session: RecordedSession) => Result | Promise<Result>): Promise<Result> {
   const session = await openSession(directory, options);
-  try {
-    return await work(session);
-  } finally {
-    session.close();
-  }
+  return closing(session, () => work(session));
 }
 
 /** Puts the cursor at `position`; without one where `rewind` left it, or at the end. */

@@ -3,6 +3,7 @@
 import { Option, type Command } from 'commander';
 import { framesOf, type Place } from '../snapshots/history.ts';
 import { resolve } from '../snapshots/timeline.ts';
+import { SERIAL } from '../actors/console.ts';
 import type { Image } from '../actors/images.ts';
 import { symbolAt } from '../actors/images.ts';
 import { describeSystemAccess } from '../machines/aarch64/describe.ts';
@@ -65,9 +66,9 @@ function printEvents(history: ZenoHistory, opened: Opened, { from, to }: Range, 
   let shown = 0;
   let console = '';
   let consoleAt: TimelineEntry | undefined;
-  // The console comes a character at a time: for people, a line is one event.
+  // A console's text comes a character at a time: for people, a line is one event.
   const flush = (): void => {
-    if (consoleAt) print(lineOf(consoleAt, JSON.stringify(console)));
+    if (consoleAt) print(lineOf(consoleAt, `${consoleAt.fields.console === SERIAL.name ? '' : `${String(consoleAt.fields.console)} `}${JSON.stringify(console)}`));
     console = '';
     consoleAt = undefined;
   };
@@ -76,6 +77,7 @@ function printEvents(history: ZenoHistory, opened: Opened, { from, to }: Range, 
     shown++;
     if (json) printJson(entryJson(entry));
     else if (entry.event === 'console') {
+      if (consoleAt?.fields.console !== entry.fields.console) flush();
       consoleAt ??= entry;
       console += String(entry.fields.text);
       if (console.endsWith('\n')) flush();

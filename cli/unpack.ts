@@ -39,8 +39,14 @@ function unpacked(work: () => Uint8Array, name: string): Uint8Array {
   try {
     return new Uint8Array(work());
   } catch (error) {
-    throw new InputError(`${name}: it cannot be unpacked: ${error instanceof Error ? error.message : String(error)}`);
+    throw new InputError(`${name}: it cannot be unpacked: ${WHY[(error as NodeJS.ErrnoException).code ?? ''] ?? (error as Error).message}`);
   }
 }
+
+/** By zlib's code, where its own words say less. */
+const WHY: Readonly<Record<string, string>> = {
+  Z_BUF_ERROR: 'it ends in the middle of what is packed; is it cut short?',
+  ERR_BUFFER_TOO_LARGE: `more than ${UNPACKED_BYTES_MAX} bytes come out of it`,
+};
 
 const hasMagic = (bytes: Uint8Array, offset: number, magic: readonly number[]): boolean => magic.every((byte, index) => bytes[offset + index] === byte);

@@ -56,8 +56,8 @@ function pinnedNode() {
 /** The same command on `node`, whose end is this process's end. */
 function again(node) {
   const child = spawn(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' });
-  // A terminal sends these to both; the child stops in its own time.
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => { if (signal !== 'SIGINT') child.kill(signal); });
+  // A terminal sends the first two to both; the child stops in its own time.
+  for (const signal of ['SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => { if (signal === 'SIGTERM' || signal === 'SIGHUP') child.kill(signal); });
   child.on('error', (error) => {
     process.stderr.write(`zeno: ${node} does not start: ${error.message}\n`);
     process.exitCode = 2;

@@ -104,8 +104,16 @@ export function openLogLine<Choice>(files: Files, path: string, name: string, no
     if (failure !== undefined) throw new Error(`${path}: nothing more can be recorded: ${failure}`);
   }
 
+  /** A log that somebody else cut, removed or wrote to is not appended to: what is whole of it is to stay readable. */
+  function assertOurs(): void {
+    const size = files.size(path);
+    if (size === undefined && index.end > 0) throw new LogError('damaged', path, 0, 'the file was removed while it was being recorded');
+    if (size !== undefined && (tailTorn ? size < index.end : size !== index.end)) throw new LogError('damaged', path, Math.min(size, index.end), `the file has ${size} bytes where ${index.end} were recorded: something else changed it`);
+  }
+
   function flush(): void {
     assertWritable();
+    assertOurs();
     putMoves();
     if (buffer.length === 0) return;
     if (tailTorn) files.truncate(path, index.end);

@@ -17,7 +17,7 @@ export interface Recording<Choice> extends Lines<Choice> {
   /** Where `rewind` left the cursor. */
   readonly cursor: Place | undefined;
   saveCursor(place: Place): void;
-  /** Hands over what is buffered and writes the indices that make the next opening quick. */
+  /** Hands over what is buffered and writes the indices that make the next opening quick, where that can be done. */
   close(): void;
 }
 
@@ -81,7 +81,11 @@ export function openRecording<Choice>(files: Files, directory: string): Recordin
     },
     get cursor() { return readCursor(files, directory); },
     saveCursor(place) { files.replace(`${directory}/cursor`, sealed(encode(place))); },
-    close() { for (const line of lines.values()) { line.flush(); line.saveIndex(); } },
+    close() {
+      for (const line of lines.values()) line.flush();
+      // An index is derived: where there is no room for one, the next opening reads the whole log.
+      try { for (const line of lines.values()) line.saveIndex(); } catch { /* nothing is lost */ }
+    },
   };
 }
 

@@ -24,7 +24,7 @@ export function receive(state: UartState, message: UartMessage, out: Out): void 
     case 'write': {
       state.polls = 0;
       const byte = registerOf(message, out)?.write?.(state, Number(message.value & 0xffffn));
-      if (byte !== undefined) out.event('console', { byte, text: String.fromCharCode(byte) });
+      if (byte !== undefined) out.event('console', { console: 'serial', byte, text: String.fromCharCode(byte) });
       break;
     }
     case 'alarm': state.settled = true; break;

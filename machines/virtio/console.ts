@@ -2,7 +2,7 @@
 
 import type { Kind, Work } from './kind.ts';
 import { bytesAt, gather, lengthOf, part, pieces, RingFault, scatter } from './queue.ts';
-import type { ConsoleState } from './state.ts';
+import { Status, type ConsoleState, type VirtioState } from './state.ts';
 
 const Feature = { SIZE: 1n << 0n, MULTIPORT: 1n << 1n, EMERG_WRITE: 1n << 2n } as const;
 /** Offset of emerg_wr in the configuration space. */
@@ -31,7 +31,7 @@ export const consoleDevice: Kind<ConsoleState> = {
     return new Uint8Array(view.buffer);
   },
   configure(_, offset, value, out) {
-    if (offset === EMERGENCY) print(0, '', [value], out);
+    if (offset === EMERGENCY) print(CONSOLE_NAME, true, [value], out);
   },
   notified(work, index) {
     const port = portOf(index);
@@ -47,6 +47,19 @@ export const consoleDevice: Kind<ConsoleState> = {
 
 /** Port 0, the console, and a stream for whoever wants one beside it. */
 export const initialConsole = (): ConsoleState => ({ kind: 'console', ports: [{ name: '', open: false, input: [] }, { name: 'org.zeno.stream.1', open: false, input: [] }], control: [] });
+
+/** What Linux calls port 0. */
+const CONSOLE_NAME = 'hvc0';
+
+/** The name of a port, for those who look at it from outside. */
+export const portName = ({ ports }: ConsoleState, port: number): string => ports[port]!.name || CONSOLE_NAME;
+
+/** Whether what is typed at a port now reaches the guest at once: somebody has it open, and has taken what was typed before. */
+export function takesInput({ device, driverFeatures, status }: VirtioState, port: number): boolean {
+  if (device.kind !== 'console' || device.ports[port]!.input.length > 0) return false;
+  // A driver of one port says nothing of it.
+  return (driverFeatures & Feature.MULTIPORT) !== 0n ? device.ports[port]!.open : port === 0 && (status & Status.DRIVER_OK) !== 0;
+}
 
 /** Bytes arrive at a port: they wait for the driver to take them. */
 export function typeAt(device: ConsoleState, port: number, bytes: readonly number[]): void {
@@ -89,20 +102,20 @@ function transmit(work: Work<ConsoleState>, port: number, queue: number): void {
   for (let chain = work.take(queue); chain !== undefined; chain = work.take(queue)) {
     const length = lengthOf(chain.readable);
     if (length > PRINT_BYTES_MAX) throw new RingFault(`${length} bytes for a port at once`);
-    for (const { address, bytes } of pieces(chain.readable)) print(port, device.ports[port]!.name, bytesAt(memory, address, bytes), out);
+    for (const { address, bytes } of pieces(chain.readable)) print(portName(device, port), port === 0, bytesAt(memory, address, bytes), out);
     work.give(queue, chain, 0);
   }
 }
 
 /** What port 0 prints is seen as the serial port's is, byte by byte; another port's is one event a buffer. Text is Latin-1. */
-function print(port: number, name: string, bytes: ArrayLike<number>, out: Work<ConsoleState>['out']): void {
-  const text = (values: readonly number[]): string => String.fromCharCode(...values);
-  if (port === 0) for (const byte of Array.from(bytes)) out.event('console', { byte, text: text([byte]), port });
-  else {
-    let all = '';
-    for (const byte of Array.from(bytes)) all += text([byte]);
-    out.event('virtio_console_port', { port, name, text: all });
+function print(console: string, byteByByte: boolean, bytes: ArrayLike<number>, out: Work<ConsoleState>['out']): void {
+  let all = '';
+  for (const byte of Array.from(bytes)) {
+    const text = String.fromCharCode(byte);
+    if (byteByByte) out.event('console', { console, byte, text });
+    else all += text;
   }
+  if (!byteByByte) out.event('console', { console, text: all });
 }
 
 /** What the driver says of the device and its ports, and what follows from it. */

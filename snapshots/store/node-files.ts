@@ -60,18 +60,36 @@ export function nodeFiles(descriptors: Descriptors = { write: (descriptor, bytes
     replace(path, bytes) {
       const temporary = `${path}.new`;
       const descriptor = openSync(temporary, 'w');
-      try { writeAll(temporary, descriptor, bytes); descriptors.sync(descriptor); } finally { closeSync(descriptor); }
-      forget(path);
-      renameSync(temporary, path);
+      try {
+        try { writeAll(temporary, descriptor, bytes); descriptors.sync(descriptor); } finally { closeSync(descriptor); }
+        forget(path);
+        renameSync(temporary, path);
+      } catch (error) {
+        try { rmSync(temporary, { force: true }); } catch { /* the first error is told */ }
+        throw error;
+      }
       syncDirectory(path);
     },
     remove(path) { forget(path); rmSync(path, { force: true }); },
-    makeDirectory(path) { mkdirSync(path, { recursive: true }); },
+    makeDirectory,
     close() {
       for (const descriptor of open.values()) closeSync(descriptor);
       open.clear();
     },
   };
+}
+
+/** Makes a directory and those above it. Not by mkdir's own recursion, which in Node never ends where the system makes none, as in /proc. */
+function makeDirectory(path: string): void {
+  const isThere = (): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  if (isThere()) return;
+  if (dirname(path) !== path) makeDirectory(dirname(path));
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    // Another process may have been quicker.
+    if (!isThere()) throw error;
+  }
 }
 
 /** Does `work`; an error of a descriptor gets the path that it stands for. */

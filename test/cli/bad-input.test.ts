@@ -77,13 +77,43 @@ describe('on a recording', () => {
   });
 });
 
-describe('a recording that is not whole', () => {
-  const copy = (): string => {
-    const directory = join(scratch(), 'copy');
-    cpSync(DIR, directory, { recursive: true });
+function copy(): string {
+  const directory = join(scratch(), 'copy');
+  cpSync(DIR, directory, { recursive: true });
+  return directory;
+}
+
+describe('a recording that cannot be written', () => {
+  /** A folder in the way of a file fails every write of it, to root too. */
+  const blocked = (name: string): string => {
+    const directory = copy();
+    mkdirSync(join(directory, name));
     return directory;
   };
 
+  test('is looked at by rewind, which then says that the cursor could not be kept', async () => {
+    const directory = blocked('cursor.new');
+    const { status, out, err } = await zeno(['rewind', directory, '--to', 'nested:3']);
+    expect({ status, out, err }).toEqual({ status: 2, out: expect.stringMatching(/^main@frame:\d+[^]*about to happen: /) as string, err: expect.stringMatching(/^zeno: .*cursor\.new: EISDIR: [^\n]*\n$/) as string });
+  });
+
+  test('is not forked, and stays as it was', async () => {
+    const directory = blocked('b.log.new');
+    await refused(['fork', directory, '--at', 'exit:5', '--name', 'b'], /b\.log\.new: EISDIR: /);
+    expect(await zeno(['replay', directory])).toMatchObject({ status: 0, err: '' });
+  });
+
+  test('is told by the first error, not by what follows from it', async () => {
+    const directory = copy();
+    const { withSession } = await import('../../cli/session.ts');
+    await expect(withSession(directory, { edit: true }, () => {
+      truncateSync(join(directory, 'main.log'), 100);
+      throw new Error('the first');
+    })).rejects.toThrow('the first');
+  });
+});
+
+describe('a recording that is not whole', () => {
   test('cut anywhere, it opens without its torn frame, is told so in one line, and what is whole replays', async () => {
     const whole = statSync(join(DIR, 'main.log')).size;
     for (const cut of [whole - 1, whole - 37, whole - Math.floor(whole / 3)]) {

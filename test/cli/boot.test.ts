@@ -1,6 +1,7 @@
 /** `zeno boot` on a small guest that echoes what is typed: how it ends, what is recorded, and what it says to files that cannot be booted. */
 
-import { appendFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { deviceTree } from '../../actors/device-tree.ts';
@@ -8,7 +9,7 @@ import { openDisk } from '../../cli/disk.ts';
 import { load, words as programWords } from '../support/guest-program.ts';
 import { ECHO, FLAT_KERNEL, flatBinary } from '../support/echo-guest.ts';
 import { smallElf } from '../support/small-elf.ts';
-import { fileIn, scratch, zeno, zenoJson } from '../support/zeno.ts';
+import { fileIn, scratch, spawned, zeno, zenoBeside, zenoJson } from '../support/zeno.ts';
 import { REQUEST, SET_UP } from '../support/virtio-guest.ts';
 
 const DIR = scratch();
@@ -69,10 +70,12 @@ test('a recorded boot replays, what was typed with it, and says when its image i
   const image = file('recorded.bin', flatBinary(ECHO));
   expect((await zeno(['boot', '--kernel', image, ...ARGUMENTS, '--input', file('typed', 'xyz!'), '--append', 'quiet', '--record', recording])).status).toBe(0);
   expect(await zenoJson(['replay', recording])).toMatchObject({ identical: true });
-  writeFileSync(image, flatBinary(['nop', ...ECHO]));
-  const { status, err } = await zeno(['replay', recording]);
-  expect(status).toBe(2);
-  expect(err).toMatch(/^zeno: the image .*recorded\.bin is another: recorded with [^\n]*\n$/);
+  for (const other of [flatBinary(['nop', ...ECHO]), flatBinary(['nop', ...ECHO.slice(1)]), '']) {
+    writeFileSync(image, other);
+    const { status, err } = await zeno(['replay', recording]);
+    expect(status).toBe(2);
+    expect(err).toMatch(/^zeno: the image .*recorded\.bin is another: recorded with [^\n]*\n$/);
+  }
 });
 
 describe('--disk', () => {
@@ -100,6 +103,20 @@ ${load('x0', 0x8400_0008)}; hvc #0\n${REQUEST}`;
     const { status: other, err } = await zeno(['replay', recording]);
     expect(other).toBe(2);
     expect(err).toMatch(/^zeno: the image .*disk\.img is another: recorded with [^\n]*\n$/);
+  });
+
+  test('whose image changes under the run ends it with one line, and once the image is as it was, what was recorded replays', async () => {
+    const [disk, recording] = [path('changes.img'), join(DIR, 'changes')];
+    const before = readFileSync(disk);
+    const text = `${SET_UP}\n${load('x26', 0x900_0000)}; ${load('x27', 0x4018_0000)}
+next: movz x0, #0; movz x1, #1; orr x2, x27, xzr; movz x3, #512; movz x4, #2; bl {request}
+movz w5, #46; str w5, [x26]; b {next}\n${REQUEST}`;
+    const reader = file('reader.bin', new Uint8Array(Uint32Array.from(programWords(text, FLAT_KERNEL)).buffer));
+    const { status, err } = await zenoBeside(['boot', '--kernel', reader, '--mem', '16M', '--el2', 'none', '--disk', disk, '--record', recording], () => { truncateSync(disk, 512); });
+    expect(status).toBe(2);
+    expect(err).toMatch(/^zeno: --disk .*changes\.img: it was changed while a machine was using it; [^\n]*: the run ended there; what ran before is recorded in .*changes\n$/);
+    writeFileSync(disk, before);
+    expect(await zenoJson(['replay', recording])).toMatchObject({ identical: true });
   });
 
   test('read-only, it refuses what is written', async () => {
@@ -133,6 +150,15 @@ test('a recording keeps the GIC that it was made with', async () => {
 });
 
 describe('what cannot be booted is one line, status 2 and no recording', () => {
+  const large = (name: string, bytes: number): string => {
+    const path = file(name, '');
+    truncateSync(path, bytes);
+    return path;
+  };
+  const pipe = (name: string): string => {
+    execFileSync('mkfifo', [join(DIR, name)]);
+    return join(DIR, name);
+  };
   const elf = smallElf();
   const changed = (at: number, value: number): Uint8Array => elf.map((byte, index) => (index === at ? value : byte));
   const random = new Uint8Array(4096).map((_, index) => (index * 2_654_435_761) >>> 13);
@@ -158,10 +184,23 @@ describe('what cannot be booted is one line, status 2 and no recording', () => {
     ['no image', () => [], /nothing to boot: give --kernel FILE or --firmware FILE/],
     ['a file that is not there', () => ['--kernel', join(DIR, 'nowhere')], /--kernel .*nowhere: there is no such file/],
     ['a directory', () => ['--firmware', DIR], /--firmware .*: it is not a file/],
+    ['a kernel without a name', () => ['--kernel', ''], /--kernel "": name a file/],
+    ['an empty initrd', () => ['--kernel', kernel, '--initrd', file('empty', '')], /--initrd .*empty: the file is empty; is it cut short\?/],
+    ['empty variables', () => ['--kernel', kernel, '--flash1', file('empty', '')], /--flash1 .*empty: the file is empty/],
+    ['nothing to expect', () => ['--kernel', kernel, '--expect', ''], /--expect "": .*it needs a text/],
+    ['a day that no month has', () => ['--kernel', kernel, '--date', '2026-02-30'], /--date 2026-02-30: write 2026-01-01 or/],
+    ['more input than can be typed', () => ['--kernel', kernel, '--input', large('large.txt', (16 << 20) + 1)], /--input .*large\.txt: it has 16777217 bytes; at most 16777216 are read/],
+    ['an initrd that is read by nobody', () => ['--kernel', kernel, '--initrd', large('large.gz', 2 ** 31)], /--initrd .*large\.gz: it has 2147483648 bytes; at most 2147483647 are read/],
+    ['a console that is not there', () => ['--kernel', kernel, '--terminal', 'hvc0'], /--terminal hvc0: there is no such console: there is serial; --console adds hvc0/],
+    ['a script at a console that is not there', () => ['--kernel', kernel, '--console', '--input', file('script', 'expect ">"\nconsole hvc1\n')], /script: line 2: console hvc1: there is no such console: there are serial, hvc0, org\.zeno\.stream\.1/],
+    ['a log of a console without a file', () => ['--kernel', kernel, '--console-log', 'serial'], /--console-log serial: write CONSOLE=FILE/],
+    ['two logs of a console', () => ['--kernel', kernel, '--console-log', 'serial=/dev/null', '--console-log', 'serial=/dev/null'], /--console-log serial=\/dev\/null: serial has a file already/],
+    ['a log of a console that cannot be written', () => ['--kernel', kernel, '--console-log', `serial=${DIR}`], /--console-log serial=.*: EISDIR/],
     ['no input file', () => ['--kernel', kernel, '--input', join(DIR, 'nowhere')], /--input .*nowhere: there is no such file/],
     ['a disk of no whole sectors', () => ['--kernel', kernel, '--disk', file('odd.img', Buffer.alloc(513))], /--disk .*odd\.img: it has 513 bytes; a raw disk image is a whole number of 512-byte sectors/],
     ['an empty disk', () => ['--kernel', kernel, '--disk', `${file('empty.img', '')},ro`], /--disk .*empty\.img: it has 0 bytes/],
     ['a disk that is not there', () => ['--kernel', kernel, '--disk', join(DIR, 'nowhere')], /--disk .*nowhere: there is no such file/],
+    ['a pipe for a disk', () => ['--kernel', kernel, '--disk', pipe('pipe')], /--disk .*pipe: it is not a file/],
     ['a directory for a disk', () => ['--kernel', kernel, '--disk', DIR], /--disk .*: it is not a file/],
     ['a disk without a name', () => ['--kernel', kernel, '--disk', ',ro'], /--disk ,ro: it must be FILE/],
     ['a size that is no size', () => ['--kernel', kernel, '--mem', 'lots'], /--mem lots: it must be/],
@@ -182,6 +221,27 @@ describe('what cannot be booted is one line, status 2 and no recording', () => {
     expect(err).toMatch(line);
     expect(existsSync(recording) ? readdirSync(recording) : []).toEqual([]);
   });
+});
+
+describe('where nothing can be recorded it is one line, and nothing runs', () => {
+  test.each<[string, () => string, RegExp]>([
+    ['no name', () => '', /^zeno: --record "": name a directory\n$/],
+    ['a file', () => kernel, /^zeno: --record .*echo\.bin: nothing can be recorded there: EEXIST: [^\n]*\n$/],
+    ['below a file', () => join(kernel, 'below'), /^zeno: --record .*below: nothing can be recorded there: [^\n]*\n$/],
+    ['a folder that takes no file', () => {
+      mkdirSync(join(DIR, 'taken/manifest.json.new'), { recursive: true });
+      return join(DIR, 'taken');
+    }, /^zeno: --record .*taken: nothing can be recorded there: EISDIR: [^\n]*\n$/],
+  ])('%s', async (_, directory, line) => {
+    const { status, out, err } = await zeno(['boot', '--kernel', kernel, ...ARGUMENTS, '--max-insns', '1000', '--record', directory()]);
+    expect({ status, out }).toEqual({ status: 2, out: '' });
+    expect(err).toMatch(line);
+  });
+
+  test.skipIf(!existsSync('/proc/self'))('a folder that the system makes no folders in (needs /proc)', () => {
+    const { status, err } = spawned(['boot', '--kernel', kernel, ...ARGUMENTS, '--record', '/proc/zeno/recording']);
+    expect({ status, err }).toEqual({ status: 2, err: expect.stringMatching(/^zeno: --record \/proc\/zeno\/recording: nothing can be recorded there: ENOENT: [^\n]*\n$/) as string });
+  }, 60_000);
 });
 
 describe('a guest that resets', () => {

@@ -33,8 +33,9 @@ test('gzip, zboot of gzip and zstd, and gzip around a zboot image are unpacked; 
 });
 
 test.each<[string, () => Uint8Array, RegExp]>([
-  ['a gzip file that is cut', () => gzipSync(KERNEL).subarray(0, 1000), /^k: it cannot be unpacked: /],
+  ['a gzip file that is cut', () => gzipSync(KERNEL).subarray(0, 1000), /^k: it cannot be unpacked: it ends in the middle of what is packed; is it cut short\?$/],
   ['a gzip file with a wrong byte', () => gzipSync(KERNEL).map((byte, index) => (index === 100 ? byte ^ 0xff : byte)), /^k: it cannot be unpacked: /],
+  ['a zboot image whose zstd payload is cut', () => zboot(zstdCompressSync(KERNEL).subarray(0, 1000), 'zstd22'), /^k: it cannot be unpacked: it ends in the middle/],
   ['a zboot image that is cut', () => zboot(gzipSync(KERNEL), 'gzip').subarray(0, 1000), /^k: byte 0x3e8: the file ends before the zboot payload/],
   ['a zboot image cut in its header', () => zboot(gzipSync(KERNEL), 'gzip').subarray(0, 40), /^k: byte 0x28: the header of an EFI zboot image has 56 bytes/],
   ['a zboot image of lzma', () => zboot(KERNEL, 'lzma'), /^k: byte 0x18: the zboot payload is packed with "lzma"/],
@@ -56,4 +57,6 @@ test('an Image with an EFI stub that is cut short is refused, by its PE sections
   expect(readImage(image, 'Image')).toMatchObject({ kind: 'linux', segments: [{ memoryBytes: 8192 }] });
   expect(() => readImage(image.subarray(0, 4095), 'Image')).toThrow(/^Image: byte 0xfff: the file ends before section 0 of its PE headers, which ends at 0x1000/);
   expect(() => readImage(image.subarray(0, 100), 'Image')).toThrow(/the file ends before section 0 of its PE headers/);
+  image.set(Buffer.from('MZ'));
+  for (const cut of [64, 87]) expect(() => readImage(image.subarray(0, cut), 'Image')).toThrow(/^Image: byte 0x[0-9a-f]+: the file ends before its PE header, at 0x40; is it cut short/);
 });

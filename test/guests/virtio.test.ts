@@ -6,7 +6,12 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { withSession } from '../../cli/session.ts';
+import { framesOf } from '../../snapshots/history.ts';
 import { fingerprint } from '../../snapshots/machine.ts';
+import { eachEvent } from '../../snapshots/timeline.ts';
+import { verify } from '../../snapshots/verify.ts';
+import { zenoBeside } from '../support/zeno.ts';
 import { lacking, LINUX, PROMPT, QEMU, U_BOOT, WHERE } from './guests.ts';
 import { kernelOf, linux, qemuConsole, typeAt, uBoot, type Typed } from './virtio.ts';
 
@@ -75,6 +80,50 @@ describe.skipIf(lacking(...LINUX.flatMap(({ image, initramfs }) => [image, initr
     const lines = [SUM, WRITE, SUM_AGAIN];
     const ours = typeAt(start.world, at(...lines), PROMPT);
     expect(sums(await qemuConsole(series, path, transport, [...lines, 'poweroff']))).toEqual(sums(ours.console));
+  });
+});
+
+describe.skipIf(lacking(kernelOf('6.1').image, kernelOf('6.1').initramfs))(`Debian's kernel 6.1 on several consoles ${WHERE}`, () => {
+  const { image, initramfs } = kernelOf('6.1');
+  const given = ['boot', '--kernel', image, '--initrd', initramfs, '--el2', 'none', '--engine', 'translator', '--max-insns', '6000000000'];
+  const log = (name: string): string => readFileSync(join(DIR, `${name}.txt`), 'latin1');
+  const script = (name: string, lines: readonly string[]): string => {
+    writeFileSync(join(DIR, name), ['timeout 120s', ...lines].join('\n'));
+    return join(DIR, name);
+  };
+
+  test.each(['mmio', 'pci'])('a script types at each of them over virtio-%s, each answers, and the recording replays', async (transport) => {
+    const recording = join(DIR, `consoles-${transport}`);
+    const { status, out } = await zenoBeside([
+      ...given, '--append', 'console=ttyAMA0 quiet', '--console', transport, '--console-log', `hvc0=${join(DIR, 'hvc0.txt')}`, '--console-log', `org.zeno.stream.1=${join(DIR, 'stream.txt')}`, '--record', recording,
+      '--input', script('consoles', [
+        `expect "${PROMPT}"`, `send "setsid sh -c 'exec sh -i </dev/hvc0 >/dev/hvc0 2>&1' &\\n"`,
+        'console hvc0', `expect "${PROMPT}"`, 'send "tty; echo $((6 * 7)) there\\n"', 'expect "/dev/hvc0\\r\\n42 there\\r\\n"',
+        // A shell reads a line of the port, and answers there.
+        'console serial', 'send "(read line; echo serial has $line; echo port has $line >&0) <>$(ls /dev/vport?p1)\\n"',
+        'console org.zeno.stream.1', 'send "a line\\n"', 'expect "port has a line\\n"',
+        'console serial', 'expect "serial has a line\\r\\n"', 'console hvc0', 'send "poweroff\\n"',
+      ]),
+    ]);
+    expect({ status, out }).toEqual({ status: 0, out: expect.stringContaining('passed: the guest powered the machine off') });
+    expect([/\n42 there/.test(out), log('hvc0').includes('serial has'), log('stream')]).toEqual([false, false, 'port has a line\n']);
+    const printed: Record<string, string> = {};
+    await withSession(recording, { engine: 'translator' }, ({ history }) => {
+      expect(verify(history)).toMatchObject({ identical: true });
+      eachEvent(history, 0, framesOf(history), ({ event }) => { if (event.event === 'console') printed[String(event.console)] = (printed[String(event.console)] ?? '') + String(event.text); });
+    });
+    expect(Object.keys(printed)).toEqual(['serial', 'hvc0', 'org.zeno.stream.1']);
+    expect([printed['hvc0'], printed['org.zeno.stream.1']]).toEqual([log('hvc0'), log('stream')]);
+    expect(out.startsWith(Buffer.from(printed['serial']!, 'latin1').toString())).toBe(true);
+  });
+
+  test('its shell is on hvc0, and so is the terminal, with console=hvc0', async () => {
+    const { status, out } = await zenoBeside([
+      ...given, '--append', 'console=hvc0', '--console', '--terminal', 'hvc0', '--console-log', `serial=${join(DIR, 'serial.txt')}`,
+      '--input', script('hvc0', [`expect "${PROMPT}"`, 'send "tty; cat /proc/consoles\\n"', 'expect "/dev/hvc0"', 'expect "hvc0 "', `expect "${PROMPT}"`]),
+    ]);
+    expect({ status, out }).toEqual({ status: 0, out: expect.stringContaining('was carried out') });
+    expect(log('serial')).not.toContain(PROMPT);
   });
 });
 

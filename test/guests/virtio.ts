@@ -59,8 +59,8 @@ export function typeAt(start: World, lines: readonly (readonly [prompt: string, 
     const moved = system.step(world, choice);
     world = moved.world;
     insns += moved.frame.insns;
-    for (const { event, text, port } of moved.frame.events) {
-      if (event !== 'console' || port !== undefined) continue;
+    for (const { event, text, console: name } of moved.frame.events) {
+      if (event !== 'console' || name !== 'serial') continue;
       console += String(text);
       fresh = true;
     }

@@ -114,6 +114,15 @@ describe('opened again', () => {
     expect(openRecording(files, 'r').cursor).toEqual({ branch: 'other', frame: 430, insns: 1 });
   });
 
+  test('a file that cannot be replaced on a real disk leaves nothing beside it', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'zeno-'));
+    const files = nodeFiles({ write: () => { throw new Error('no room'); }, sync() {} });
+    files.makeDirectory(join(directory, 'a/b'));
+    expect(() => { files.replace(join(directory, 'a/b/c'), new Uint8Array(3)); }).toThrow('no room');
+    expect(files.list(join(directory, 'a/b'))).toEqual([]);
+    rmSync(directory, { recursive: true });
+  });
+
   test('on a real disk it is the same', () => {
     const directory = mkdtempSync(join(tmpdir(), 'zeno-'));
     try {
@@ -144,6 +153,41 @@ describe('opened again', () => {
     } finally {
       rmSync(directory, { recursive: true });
     }
+  });
+});
+
+describe('whose files are not ours alone', () => {
+  test.each<[string, (files: ReturnType<typeof memoryFiles>) => void, RegExp, number]>([
+    ['cut', (files) => { files.truncate('r/main.log', files.size('r/main.log')! - 5); }, /^r\/main\.log: byte \d+: the file has \d+ bytes where \d+ were recorded: something else changed it$/, 1],
+    ['written to', (files) => { files.append('r/main.log', new Uint8Array(3)); }, /something else changed it$/, 1],
+    ['removed', (files) => { files.remove('r/main.log'); }, /^r\/main\.log: byte 0: the file was removed while it was being recorded$/, 0],
+  ])('a log that was %s is not appended to, and what is whole of it replays', (_, change, message, isLeft) => {
+    const files = memoryFiles();
+    const recording = createRecording<CounterChoice>(files, 'r', MANIFEST);
+    const history = on(recording);
+    run(history, 600);
+    recording.line('main').sync();
+    change(files);
+    const size = files.size('r/main.log');
+    run(history, 10);
+    expect(() => { recording.line('main').flush(); }).toThrow(message);
+    expect(() => { recording.close(); }).toThrow(message);
+    expect(files.size('r/main.log')).toBe(size);
+    if (isLeft === 0) return;
+    const again = openRecording<CounterChoice>(files, 'r');
+    expect(again.notes).toEqual([expect.stringContaining('torn frame')]);
+    expect(verify(on(again))).toMatchObject({ identical: true });
+  });
+
+  test('an index that cannot be written costs the next opening time, and nothing else', () => {
+    const files = memoryFiles();
+    const full: Files = { ...files, replace(path, bytes) { if (path.endsWith('.index')) throw new Error('no room'); files.replace(path, bytes); } };
+    const recording = createRecording<CounterChoice>(full, 'r', MANIFEST);
+    const history = on(recording);
+    run(history, 300);
+    recording.close();
+    expect(files.list('r')).not.toContain('main.index');
+    expect(framesOf(on(openRecording<CounterChoice>(files, 'r')))).toBe(300);
   });
 });
 

@@ -54,7 +54,7 @@ test('what a guest writes appears on the console, byte by byte, and nothing of i
   const uart = port();
   const before = JSON.stringify({ ...uart.state, raw: 0 });
   for (const character of 'Hi\n') uart.write(DR, BigInt(character.charCodeAt(0)), 1);
-  expect(uart.out.events).toEqual([{ event: 'console', byte: 72, text: 'H' }, { event: 'console', byte: 105, text: 'i' }, { event: 'console', byte: 10, text: '\n' }]);
+  expect(uart.out.events).toEqual([[72, 'H'], [105, 'i'], [10, '\n']].map(([byte, text]) => ({ event: 'console', console: 'serial', byte, text })));
   expect(JSON.stringify({ ...uart.state, raw: 0 })).toBe(before);
 });
 

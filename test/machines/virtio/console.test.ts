@@ -1,7 +1,7 @@
 /** The console device: its ports announce themselves, what is written becomes events, and what is typed waits for the driver. */
 
 import { expect, test } from 'vitest';
-import { consoleQueues, initialConsole } from '../../../machines/virtio/console.ts';
+import { consoleQueues, initialConsole, takesInput } from '../../../machines/virtio/console.ts';
 import { receive } from '../../../machines/virtio/virtio.ts';
 import { driver, RAM, REGISTER, VERSION_1 } from '../../support/virtio-driver.ts';
 
@@ -56,7 +56,7 @@ test('what is written to port 0 is on the console, to another in an event of its
   const d = terminal(MULTIPORT);
   d.write(1, ascii('Hi'));
   d.write(5, ascii('data'));
-  expect(d.events()).toEqual([{ event: 'console', byte: 72, text: 'H', port: 0 }, { event: 'console', byte: 105, text: 'i', port: 0 }, { event: 'virtio_console_port', port: 1, name: 'org.zeno.stream.1', text: 'data' }]);
+  expect(d.events()).toEqual([{ event: 'console', console: 'hvc0', byte: 72, text: 'H' }, { event: 'console', console: 'hvc0', byte: 105, text: 'i' }, { event: 'console', console: 'org.zeno.stream.1', text: 'data' }]);
 });
 
 test('what is typed waits until there are buffers, and goes on where one ended', () => {
@@ -73,6 +73,21 @@ test('what is typed waits until there are buffers, and goes on where one ended',
   expect(d.got(0)).toEqual([ascii('!')]);
 });
 
+test('a port takes input while somebody has it open and has read what came before', () => {
+  const d = terminal(MULTIPORT);
+  expect([0, 1].map((port) => takesInput(d.state, port))).toEqual([false, false]);
+  d.write(CONTROL_TRANSMIT, control(1, PORT_OPEN, 1));
+  expect([0, 1].map((port) => takesInput(d.state, port))).toEqual([false, true]);
+  d.type(1, 'a');
+  expect(takesInput(d.state, 1)).toBe(false);
+  d.post(4);
+  expect(takesInput(d.state, 1)).toBe(true);
+  d.write(CONTROL_TRANSMIT, control(1, PORT_OPEN, 0));
+  expect(takesInput(d.state, 1)).toBe(false);
+  // A driver of one port opens none: that it is there is enough.
+  expect([0, 1].map((port) => takesInput(terminal(0n).state, port))).toEqual([true, false]);
+});
+
 test('a driver of one port sees one port', () => {
   const d = terminal(0n);
   d.post(0);
@@ -85,7 +100,7 @@ test('a driver of one port sees one port', () => {
 test('a byte can be printed before any queue is there', () => {
   const d = driver(initialConsole(), consoleQueues(2));
   d.write(0x108, 0x21);
-  expect(d.events()).toEqual([{ event: 'console', byte: 0x21, text: '!', port: 0 }]);
+  expect(d.events()).toEqual([{ event: 'console', console: 'hvc0', byte: 0x21, text: '!' }]);
 });
 
 test('more than 64 KiB by one chain is no driver: the device needs a reset', () => {
