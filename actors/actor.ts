@@ -35,14 +35,16 @@ export const kindOf = (address: Address): string => {
   return colon < 0 ? address : address.slice(0, colon);
 };
 
-/** Actors that have messages all the time and small states, of numbers and flat lists: a copy costs less than a draft (docs/decisions/0001-immer.md). */
-const SMALL: ReadonlySet<string> = new Set(['uart', 'vcpu']);
+/** Actors that have messages all the time and states of no more than some dozens of values: a copy costs less than a draft (docs/decisions/0001-immer.md). */
+const SMALL: ReadonlySet<string> = new Set(['uart', 'vcpu', 'kvm', 'vgic', 'timer']);
 export const isSmall = (to: Address): boolean => SMALL.has(kindOf(to));
 
-/** A small state that may be changed in place. */
+/** A state that may be changed in place. */
 export function copyOf(state: unknown): unknown {
+  if (typeof state !== 'object' || state === null) return state;
+  if (Array.isArray(state)) return state.map(copyOf);
   const copy = { ...(state as Record<string, unknown>) };
-  for (const [key, value] of Object.entries(copy)) if (Array.isArray(value)) copy[key] = [...value];
+  for (const key in copy) if (typeof copy[key] === 'object') copy[key] = copyOf(copy[key]);
   return copy;
 }
 
