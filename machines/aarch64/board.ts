@@ -76,7 +76,7 @@ export type Observer = (core: Core, kind: 'read' | 'write' | 'eret', encoding: n
 export const ENGINES = ['reference', 'interpreter', 'translator'] as const;
 export type EngineName = (typeof ENGINES)[number];
 /** The one that a machine has unless it is told. */
-export const ENGINE: EngineName = 'interpreter';
+export const ENGINE: EngineName = 'translator';
 
 export interface Board {
   readonly engine: EngineName;
