@@ -35,6 +35,8 @@ const PSTATE_BITS = 3 << 2 | Pstate.SP;
 
 interface Permitted {
   readonly inputs: readonly number[];
+  /** The words of the scratch area that it decides, once they were told. */
+  words: Int32Array | undefined;
   readonly pointers: PointerControls;
   /** What MRS reads, by place: a word of the block, or a value that only what is tracked decides; undefined: not by itself. */
   readonly reads: readonly (number | bigint | undefined)[];
@@ -43,23 +45,31 @@ interface Permitted {
 
 /** How many combinations of controls are remembered for a core: those of its levels alternate. */
 const REMEMBERED = 6;
+/** What of the scratch area they decide, in words. */
+const FIRST_WORD = Scratch.POINTERS / 4;
+const END_WORD = Scratch.OPERATIONS / 4 + FREQUENT.length;
 
 /** One core's. */
 export class Permissions {
   private readonly core: Core;
-  private recent: Permitted[] = [];
+  private readonly ints: Int32Array;
+  /** The last one first. */
+  private readonly recent: Permitted[] = [];
 
   constructor(core: Core) {
     this.core = core;
+    this.ints = new Int32Array(core.board.memory.bytes.buffer);
   }
 
   /** Makes the scratch area agree with the core. */
   note(view: DataView, scratch: number): void {
     const [noted] = this.recent;
     if (noted !== undefined && this.stillHolds(noted)) return;
-    const index = this.recent.findIndex((one) => this.stillHolds(one));
-    const now = index < 0 ? this.look() : this.recent[index]!;
-    this.recent = [now, ...this.recent.filter((one) => one !== now)].slice(0, REMEMBERED);
+    const now = this.find();
+    if (now.words !== undefined) {
+      this.ints.set(now.words, scratch / 4 + FIRST_WORD);
+      return;
+    }
     notePointerControls(now.pointers, view, scratch);
     for (const [place, read] of now.reads.entries()) {
       const value = scratch + Scratch.VALUES + 8 * place;
@@ -67,6 +77,18 @@ export class Permissions {
       view.setUint32(scratch + Scratch.READS + 4 * place, read === undefined ? 0 : typeof read === 'bigint' ? value : this.core.words.byteOffset + 8 * read, true);
     }
     for (const [place, plain] of now.operations.entries()) view.setInt32(scratch + Scratch.OPERATIONS + 4 * place, plain ? 1 : 0, true);
+    now.words = this.ints.slice(scratch / 4 + FIRST_WORD, scratch / 4 + END_WORD);
+  }
+
+  /** What holds now, remembered or not, and in the first place from now on. */
+  private find(): Permitted {
+    const { recent } = this;
+    let index = 1;
+    while (index < recent.length && !this.stillHolds(recent[index]!)) index++;
+    const now = recent[index] ?? this.look();
+    for (let at = Math.min(index, recent.length, REMEMBERED - 1); at > 0; at--) recent[at] = recent[at - 1]!;
+    recent[0] = now;
+    return now;
   }
 
   private stillHolds({ inputs }: Permitted): boolean {
@@ -82,6 +104,7 @@ export class Permissions {
     const { core } = this;
     const { ints, board } = core;
     return {
+      words: undefined,
       inputs: [...TRACKED.flatMap((half) => [ints[half]!, ints[half + 1]!]), (ints[2 * Word.PSTATE]! & PSTATE_BITS) | (board.observe === undefined ? 0 : 2)],
       pointers: pointerControls(core), reads: READS.map((encoding) => plainRead(core, encoding)), operations: FREQUENT.map((encoding) => operatesPlainly(core, encoding)),
     };
