@@ -11,7 +11,7 @@ import v8 from 'node:v8';
 const MAJOR_MIN = 24;
 
 /**
- * How V8 runs, looked at anew each time that it matters, so that it can be said late; measured with this V8 (docs/BENCHMARKS.md). What a machine allocates dies young:
+ * How V8 runs, looked at anew each time that it matters, so that it can be said late; measured with this V8 (docs/decisions/0011-booting-linux.md). What a machine allocates dies young:
  * the nursery stays as large as loading has made it, and the heap at most doubles between collections. Regions are called through a table, where inlining finds nothing.
  */
 const MEASURED_V8 = '13.';
