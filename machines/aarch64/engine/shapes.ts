@@ -34,7 +34,8 @@ export const manyWait = (): boolean => waiting.length >= BATCH;
 interface Known { readonly decoded: Decoded; shape: Shape | undefined }
 
 const KNOWN_BITS = 14;
-const known: Known[] = Array.from({ length: 1 << KNOWN_BITS }, () => ({ decoded: decode(0), shape: undefined }));
+/** Word 0 in every place: in its own it is what it says. */
+const known: Known[] = new Array<Known>(1 << KNOWN_BITS).fill({ decoded: decode(0), shape: undefined });
 
 const placeOf = (word: number, bits: number): number => Math.imul(word, 0x9e37_79b1) >>> (32 - bits);
 
