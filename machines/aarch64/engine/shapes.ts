@@ -35,7 +35,8 @@ interface Known { readonly decoded: Decoded; shape: Shape | undefined }
 
 const KNOWN_BITS = 14;
 /** Word 0 in every place: in its own it is what it says. */
-const known: Known[] = new Array<Known>(1 << KNOWN_BITS).fill({ decoded: decode(0), shape: undefined });
+const ZERO: Known = { decoded: decode(0), shape: undefined };
+const known: Known[] = Array.from({ length: 1 << KNOWN_BITS }, () => ZERO);
 
 const placeOf = (word: number, bits: number): number => Math.imul(word, 0x9e37_79b1) >>> (32 - bits);
 
