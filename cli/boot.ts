@@ -22,11 +22,12 @@ import type { Image as ImageSum, Manifest } from '../snapshots/compatibility.ts'
 import { openDisk, parseDisk, type DiskRecord } from './disk.ts';
 import { fileOutput, runConsole, SILENCE_NS } from './console.ts';
 import { readScript, type ConsoleScript } from './console-script.ts';
+import { openKeptCode, type Keeping } from './kept-code.ts';
 import { REBUILDERS, type Opened } from './open.ts';
 import { consoleLog, dateSeconds, engineOption, firmwareFile, memorySize, seedOption, virtualTime, wholeNumber } from './options.ts';
 import { timeText } from './output.ts';
 import { reportRun, statusOf } from './run.ts';
-import { onward, startSession, untilClosed } from './session.ts';
+import { onward, startSession, totalsOf, untilClosed } from './session.ts';
 import { unpackImage } from './unpack.ts';
 
 /** What a boot is made of, as its recording keeps it. Paths are absolute. */
@@ -148,7 +149,7 @@ async function boot(flags: BootFlags): Promise<number> {
     files: Object.fromEntries(IMAGE_KINDS.flatMap((kind) => (flags[kind] === undefined ? [] : [[kind, resolvePath(flags[kind])]]))),
     disks: flags.disk, devices: Object.fromEntries(DEVICES.flatMap((device) => (flags[device] === undefined ? [] : [[device, flags[device]]]))),
   };
-  const opened = openBoot(record, flags.seed, flags.engine);
+  const opened = await openBoot(record, flags.seed, flags.engine);
   const files = Object.entries(flags.consoleLog ?? {});
   assertConsoles(opened.world, [...namedIn(script), { name: flags.terminal, by: `--terminal ${flags.terminal}` }, ...files.map(([name, path]) => ({ name, by: `--console-log ${name}=${path}` }))]);
   const logs = Object.fromEntries(files.map(([name, path]) => [name, fileOutput(name, path)]));
@@ -159,6 +160,7 @@ async function boot(flags: BootFlags): Promise<number> {
       ...(flags.maxTime === undefined ? {} : { maxTimeNs: flags.maxTime }), ...(flags.json === undefined ? {} : { json: flags.json }),
     });
     reportRun(session, 'boot', end, flags.json === true);
+    opened.keeping?.keep(totalsOf(session.history).insns);
     return statusOf(end);
   });
 }
@@ -180,7 +182,7 @@ function judge(world: World): Outcome {
 }
 
 /** Boots what `record` says. Throws InputError for a file that is missing or not what it should be. */
-function openBoot(record: BootRecord, seed: number, engine: EngineName): Opened {
+async function openBoot(record: BootRecord, seed: number, engine: EngineName): Promise<Opened & { readonly keeping: Keeping | undefined }> {
   const sums: ImageSum[] = [];
   const read = (kind: ImageKind): Uint8Array | undefined => {
     const path = record.files[kind];
@@ -191,6 +193,7 @@ function openBoot(record: BootRecord, seed: number, engine: EngineName): Opened 
     return bytes;
   };
   const [kernelBytes, firmwareBytes, variables, initrd, dtbBytes] = IMAGE_KINDS.map(read);
+  const keeping = engine === 'translator' ? openKeptCode(sums.filter(({ name }) => name === record.files.kernel || name === record.files.firmware).map(({ sum }) => sum)) : undefined;
   const kernel = kernelBytes && readImage(unpackImage(kernelBytes, record.files.kernel!), record.files.kernel!, { at: FLAT_KERNEL });
   const firmware = firmwareBytes && readFirmware(unpackImage(firmwareBytes, record.files.firmware!), record.files.firmware!);
   const load = { memoryBytes: record.memoryBytes, ...(kernel && { kernel }), ...(firmware && { firmware }), ...(initrd && { initrd }) };
@@ -219,7 +222,9 @@ function openBoot(record: BootRecord, seed: number, engine: EngineName): Opened 
   const manifest: Manifest = { semantics: SEMANTICS, scenario: 'boot', seed, images: sums, options: { ...record } };
   // What has no symbols has nothing to tell: its bytes need not stay.
   const images = [kernel, firmware].filter((image): image is Image => image !== undefined && image.symbols.length > 0);
-  return { world, manifest, claims: {}, judge, images: { l1: images, l2: [] } };
+  const kept = await keeping;
+  world.engine.board.keptCode = kept?.code;
+  return { world, manifest, claims: {}, judge, images: { l1: images, l2: [] }, keeping: kept };
 }
 
 REBUILDERS.set('boot', async (manifest, engine) => {
@@ -241,7 +246,10 @@ function readInput(option: string, path: string, bytesMax = FILE_BYTES_MAX): Uin
   try {
     const about = statSync(path);
     if (about.isFile() && about.size > bytesMax) throw new InputError(`${option} ${path}: it has ${about.size} bytes; at most ${bytesMax} are read`);
-    if (about.isFile()) return new Uint8Array(readFileSync(path));
+    if (about.isFile()) {
+      const { buffer, byteOffset, length } = readFileSync(path);
+      return new Uint8Array(buffer, byteOffset, length);
+    }
   } catch (error) {
     if (error instanceof InputError) throw error;
     throw new InputError(`${option} ${path}: ${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (error as Error).message}`);

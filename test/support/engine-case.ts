@@ -1,6 +1,7 @@
 /** Small programs for what engines can get wrong: an EL1 with page tables of 4 KiB pages and vectors that keep a sum of what was taken, run in several ways on every engine. */
 
 import { expect } from 'vitest';
+import { KeptCode } from '../../machines/aarch64/engine/kept-code.ts';
 import type { RunResult } from '../../machines/aarch64/exit.ts';
 import type { Core } from '../../machines/aarch64/state.ts';
 import { Word } from '../../machines/aarch64/state.ts';
@@ -87,6 +88,8 @@ const WAYS: Readonly<Record<string, Cut>> = {
   // Warm by then, and warm again behind it.
   'instruction by instruction': (left, done) => (done < 3000 ? Math.min(left, 3000 - done) : done < 3500 ? 1 : left),
   'in pieces': at(1), 'in other pieces': at(2),
+  // By regions that the way before has made.
+  'by code that was kept': at(3),
 };
 function at(seed: number): Cut {
   const draw = generator(seed);
@@ -97,8 +100,9 @@ function at(seed: number): Cut {
 export function runCase(name: string, one: Case): Bare {
   const ends: (readonly string[])[] = [];
   let last!: Bare;
+  let kept = new KeptCode();
   for (const [way, cut] of Object.entries(WAYS)) {
-    const alike = new Alike(`${name}, ${way}`, (engine) => machineOf(one, engine));
+    const alike = new Alike(`${name}, ${way}`, (engine) => machineOf(one, engine), way.startsWith('in other') || way.startsWith('by') ? kept : undefined);
     const counts = way === 'in one go' ? alike.profile() : undefined;
     const pieces = way !== 'in one go';
     const count = alike.all[0]!.cores.length;
@@ -128,6 +132,10 @@ export function runCase(name: string, one: Case): Bare {
     if (counts !== undefined) expect(counts.regions, `${name} has regions`).toBeGreaterThanOrEqual(one.regions ?? 1);
     ends.push(alike.all[0]!.cores.flatMap((core) => [...core.words].map((word) => word.toString(16))));
     last = alike.all[0]!;
+    if (way.startsWith('in other')) {
+      const made = kept.all()!;
+      kept = new KeptCode(made, new WebAssembly.Module(made.regions));
+    }
     expect(last.cores.some(({ words: [...x] }) => x[25] !== 0n || x[28] !== 0n), `${name} takes exceptions`).toBe(one.exceptions === true);
   }
   for (const [index, end] of ends.entries()) expect(end, `${name}, ${Object.keys(WAYS)[index]}`).toEqual(ends[0]);

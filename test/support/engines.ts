@@ -2,6 +2,7 @@
 
 import { expect } from 'vitest';
 import { ENGINES, type EngineName } from '../../machines/aarch64/board.ts';
+import type { KeptCode } from '../../machines/aarch64/engine/kept-code.ts';
 import { Interpreter } from '../../machines/aarch64/engine/interpreter.ts';
 import type { RunResult } from '../../machines/aarch64/exit.ts';
 import { createProfile } from '../../machines/aarch64/profile.ts';
@@ -29,10 +30,12 @@ export class Alike {
   /** What was attempted on each. */
   attempted = 0;
 
-  constructor(what: string, make: (engine: EngineName) => Bare) {
+  /** `keptCode` is for the translator. */
+  constructor(what: string, make: (engine: EngineName) => Bare, keptCode?: KeptCode) {
     this.what = what;
     this.all = ENGINES.map((engine) => {
       const bare = make(engine);
+      if (engine === 'translator') bare.board.keptCode = keptCode;
       if (engine !== 'reference') bare.board.execution = new Interpreter(bare.board, EAGER);
       return bare;
     });

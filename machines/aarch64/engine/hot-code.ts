@@ -4,10 +4,11 @@ import { PAGE_BYTES, RECORD_BYTES, type Memory } from '../../memory/memory.ts';
 import type { Board } from '../board.ts';
 import { flowOf } from './flow.ts';
 import { runsFrom } from './fuse.ts';
-import { COVERED, FIRST_REGION, HANDLER, IMPORTS, PAGE_END, SIGNATURES, UNDECODED } from './handler.ts';
+import { COVERED, FIRST_REGION, PAGE_END, UNDECODED } from './handler.ts';
+import { handlerModule } from './handler-module.ts';
+import { wordsOf, type KeptCode, type MadeRegion } from './kept-code.ts';
 import { PLAIN, recordIndex, recordsAt, Scratch } from './layout.ts';
 import { emitRegion } from './region.ts';
-import { moduleBytes, type DefinedFunction } from './wasm/module.ts';
 
 /** When handlers are made. None of it changes what a machine does. */
 export interface Tuning {
@@ -56,7 +57,10 @@ export class HotCode {
   /** Regions by the index of their page of records. */
   private readonly byPage = new Map<number, Set<Region>>();
   private readonly free: number[] = [];
-  private nextNumber = FIRST_REGION;
+  /** Regions that are kept have the numbers below this for good, wherever they are used. */
+  private readonly firstOwn: number;
+  private nextNumber: number;
+  private readonly kept: KeptCode | undefined;
 
   /** `pageOf` gives the page of linear memory that the page of records of an index is for. */
   constructor(board: Board, table: WebAssembly.Table, imports: WebAssembly.ModuleImports, pageOf: (index: number) => number | undefined, tuning?: Tuning) {
@@ -69,6 +73,16 @@ export class HotCode {
     this.memory = board.memory;
     this.table = table;
     this.imports = imports;
+    // A profile counts in the code of regions.
+    this.kept = this.whole && board.profile === undefined ? board.keptCode : undefined;
+    this.firstOwn = this.nextNumber = FIRST_REGION + (this.kept?.count ?? 0);
+    this.grow();
+    if (this.kept?.module !== undefined) void new WebAssembly.Instance(this.kept.module, { env: imports });
+  }
+
+  /** Room in the table for what is numbered. */
+  private grow(): void {
+    if (this.nextNumber > this.table.length) this.table.grow(this.nextNumber - this.table.length + 1024);
   }
 
   /** So many instructions were attempted, and the handlers came back before that of `record`, or somewhere else. A look falls to whoever is in hand then, however often handlers come back for other reasons. */
@@ -120,7 +134,8 @@ export class HotCode {
     const { memory } = this;
     this.patience = this.tuning.patience;
     const made: Region[] = [];
-    const functions: DefinedFunction[] = [];
+    const bodies: Uint8Array[] = [];
+    const numbers: number[] = [];
     for (const record of this.wanted) {
       if (this.regions.has(record) || made.some((piece) => piece.entry === record)) continue;
       const index = Math.floor(recordIndex(memory, record));
@@ -129,25 +144,68 @@ export class HotCode {
       const plain = memory.view.getInt32(record + PLAIN, true);
       if (page === undefined || plain === UNDECODED || plain === COVERED || plain === PAGE_END) continue;
       const records = recordsAt(memory, index);
+      if (this.installKept(record, records, page)) continue;
       for (const { body, ...piece } of this.whole ? this.region(record, records, page) : this.runs(record, records, page, made)) {
-        functions.push({ type: HANDLER, body });
-        made.push({ ...piece, number: this.free.pop() ?? this.nextNumber++ });
+        const number = this.free.pop() ?? this.nextNumber++;
+        bodies.push(body);
+        numbers.push(number);
+        made.push({ ...piece, number });
+        this.kept?.note(this.madeOf(piece, records, page, body));
       }
     }
     this.wanted.clear();
     if (made.length === 0) return 0;
-    if (this.nextNumber > this.table.length) this.table.grow(this.nextNumber - this.table.length + 1024);
-    const elements = made.map(({ number }, index) => ({ start: number, functions: [IMPORTS.length + index] }));
-    void new WebAssembly.Instance(new WebAssembly.Module(moduleBytes({ types: SIGNATURES, tableType: HANDLER, imports: IMPORTS, functions, elements })), { env: this.imports });
-    for (const region of made) {
-      memory.view.setInt32(region.entry, region.number, true);
-      this.regions.set(region.entry, region);
-      const key = Math.floor(recordIndex(memory, region.entry));
-      let set = this.byPage.get(key);
-      if (set === undefined) this.byPage.set(key, set = new Set());
-      set.add(region);
-    }
+    this.grow();
+    void new WebAssembly.Instance(new WebAssembly.Module(handlerModule(bodies, numbers)), { env: this.imports });
+    for (const region of made) this.install(region);
     return made.length;
+  }
+
+  private install(region: Region): void {
+    this.memory.view.setInt32(region.entry, region.number, true);
+    this.regions.set(region.entry, region);
+    const key = Math.floor(recordIndex(this.memory, region.entry));
+    let set = this.byPage.get(key);
+    if (set === undefined) this.byPage.set(key, set = new Set());
+    set.add(region);
+  }
+
+  /** The instruction of `record`, in the records `records` of `page` of linear memory, was decoded. Whether a region that was kept begins there now. */
+  decoded(record: number, records: number, page: number): boolean {
+    return this.kept !== undefined && !this.regions.has(record) && this.installKept(record, records, page);
+  }
+
+  private installKept(record: number, records: number, page: number): boolean {
+    const { kept } = this;
+    if (kept === undefined) return false;
+    const { view } = this.memory;
+    const entry = (record - records) / (RECORD_BYTES / 4);
+    const found = kept.find(view, page * PAGE_BYTES, entry, view.getUint32(page * PAGE_BYTES + entry, true));
+    if (found < 0) return false;
+    const ranges: [number, number][] = [];
+    const offsets = kept.rangesOf(found);
+    for (let pair = 0; pair < offsets.length; pair += 2) ranges.push([records + offsets[pair]! * (RECORD_BYTES / 4), records + offsets[pair + 1]! * (RECORD_BYTES / 4)]);
+    this.cover(ranges);
+    this.install({ entry: record, ranges, number: FIRST_REGION + found });
+    return true;
+  }
+
+  private madeOf({ entry, ranges }: Piece, records: number, page: number, body: Uint8Array): MadeRegion {
+    const offset = (record: number): number => (record - records) / (RECORD_BYTES / 4);
+    const offsets = ranges.flatMap(([first, end]) => [offset(first), offset(end)]);
+    return { entry: offset(entry), ranges: offsets, words: wordsOf(this.memory.view, page * PAGE_BYTES, offsets), body };
+  }
+
+  /** Stores to the instructions of `ranges` are seen from now on, those that are not decoded among them. */
+  private cover(ranges: Piece['ranges']): void {
+    const { view } = this.memory;
+    for (const [first, end] of ranges) {
+      for (let at = first; at < end; at += RECORD_BYTES) {
+        if (view.getInt32(at, true) !== UNDECODED) continue;
+        view.setInt32(at, COVERED, true);
+        view.setInt32(at + PLAIN, COVERED, true);
+      }
+    }
   }
 
   private region(entry: number, records: number, page: number): readonly (Piece & { readonly body: Uint8Array })[] {
@@ -160,14 +218,8 @@ export class HotCode {
     const flow = flowOf(offset, (at) => view.getUint32(page * PAGE_BYTES + at, true), executed);
     if (flow === undefined) return [];
     const ranges = flow.order.map((start) => [records + start * (RECORD_BYTES / 4), records + flow.blocks.get(start)!.end * (RECORD_BYTES / 4)] as const);
-    for (const [first, end] of ranges) {
-      for (let at = first; at < end; at += RECORD_BYTES) {
-        if (view.getInt32(at, true) !== UNDECODED) continue;
-        view.setInt32(at, COVERED, true);
-        view.setInt32(at + PLAIN, COVERED, true);
-      }
-    }
-    return [{ entry, ranges, body: emitRegion(flow, offset, records, this.board.profile !== undefined) }];
+    this.cover(ranges);
+    return [{ entry, ranges, body: emitRegion(flow, offset, this.board.profile !== undefined) }];
   }
 
   /** `made` are those of the same batch. */
@@ -192,18 +244,20 @@ export class HotCode {
     if (this.board.profile !== undefined) this.board.profile.counts.dropped += 1;
     const { view } = this.memory;
     if (view.getInt32(region.entry, true) === region.number) view.setInt32(region.entry, view.getInt32(region.entry + PLAIN, true), true);
-    this.table.set(region.number, null);
-    this.free.push(region.number);
+    this.giveBack(region.number);
     this.regions.delete(region.entry);
     this.byPage.get(Math.floor(recordIndex(this.memory, region.entry)))?.delete(region);
   }
 
+  private giveBack(number: number): void {
+    if (number < this.firstOwn) return;
+    this.table.set(number, null);
+    this.free.push(number);
+  }
+
   /** Drops every region: their records are given to other pages. */
   forgetAll(): void {
-    for (const region of this.regions.values()) {
-      this.table.set(region.number, null);
-      this.free.push(region.number);
-    }
+    for (const region of this.regions.values()) this.giveBack(region.number);
     this.regions.clear();
     this.byPage.clear();
     this.looks.clear();

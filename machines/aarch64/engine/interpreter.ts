@@ -304,6 +304,7 @@ export class Interpreter {
     const { view } = this.memory;
     const { page, offset } = this.placeOf(record);
     let at = record;
+    const records = record - (RECORD_BYTES / 4) * offset;
     const last = Math.min(PAGE_BYTES, offset + 4 * DECODED_MAX);
     for (let place = offset; place < last; place += 4, at += RECORD_BYTES) {
       const plain = view.getInt32(at + PLAIN, true);
@@ -315,7 +316,8 @@ export class Interpreter {
       if (view.getInt32(at, true) === plain) view.setInt32(at, handler, true);
       view.setInt32(at + PLAIN, handler, true);
       for (let index = 0; index < (meta & Meta.OPERANDS); index++) view.setInt32(at + 4 + 4 * index, PREPARED[prepared + Part.OPERANDS + index]!, true);
-      if ((meta & Meta.BRANCHES) !== 0) break;
+      // What a region holds is decoded where the region leaves it to plain handlers.
+      if (this.hotCode.decoded(at, records, page) || (meta & Meta.BRANCHES) !== 0) break;
     }
     if (manyWait()) compileWaiting();
     this.instantiate();

@@ -25,14 +25,13 @@ const isChoice = (symbolic: Symbolic): symbolic is Choice => 'condition' in symb
 /** WebAssembly structures around the code in hand, innermost last: a loop to continue, a block before a merge, or another (`if`, the region itself). */
 type Context = readonly { readonly type: 'loop' | 'merge' | 'other'; readonly start: number }[];
 
-/** The body of the handler for `flow`, whose records are at `records`; `entry` is where it begins. With `counted` it adds what it attempts to the scratch area. */
-export function emitRegion(flow: Flow, entry: number, records: number, counted: boolean): Uint8Array {
-  return new Region(flow, records, counted).emit(entry);
+/** The body of the handler for `flow`, which begins at `entry`: the same for every page of records. With `counted` it adds what it attempts to the scratch area. */
+export function emitRegion(flow: Flow, entry: number, counted: boolean): Uint8Array {
+  return new Region(flow, counted).emit(entry);
 }
 
 class Region extends Emitter {
   private readonly flow: Flow;
-  private readonly records: number;
   private readonly counted: boolean;
   /** NZCV as kept, in the kinds of Flags. */
   private readonly kind = this.code.local(I32);
@@ -66,11 +65,10 @@ class Region extends Emitter {
   private outcome = -1;
   private target = -1;
 
-  constructor(flow: Flow, records: number, counted: boolean) {
+  constructor(flow: Flow, counted: boolean) {
     super(0, true);
     this.counted = counted;
     this.flow = flow;
-    this.records = records;
   }
 
   emit(entry: number): Uint8Array {
@@ -247,7 +245,7 @@ class Region extends Emitter {
     // In a guarded page `land` looks where the branch lands.
     if (this.branch !== undefined) { code.get(Local.SCRATCH); code.access(Memory.i32_load, Scratch.PAGE_GUARDED); code.op(Op.i32_eqz); code.op(Op.i32_and); }
     code.if();
-    code.i32(this.records); code.get(this.target); code.op(Op.i32_wrap_i64); code.i32(0xffc); code.op(Op.i32_and); code.i32(3); code.op(Op.i32_shl); code.op(Op.i32_add); code.set(Local.RECORD);
+    this.pushRecords(); code.get(this.target); code.op(Op.i32_wrap_i64); code.i32(0xffc); code.op(Op.i32_and); code.i32(3); code.op(Op.i32_shl); code.op(Op.i32_add); code.set(Local.RECORD);
     dispatch(code);
     code.end();
     code.get(Local.CORE); code.get(this.target); code.access(Memory.i64_store, PC_OFFSET);
@@ -265,7 +263,7 @@ class Region extends Emitter {
     const { code } = this;
     this.settleFlags();
     if (target >= 0 && target < PAGE_BYTES) {
-      code.get(Local.CORE); code.get(Local.SCRATCH); code.i32(this.recordOf(target)); code.get(Local.BUDGET);
+      code.get(Local.CORE); code.get(Local.SCRATCH); this.pushRecord(target); code.get(Local.BUDGET);
       code.tailCall(importIndex('begin'));
     } else {
       code.get(Local.CORE); this.pushAddress(target); code.access(Memory.i64_store, PC_OFFSET);
@@ -276,7 +274,7 @@ class Region extends Emitter {
   /** Leaves the region for the plain handler of the instruction at `at`, giving back the budget of `undone` instructions. */
   private leave(at: number, undone: number): void {
     const { code } = this;
-    code.i32(this.recordOf(at)); code.set(Local.RECORD);
+    this.pushRecord(at); code.set(Local.RECORD);
     if (undone !== 0) {
       code.get(Local.BUDGET); code.i32(undone); code.op(Op.i32_add); code.set(Local.BUDGET);
       this.attempted(-undone);
@@ -290,7 +288,15 @@ class Region extends Emitter {
     code.get(Local.SCRATCH); code.get(Local.SCRATCH); code.access(Memory.i32_load, Scratch.TRANSLATED); code.i32(count); code.op(Op.i32_add); code.access(Memory.i32_store, Scratch.TRANSLATED);
   }
 
-  private recordOf(at: number): number { return this.records + at * (RECORD_BYTES / 4); }
+  /** Where the records of the page in hand are, and that of the instruction at `at` of it. */
+  private pushRecords(): void {
+    const { code } = this;
+    code.get(Local.SCRATCH); code.access(Memory.i32_load, Scratch.PAGE_RECORDS);
+  }
+  private pushRecord(at: number): void {
+    const { code } = this;
+    this.pushRecords(); code.i32(at * (RECORD_BYTES / 4)); code.op(Op.i32_add);
+  }
   private pushAddress(at: number): void {
     const { code } = this;
     code.get(Local.SCRATCH); code.access(Memory.i64_load, Scratch.PAGE_VIRTUAL); code.i64(BigInt(at)); code.op(Op.i64_add);

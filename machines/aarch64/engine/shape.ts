@@ -50,20 +50,34 @@ export function shapeOf(semantics: Semantics, fields: Fields, offset: number): S
   return plain.shape();
 }
 
-/** Access descriptors by number: operands are numbers. */
-const ACCESSES: Access[] = [];
+/** Access descriptors by number: operands are numbers, which say all that a descriptor does, in any process. */
+const ACCESSES = new Map<number, Access>();
 const accessNumbers = new Map<Access, number>();
 
 export function accessNumber(access: Access): number {
   let number = accessNumbers.get(access);
   if (number === undefined) {
-    number = ACCESSES.length;
-    ACCESSES.push(access);
+    const { unprivileged, exclusive, acquire, release, atomic, alignment = 0, element = 0, syndrome } = access;
+    const bits = [unprivileged, exclusive, acquire, release, atomic, syndrome !== undefined, syndrome?.sf, syndrome?.sse].reduce((sum, bit, at) => sum | (Number(bit === true) << at), 0);
+    number = bits | (alignment << 8) | (element << 13) | ((syndrome?.srt ?? 0) << 17);
     accessNumbers.set(access, number);
   }
   return number;
 }
-export const accessOf = (number: number): Access => ACCESSES[number]!;
+
+export function accessOf(number: number): Access {
+  let access = ACCESSES.get(number);
+  if (access === undefined) {
+    const bit = (at: number): boolean => ((number >> at) & 1) !== 0;
+    const [alignment, element] = [(number >> 8) & 31, (number >> 13) & 15];
+    access = {
+      unprivileged: bit(0), exclusive: bit(1), acquire: bit(2), release: bit(3), atomic: bit(4), ...(alignment !== 0 && { alignment: alignment as 8 | 16 }), ...(element !== 0 && { element: element as Bytes }),
+      ...(bit(5) && { syndrome: { srt: (number >> 17) & 31, sf: bit(6), sse: bit(7) } }),
+    };
+    ACCESSES.set(number, access);
+  }
+  return access;
+}
 
 /** Whether an access takes the fast path when its page is in the array of its mode. */
 export const isFast = (access: Access): boolean =>

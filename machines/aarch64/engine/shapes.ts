@@ -3,32 +3,32 @@
 import { PAGE_BYTES } from '../../memory/memory.ts';
 import { decode, type Decoded } from '../decode.ts';
 import { Emitter } from './emitter.ts';
-import { FIRST_REGION, FIRST_SHAPE, HANDLER, IMPORTS, REFERENCE, SIGNATURES } from './handler.ts';
+import { FIRST_REGION, FIRST_SHAPE, REFERENCE } from './handler.ts';
+import { handlerModule } from './handler-module.ts';
 import { OPERANDS_MAX } from './layout.ts';
 import { shapeOf, type Shape } from './shape.ts';
-import { moduleBytes, type DefinedFunction } from './wasm/module.ts';
 
 /** Words of an entry of PREPARED: an instruction word, and what the record of such an instruction holds. */
 export const Part = { WORD: 0, META: 1, DISTANCE: 2, HANDLER: 3, OPERANDS: 4 } as const;
 const PARTS = Part.OPERANDS + OPERANDS_MAX;
 /** Bits of Part.META: 0 in an entry that is empty. How many operands; it may go elsewhere than to the next; by a distance, in its page or not. */
 export const Meta = { OPERANDS: 7, BRANCHES: 8, NEAR: 16, FAR: 32, FILLED: 64 } as const;
-const PREPARED_BITS = 15;
+const PREPARED_BITS = 17;
 /** The words prepared last, by themselves: right whatever is written to memory, and shared by all machines. */
 export const PREPARED = new Int32Array(PARTS << PREPARED_BITS);
 
 /** Compiled modules, in the order in which their handlers are numbered: a machine instantiates those it lacks. Caches, the same for all machines. */
 export const MODULES: WebAssembly.Module[] = [];
-/** One past the last handler that a module of MODULES holds. */
-let handlersEnd = FIRST_SHAPE;
 
 const numbers = new Map<string, number>();
-const waiting: DefinedFunction[] = [];
+/** Bodies of handlers, by their order, and how many of them are compiled. */
+const bodies: Uint8Array[] = [];
+let compiled = 0;
 /** One past the last handler that has a number; those whose code waits are the reference engine's until then. */
 export const numberedEnd = (): number => FIRST_SHAPE + numbers.size;
 /** Handlers whose code waits are compiled at once when there are so many: a module costs 100 KiB. */
 const BATCH = 48;
-export const manyWait = (): boolean => waiting.length >= BATCH;
+export const manyWait = (): boolean => bodies.length - compiled >= BATCH;
 
 /** A word decoded, with its shape where somebody asked. */
 interface Known { readonly decoded: Decoded; shape: Shape | undefined }
@@ -54,12 +54,17 @@ export function shapeOfWord(word: number): Shape {
   return (one.shape ??= shapeOf(one.decoded.semantics, one.decoded.fields, 0));
 }
 
-/** Where PREPARED has what a record of `word` at `offset` in its page holds. The code of its handler may wait for `compileWaiting`. */
+/** Whether the entry of PREPARED at `at` is for `word`. */
+const isFor = (at: number, word: number): boolean => PREPARED[at + Part.WORD] === (word | 0) && (PREPARED[at + Part.META]! & Meta.FILLED) !== 0;
+
+/** Where PREPARED has what a record of `word` at `offset` in its page holds: one of two places. The code of its handler may wait for `compileWaiting`. */
 export function prepare(word: number, offset: number): number {
-  const at = PARTS * placeOf(word, PREPARED_BITS);
-  const meta = PREPARED[at + Part.META]!;
-  if (PREPARED[at + Part.WORD] === (word | 0) && (meta & Meta.FILLED) !== 0) {
-    const reach = meta & (Meta.NEAR | Meta.FAR);
+  const place = placeOf(word, PREPARED_BITS);
+  let at = PARTS * place;
+  const other = PARTS * (place ^ 1);
+  if (!isFor(at, word) && (isFor(other, word) || ((PREPARED[at + Part.META]! & Meta.FILLED) !== 0 && (PREPARED[other + Part.META]! & Meta.FILLED) === 0))) at = other;
+  if (isFor(at, word)) {
+    const reach = PREPARED[at + Part.META]! & (Meta.NEAR | Meta.FAR);
     if (reach === 0) return at;
     const target = offset + PREPARED[at + Part.DISTANCE]!;
     if ((target >= 0 && target < PAGE_BYTES) === (reach === Meta.NEAR)) return at;
@@ -89,7 +94,7 @@ function handlerOf(decoded: Decoded, shape: Shape, offset: number): number {
     const emitter = new Emitter(offset, shape.baked);
     decoded.semantics(emitter, decoded.fields);
     // Both or neither: numbers are places in the modules.
-    waiting.push({ type: HANDLER, body: emitter.finish(shape.ends) });
+    bodies.push(emitter.finish(shape.ends));
     numbers.set(shape.key, number);
   }
   return number;
@@ -97,9 +102,22 @@ function handlerOf(decoded: Decoded, shape: Shape, offset: number): number {
 
 /** Compiles the code of new shapes into one module. */
 export function compileWaiting(): void {
-  if (waiting.length === 0) return;
-  const functions = waiting.map((_, index) => IMPORTS.length + index);
-  MODULES.push(new WebAssembly.Module(moduleBytes({ types: SIGNATURES, tableType: HANDLER, imports: IMPORTS, functions: waiting, elements: [{ start: handlersEnd, functions }] })));
-  handlersEnd += waiting.length;
-  waiting.length = 0;
+  if (compiled === bodies.length) return;
+  MODULES.push(new WebAssembly.Module(handlerModule(bodies.slice(compiled), FIRST_SHAPE + compiled)));
+  compiled = bodies.length;
+}
+
+/** The shapes that have handlers, by their order: their keys, and the bodies of their handlers. `prepared`: PREPARED. */
+export const shapesMade = (): { readonly keys: readonly string[]; readonly bodies: readonly Uint8Array[]; readonly prepared: Int32Array } => ({ keys: [...numbers.keys()], bodies, prepared: PREPARED });
+
+/** Whether no shape has a handler yet. */
+export const isFresh = (): boolean => bodies.length === 0;
+
+/** Takes the shapes of an earlier process, where there is none yet; `module` is of their handlers. */
+export function adoptShapes(keys: readonly string[], made: readonly Uint8Array[], module: WebAssembly.Module, prepared: Int32Array): void {
+  for (const [index, key] of keys.entries()) numbers.set(key, FIRST_SHAPE + index);
+  bodies.push(...made);
+  compiled = bodies.length;
+  MODULES.push(module);
+  PREPARED.set(prepared);
 }
