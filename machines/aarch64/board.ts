@@ -1,7 +1,6 @@
 /** A vCPU as an object, and what it is wired to: memory, the other vCPUs, devices, L0's stage-2 maps, the clock, and the outbox of what it says. */
 
 import type { Memory } from '../memory/memory.ts';
-import type { KeptCode } from './engine/kept-code.ts';
 import type { RunEnd } from './exit.ts';
 import type { Profile } from './profile.ts';
 
@@ -83,8 +82,8 @@ export interface Board {
   readonly engine: EngineName;
   /** The engine's code and caches for this board, made when first needed (run.ts). */
   execution: unknown;
-  /** Code from an earlier run, and what this one makes for a later one; to be set before the first instruction. */
-  keptCode?: KeptCode | undefined;
+  /** Code from an earlier run, and what this one makes for a later one (engine/kept-code.ts): set before the first instruction, if at all. */
+  keptCode?: unknown;
   readonly memory: Memory;
   readonly cores: Core[];
   readonly features: Features;

@@ -74,7 +74,7 @@ export class HotCode {
     this.table = table;
     this.imports = imports;
     // A profile counts in the code of regions.
-    this.kept = this.whole && board.profile === undefined ? board.keptCode : undefined;
+    this.kept = this.whole && board.profile === undefined ? board.keptCode as KeptCode | undefined : undefined;
     this.firstOwn = this.nextNumber = FIRST_REGION + (this.kept?.count ?? 0);
     this.grow();
     if (this.kept?.module !== undefined) void new WebAssembly.Instance(this.kept.module, { env: imports });
