@@ -55,8 +55,9 @@ export interface Entry {
 /** An entry in the table: what it is found by. */
 interface Cached {
   readonly entry: Entry;
-  /** Numbers of the words of linear memory that hold its descriptors. */
+  /** Numbers of the words of linear memory that hold its descriptors, and what they held, in halves, low first. */
   readonly words: readonly number[];
+  readonly values: readonly number[];
   /** The next of its bucket. */
   next: Cached | undefined;
   live: boolean;
@@ -94,8 +95,13 @@ export interface Translation {
   readonly read: Fast;
   readonly write: Fast;
   readonly fetch: Fast;
-  /** Places of each array that were filled since it was emptied; of no more than FILLED_MAX and one. */
+  /** Places of each array that were filled since it was emptied, each once; and of each place whether it was. */
   readonly filled: Readonly<Record<FastKind, number[]>>;
+  readonly isFilled: Readonly<Record<FastKind, Uint8Array>>;
+  /** Places of the write array by the low bits of the page of linear memory that they were filled with last, chained: one more than the first; of each place one more than the next, and one more than its chain. 0 is none. */
+  readonly writtenHeads: Int32Array;
+  readonly writtenNexts: Int32Array;
+  readonly writtenIn: Int32Array;
   /** `Memory.cleaned` when the write array was filled: its pages are dirty since. */
   cleaned: number;
   /** Counts the times that the fast arrays were emptied: whoever knows where an address is has to look again. */
@@ -103,6 +109,8 @@ export interface Translation {
   /** Entries by their page's low bits, chained. */
   readonly buckets: (Cached | undefined)[];
   size: number;
+  /** Entries that a store to a descriptor dropped last, by their page's low bits: they come back where the store is undone. */
+  readonly dropped: (Cached | undefined)[];
   /** Descriptors by the low bits of their words' numbers, chained; those of entries that were dropped stay until they are met, or until there are too many. */
   readonly links: (Link | undefined)[];
   linked: number;
@@ -119,6 +127,10 @@ export interface Translation {
 
 const ENTRIES_MAX = 16384;
 const BUCKETS = 8192;
+const DROPPED = 256;
+const WRITTEN = 1 << 12;
+/** Places of an array: one an entry. */
+const PLACES = MODES * SETS;
 const LINKS_MAX = 4 * ENTRIES_MAX;
 const CONTEXTS_MAX = 4096;
 const FILLED_MAX = 4096;
@@ -130,7 +142,8 @@ export const FAST_BYTES = MODES * SETS * ENTRY_WORDS * 4;
 export function createTranslation(trackedWords: number, buffer: ArrayBufferLike, offset: number): Translation {
   const fast = (index: number): Fast => new Int32Array(buffer, offset + index * FAST_BYTES, FAST_BYTES / 4);
   const translation: Translation = {
-    read: fast(0), write: fast(1), fetch: fast(2), filled: { read: [], write: [], fetch: [] }, cleaned: -1, generation: 0, buckets: Array.from({ length: BUCKETS }, () => undefined), size: 0, links: Array.from({ length: BUCKETS }, () => undefined), linked: 0, blockShifts: new Set(), inBlocks: new Uint32Array(BLOCK_COUNTS),
+    read: fast(0), write: fast(1), fetch: fast(2), filled: { read: [], write: [], fetch: [] }, isFilled: { read: new Uint8Array(PLACES), write: new Uint8Array(PLACES), fetch: new Uint8Array(PLACES) },
+    writtenHeads: new Int32Array(WRITTEN), writtenNexts: new Int32Array(PLACES), writtenIn: new Int32Array(PLACES), cleaned: -1, generation: 0, buckets: Array.from({ length: BUCKETS }, () => undefined), size: 0, dropped: Array.from({ length: DROPPED }, () => undefined), links: Array.from({ length: BUCKETS }, () => undefined), linked: 0, blockShifts: new Set(), inBlocks: new Uint32Array(BLOCK_COUNTS),
     saved: new Int32Array(2 * trackedWords), contexts: new Int32Array(6).fill(-1), controls: Array.from({ length: 6 }, () => undefined), contextNumbers: new Map(),
   };
   // Whatever lies there now.
@@ -151,7 +164,30 @@ export function fill(translation: Translation, kind: FastKind, at: number, low: 
   fast[at + 1] = high;
   fast[at + 2] = displacement;
   fast[at + 3] = more;
-  if (translation.filled[kind].length <= FILLED_MAX) translation.filled[kind].push(at);
+  const place = at / ENTRY_WORDS;
+  if (translation.isFilled[kind][place] === 0) {
+    translation.isFilled[kind][place] = 1;
+    translation.filled[kind].push(at);
+  }
+  if (kind === 'write') noteWritten(translation, place, ((low & ~0xfff) + displacement) >>> 12);
+}
+
+/** A place of the write array has `page` of linear memory now. */
+function noteWritten({ writtenHeads, writtenNexts, writtenIn }: Translation, place: number, page: number): void {
+  const chain = page % WRITTEN;
+  const before = writtenIn[place]! - 1;
+  if (before === chain) return;
+  if (before >= 0) {
+    if (writtenHeads[before] === place + 1) writtenHeads[before] = writtenNexts[place]!;
+    else {
+      let at = writtenHeads[before]! - 1;
+      while (writtenNexts[at] !== place + 1) at = writtenNexts[at]! - 1;
+      writtenNexts[at] = writtenNexts[place]!;
+    }
+  }
+  writtenNexts[place] = writtenHeads[chain]!;
+  writtenHeads[chain] = place + 1;
+  writtenIn[place] = chain + 1;
 }
 
 /** Empties the fast path. */
@@ -163,9 +199,20 @@ export function forgetFast(translation: Translation): void {
 /** Empties one kind's array. */
 function forgetKind(translation: Translation, kind: FastKind): void {
   const filled = translation.filled[kind];
-  if (filled.length > FILLED_MAX) empty(translation[kind]);
-  else for (const at of filled) translation[kind][at] = EMPTY;
+  if (filled.length === 0) return;
+  if (filled.length > FILLED_MAX) {
+    empty(translation[kind]);
+    translation.isFilled[kind].fill(0);
+  } else {
+    for (const at of filled) {
+      translation[kind][at] = EMPTY;
+      translation.isFilled[kind][at / ENTRY_WORDS] = 0;
+    }
+  }
   filled.length = 0;
+  if (kind !== 'write') return;
+  translation.writtenHeads.fill(0);
+  translation.writtenIn.fill(0);
 }
 
 /** Makes it what a new one is: contexts are to be named. */
@@ -180,6 +227,7 @@ export function forgetAll(translation: Translation): void {
   forgetFast(translation);
   if (translation.size > 0) translation.buckets.fill(undefined);
   translation.size = 0;
+  translation.dropped.fill(undefined);
   if (translation.linked > 0) translation.links.fill(undefined);
   translation.linked = 0;
   translation.blockShifts.clear();
@@ -261,19 +309,48 @@ export function insertEntry(board: Board, translation: Translation, entry: Entry
   if (translation.linked >= LINKS_MAX) sweep(translation);
   const { memory } = board;
   const offsets = entry.descriptors.map((descriptor) => locate(memory, descriptor));
-  const cached: Cached = { entry, words: offsets.map((offset) => offset / 8), next: translation.buckets[bucket], live: true };
-  translation.buckets[bucket] = cached;
-  translation.size += 1;
+  const cached = put(translation, entry, offsets.map((offset) => offset / 8), offsets.flatMap((offset) => [memory.view.getInt32(offset, true), memory.view.getInt32(offset + 4, true)]));
   for (let index = 0; index < offsets.length; index++) {
     const word = cached.words[index]!;
-    if (index === entry.firstDescriptors - 1 || index === offsets.length - 1) link(translation, word, cached);
-    else if (!isTable(translation, word)) link(translation, word, undefined);
+    if (!endsStage(cached, index) && !isTable(translation, word)) link(translation, word, undefined);
     if (holdDescriptors(memory, offsets[index]! >>> 12)) forgetWritesTo(board, offsets[index]! >>> 12);
   }
+}
+
+/** Whether the descriptor of that index is the last of stage 1 or of all. */
+const endsStage = ({ entry, words }: Cached, index: number): boolean => index === entry.firstDescriptors - 1 || index === words.length - 1;
+
+/** Puts an entry into the table, and the links of the last descriptors of its stages. */
+function put(translation: Translation, entry: Entry, words: readonly number[], values: readonly number[]): Cached {
+  const bucket = entry.page % BUCKETS;
+  const cached: Cached = { entry, words, values, next: translation.buckets[bucket], live: true };
+  translation.buckets[bucket] = cached;
+  translation.size += 1;
+  for (let index = 0; index < words.length; index++) if (endsStage(cached, index)) link(translation, words[index]!, cached);
   if (entry.blockShift > 12) {
     translation.blockShifts.add(entry.blockShift);
     translation.inBlocks[blockPlace(entry.page, entry.blockShift)]! += 1;
   }
+  return cached;
+}
+
+/**
+ * The translation of `page` by `key` that a store to a descriptor dropped, where all its descriptors are again as they were: kernels that change their code map and unmap the
+ * same page of it many times.
+ */
+export function reviveEntry(board: Board, translation: Translation, key: number, page: number): Entry | undefined {
+  const dropped = translation.dropped[page % DROPPED];
+  if (dropped?.entry.key !== key) return undefined;
+  const { entry, words, values } = dropped;
+  const { view } = board.memory;
+  for (let index = 0; index < words.length; index++) {
+    const offset = 8 * words[index]!;
+    if (view.getInt32(offset, true) !== values[2 * index] || view.getInt32(offset + 4, true) !== values[2 * index + 1]) return undefined;
+  }
+  if (translation.size >= ENTRIES_MAX || translation.linked >= LINKS_MAX) return undefined;
+  translation.dropped[page % DROPPED] = undefined;
+  put(translation, entry, words, values);
+  return entry;
 }
 
 /** Takes an entry out of the table. */
@@ -304,10 +381,11 @@ export function forgetWritesTo(board: Board, page: number): void {
   for (const core of board.cores) {
     const translation = core.translation as Translation | undefined;
     if (translation === undefined) continue;
-    const { write, filled } = translation;
-    const check = (at: number): void => { if (((write[at]! & ~0xfff) + write[at + 2]!) >>> 12 === page) write[at] = EMPTY; };
-    if (filled.write.length <= FILLED_MAX) for (const at of filled.write) check(at);
-    else for (let at = 0; at < write.length; at += ENTRY_WORDS) check(at);
+    const { write, writtenHeads, writtenNexts } = translation;
+    for (let next = writtenHeads[page % WRITTEN]!; next !== 0; next = writtenNexts[next - 1]!) {
+      const at = ENTRY_WORDS * (next - 1);
+      if (((write[at]! & ~0xfff) + write[at + 2]!) >>> 12 === page) write[at] = EMPTY;
+    }
   }
 }
 
@@ -338,19 +416,22 @@ export function descriptorStored(board: Board, offset: number, bytes: number): v
   for (const core of board.cores) {
     const translation = core.translation as Translation | undefined;
     if (translation === undefined) continue;
-    for (let word = offset >>> 3; word <= last; word++) if (dropLinks(translation, word)) for (const cached of allOf(translation)) if (cached.words.includes(word)) drop(translation, cached);
+    for (let word = offset >>> 3; word <= last; word++) if (dropLinks(translation, word, board.el2 !== 'kvm')) for (const cached of allOf(translation)) if (cached.words.includes(word)) drop(translation, cached);
   }
 }
 
 /** Drops the entries whose stage's last descriptor is in `word`, and with them the links there. Returns whether it holds a table's descriptor, which is changed seldom. */
-function dropLinks(translation: Translation, word: number): boolean {
+function dropLinks(translation: Translation, word: number, followsMemory: boolean): boolean {
   const { links } = translation;
   const bucket = word % BUCKETS;
   let table = false;
   let before: Link | undefined;
   for (let each = links[bucket]; each !== undefined; each = each.next) {
-    if (each.word === word && each.cached !== undefined) drop(translation, each.cached);
-    else if (each.word === word) table = true;
+    if (each.word === word && each.cached !== undefined) {
+      // L0's maps are no words of memory.
+      if (each.cached.live && (followsMemory || !each.cached.entry.stage2)) translation.dropped[each.cached.entry.page % DROPPED] = each.cached;
+      drop(translation, each.cached);
+    } else if (each.word === word) table = true;
     else if (each.cached?.live !== false) {
       before = each;
       continue;
@@ -367,6 +448,7 @@ export function dropEntries(core: Core, matches: (entry: Entry) => boolean, page
   const translation = core.translation as Translation | undefined;
   if (translation === undefined) return;
   if (page === undefined) {
+    translation.dropped.fill(undefined);
     for (const cached of allOf(translation)) if (matches(cached.entry)) drop(translation, cached);
     return;
   }

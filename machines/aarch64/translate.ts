@@ -8,7 +8,7 @@ import { breakMonitor } from './monitor.ts';
 import { type Core, Pstate, Word } from './state.ts';
 import { Fsc } from './syndrome.ts';
 import { slot } from './sysregs.ts';
-import { type Entry, FAST_BYTES, Regime, type Translation, contextNumber, createTranslation, descriptorStored, dropEntries, entryKey, findEntry, forgetFast, insertEntry, renew } from './tlb.ts';
+import { type Entry, FAST_BYTES, Regime, type Translation, contextNumber, createTranslation, descriptorStored, dropEntries, entryKey, findEntry, forgetFast, insertEntry, reviveEntry, renew } from './tlb.ts';
 import { Permission, type Stage1Controls, type Stage1Walk, type Stage2Walk, type Update, type WalkFault, granule0, granule1, outputBitsOf, walkStage1, walkStage2 } from './walk.ts';
 
 export { walkStage2 } from './walk.ts';
@@ -189,7 +189,7 @@ export function translate(core: Core, va: bigint, kind: Kind, regime: number, pr
   if (cacheable) {
     if (translation.contexts[place]! < 0) translation.contexts[place] = contextNumber(translation, contextName(core, regime, half));
     key = entryKey(translation.contexts[place]!, page);
-    const entry = findEntry(translation, key, page);
+    const entry = findEntry(translation, key, page) ?? reviveEntry(core.board, translation, key, page);
     if (entry !== undefined && !(entry.clean && kind === WRITE)) {
       const fine = checkStage1(entry.permissions, entry.device, entry.level, kind, privileged, pan, aligned)
         && (!entry.stage2 || checkStage2(entry.permissions2, entry.device2, entry.level2, entry.ipa, kind, privileged, aligned));

@@ -54,16 +54,23 @@ export function shapeOfWord(word: number): Shape {
   return (one.shape ??= shapeOf(one.decoded.semantics, one.decoded.fields, 0));
 }
 
-/** Whether the entry of PREPARED at `at` is for `word`. */
-const isFor = (at: number, word: number): boolean => PREPARED[at + Part.WORD] === (word | 0) && (PREPARED[at + Part.META]! & Meta.FILLED) !== 0;
+/** Places that an entry of PREPARED may be at. */
+const WAYS = 4;
 
-/** Where PREPARED has what a record of `word` at `offset` in its page holds: one of two places. The code of its handler may wait for `compileWaiting`. */
-export function prepare(word: number, offset: number): number {
+/** Where the entry of PREPARED for `word` is, or is to be. */
+function entryFor(word: number): number {
   const place = placeOf(word, PREPARED_BITS);
-  let at = PARTS * place;
-  const other = PARTS * (place ^ 1);
-  if (!isFor(at, word) && (isFor(other, word) || ((PREPARED[at + Part.META]! & Meta.FILLED) !== 0 && (PREPARED[other + Part.META]! & Meta.FILLED) === 0))) at = other;
-  if (isFor(at, word)) {
+  for (let way = 0; way < WAYS; way++) {
+    const at = PARTS * (place ^ way);
+    if (PREPARED[at + Part.WORD] === (word | 0) || (PREPARED[at + Part.META]! & Meta.FILLED) === 0) return at;
+  }
+  return PARTS * place;
+}
+
+/** Where PREPARED has what a record of `word` at `offset` in its page holds. The code of its handler may wait for `compileWaiting`. */
+export function prepare(word: number, offset: number): number {
+  const at = entryFor(word);
+  if (PREPARED[at + Part.WORD] === (word | 0) && (PREPARED[at + Part.META]! & Meta.FILLED) !== 0) {
     const reach = PREPARED[at + Part.META]! & (Meta.NEAR | Meta.FAR);
     if (reach === 0) return at;
     const target = offset + PREPARED[at + Part.DISTANCE]!;
