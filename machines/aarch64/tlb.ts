@@ -448,7 +448,6 @@ export function dropEntries(core: Core, matches: (entry: Entry) => boolean, page
   const translation = core.translation as Translation | undefined;
   if (translation === undefined) return;
   if (page === undefined) {
-    translation.dropped.fill(undefined);
     for (const cached of allOf(translation)) if (matches(cached.entry)) drop(translation, cached);
     return;
   }

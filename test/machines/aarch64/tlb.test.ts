@@ -5,7 +5,8 @@ import { fetchInstruction, loadExclusive, loadMemory, storeExclusive, storeMemor
 import { type Core, Pstate, Word } from '../../../machines/aarch64/state.ts';
 import { entriesOf, type Translation } from '../../../machines/aarch64/tlb.ts';
 import { invalidateContext, invalidateStage2, invalidateTlb } from '../../../machines/aarch64/translate.ts';
-import { writeWord } from '../../../machines/memory/memory.ts';
+import { createProfile } from '../../../machines/aarch64/profile.ts';
+import { readWord, writeWord } from '../../../machines/memory/memory.ts';
 import { RAM, bareCore, outcome, set, setPstate, type Bare } from '../../support/core.ts';
 import { S1, S2, S2_ALL, map, tablesAt } from '../../support/tables.ts';
 
@@ -256,4 +257,66 @@ describe('TLBI scopes', () => {
   test('an unknown operation stops', () => {
     expect(() => invalidateTlb(arena().core, 'VAE9', 0n)).toThrow('no TLBI operation is called VAE9');
   });
+});
+
+describe('a translation that a store to its descriptor dropped', () => {
+  const VA = 0x8000_1000n;
+  /** A page of EL1's at VA, read once, whose descriptors are then stored to: `table` is the address of that of level 2, `page` of that of level 3. */
+  function mapped(options: Parameters<typeof bareCore>[0] = {}): { readonly bare: Bare; readonly table: number; readonly page: number; read(): bigint; put(at: number, value: bigint): bigint } {
+    const bare = bareCore({ el: 1, el2: 'none', ...options });
+    const { core, memory } = bare;
+    const tables = tablesAt(memory, RAM + 0x10_0000, 12, 39, 1);
+    map(tables, Number(VA), RAM + 0x3000, NORMAL);
+    map(tables, RAM, RAM, NORMAL, 1);
+    set(core, 'TTBR0_EL1', BigInt(RAM + 0x10_0000));
+    set(core, 'TCR_EL1', 25n | (1n << 23n) | (5n << 32n));
+    set(core, 'MAIR_EL1', 0xffn);
+    set(core, 'SCTLR_EL1', 1n);
+    if (options.el2 === 'kvm') set(core, 'HCR_EL2', (1n << 31n) | 1n);
+    for (const page of [3, 4, 5]) writeWord(memory, RAM + page * 4096, BigInt(page));
+    const read = (): bigint => loadMemory(core, VA, 8, {});
+    expect(read()).toBe(3n);
+    const [, table, page] = entriesOf(core.translation as Translation)[0]!.descriptors as [number, number, number];
+    return { bare, table, page, read, put(at, value) { const before = readWord(memory, at); storeMemory(core, BigInt(at), 8, value, {}); return before; } };
+  }
+  const refusal = 'translation fault';
+  const asked = (read: () => bigint): unknown => { try { return read(); } catch { return refusal; } };
+
+  test('comes back when what it was made from is there again, and is not walked for', () => {
+    const { bare: { core, board }, page, read, put } = mapped();
+    const before = put(page, 0n);
+    expect(asked(read)).toBe(refusal);
+    set(core, 'FAR_EL1', 0n);
+    put(page, before);
+    board.profile = createProfile(() => 0);
+    expect(read()).toBe(3n);
+    expect(board.profile.counts.walks).toBe(0);
+  });
+  test('is another where the page is', () => {
+    const { page, read, put } = mapped();
+    const before = put(page, 0n);
+    put(page, before + 0x1000n);
+    expect(read()).toBe(4n);
+    put(page, before);
+    expect(read()).toBe(3n);
+  });
+  test('does not come back under another table', () => {
+    const { bare: { memory }, table, page, read, put } = mapped();
+    writeWord(memory, RAM + 0x6000 + (page % 4096), readWord(memory, page) + 0x2000n);
+    const before = put(page, 0n);
+    put(table, BigInt(RAM + 0x6000) | 3n);
+    put(page, before);
+    expect(read()).toBe(5n);
+  });
+  test('does not come back where L0 has changed its map meanwhile, which is in no word of memory', () => {
+    let moved = 0;
+    const { bare: { core, board }, page, read, put } = mapped({ el2: 'kvm', stage2: (_, ipa) => ({ ok: true, pa: ipa === RAM + 0x3000 ? ipa + moved : ipa, bytes: 4096, read: true, write: true, execute: true, level: 3 }) });
+    expect(hasStage2(core)).toBe(true);
+    const before = put(page, 0n);
+    moved = 0x1000;
+    invalidateStage2(board, 0n);
+    put(page, before);
+    expect(read()).toBe(4n);
+  });
+  const hasStage2 = (core: Core): boolean => entriesOf(core.translation as Translation).every(({ stage2 }) => stage2);
 });
