@@ -4,12 +4,13 @@
  */
 
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { setFlagsFromString } from 'node:v8';
 import { adoptHandlers, KeptCode, type MadeCode } from '../machines/aarch64/engine/kept-code.ts';
 import { isFresh } from '../machines/aarch64/engine/shapes.ts';
 import { sha256 } from '../scenarios/node.ts';
+import { compileEagerly, nativeCode } from './native-code.ts';
+import { readParts, writeParts, type Parts } from './parts-file.ts';
 
 /** The kept code of one machine, and what is to be done with it when its run is over. */
 export interface Keeping {
@@ -30,7 +31,6 @@ const NATIVE_INSNS_MIN = 50_000_000;
 /** The files used last stay. */
 const FILES_MAX = 32;
 const KIND = { code: '.code', native: '.native' } as const;
-const SUM_BYTES = 32;
 
 /** What was kept for a machine with these images (their sums); undefined where nothing is to be kept. */
 export async function openKeptCode(images: readonly string[]): Promise<Keeping | undefined> {
@@ -41,7 +41,7 @@ export async function openKeptCode(images: readonly string[]): Promise<Keeping |
   if (made === undefined) return keeping(path, new KeptCode(), undefined);
   const native = nativeCode === undefined ? undefined : readParts(path + KIND.native) as Native | undefined;
   const compile = async (bytes: Uint8Array<ArrayBuffer>, kept: Uint8Array | undefined): Promise<WebAssembly.Module> => (kept && nativeCode!.read(kept, bytes)) ?? await compileEagerly(bytes);
-  const [handlers, regions] = await whileAwake(Promise.all([compile(made.handlers, native?.handlers), compile(made.regions, native?.regions)]));
+  const [handlers, regions] = await Promise.all([compile(made.handlers, native?.handlers), compile(made.regions, native?.regions)]);
   // Another machine of this process may have begun.
   const mayAdopt = isFresh();
   if (mayAdopt) adoptHandlers(made, handlers);
@@ -86,54 +86,6 @@ function enginesSum(): string {
   return hash.digest('hex');
 }
 
-// ---- files: a sum of all that follows; what the parts are, as JSON, and its length before it; the parts, each aligned, so that they can be used where they are ------
-
-type Parts = Readonly<Record<string, Uint8Array | Int32Array | Uint32Array | readonly string[] | number>>;
-type Part = readonly [name: string, type: keyof typeof TYPES, bytes: number] | readonly [name: string, value: readonly string[] | number];
-const TYPES = { Uint8Array, Int32Array, Uint32Array } as const;
-const ALIGNMENT = 8;
-const aligned = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
-const sumOf = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes).digest();
-
-function readParts(path: string): Parts | undefined {
-  try {
-    const { buffer, byteOffset, length } = readFileSync(path);
-    const file = byteOffset % ALIGNMENT === 0 ? new Uint8Array(buffer, byteOffset, length) : new Uint8Array(buffer.slice(byteOffset, byteOffset + length));
-    if (!sumOf(file.subarray(SUM_BYTES)).equals(file.subarray(0, SUM_BYTES))) return undefined;
-    const headBytes = new DataView(file.buffer, file.byteOffset).getUint32(SUM_BYTES, true);
-    const head = JSON.parse(Buffer.from(file.subarray(SUM_BYTES + 4, SUM_BYTES + 4 + headBytes)).toString()) as readonly Part[];
-    let at = aligned(SUM_BYTES + 4 + headBytes);
-    return Object.fromEntries(head.map(([name, type, bytes]) => {
-      if (bytes === undefined) return [name, type];
-      const from = at;
-      at = aligned(at + bytes);
-      const Type = TYPES[type as keyof typeof TYPES];
-      return [name, new Type(file.buffer as ArrayBuffer, file.byteOffset + from, bytes / Type.BYTES_PER_ELEMENT)];
-    })) as Parts;
-  } catch {
-    return undefined;
-  }
-}
-
-/** By renaming, so that others that read or write it see it whole. */
-function writeParts(path: string, parts: Parts): void {
-  const head = Buffer.from(JSON.stringify(Object.entries(parts).map(([name, value]) => (ArrayBuffer.isView(value) ? [name, value.constructor.name, value.byteLength] : [name, value]))));
-  const length = Buffer.alloc(4);
-  length.writeUInt32LE(head.length);
-  const chunks: Uint8Array[] = [length, head];
-  let bytes = SUM_BYTES + 4 + head.length;
-  for (const value of Object.values(parts)) {
-    if (!ArrayBuffer.isView(value)) continue;
-    chunks.push(Buffer.alloc(aligned(bytes) - bytes), new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
-    bytes = aligned(bytes) + value.byteLength;
-  }
-  const rest = Buffer.concat(chunks);
-  mkdirSync(dirname(path), { recursive: true });
-  const temporary = `${path}.${process.pid}`;
-  writeFileSync(temporary, Buffer.concat([sumOf(rest), rest]));
-  renameSync(temporary, path);
-}
-
 function touch(path: string): void {
   try { const now = Date.now() / 1000; utimesSync(path, now, now); } catch { /* read-only: it is not removed either */ }
 }
@@ -143,32 +95,3 @@ function removeOld(path: string): void {
   const files = readdirSync(folder).filter((name) => name.endsWith(KIND.code)).map((name) => ({ name, at: statSync(join(folder, name)).mtimeMs })).sort((a, b) => b.at - a.at);
   for (const { name } of files.slice(FILES_MAX)) for (const kind of Object.values(KIND)) rmSync(join(folder, name.replace(KIND.code, kind)), { force: true });
 }
-
-// ---- V8 ---------------------------------------------------------------------------------------------------------------------------------------
-
-/** All functions, by the quick compiler, on V8's own threads: one by one when first called, they would have the machine wait. */
-function compileEagerly(bytes: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Module> {
-  setFlagsFromString('--no-wasm-lazy-compilation');
-  try { return WebAssembly.compile(bytes); } finally { setFlagsFromString('--wasm-lazy-compilation'); }
-}
-
-/** Node ends while V8 compiles, if nothing else is to be done. */
-async function whileAwake<Result>(work: Promise<Result>): Promise<Result> {
-  const awake = setInterval(() => {}, 1000);
-  try { return await work; } finally { clearInterval(awake); }
-}
-
-/** V8 keeps optimized code for browsers and gives JavaScript no name for it but its tests'. It refuses what another version, other flags or another processor made. */
-const nativeCode = ((): { write(module: WebAssembly.Module): Uint8Array; read(native: Uint8Array, bytes: Uint8Array): WebAssembly.Module | undefined } | undefined => {
-  if (!process.versions.v8.startsWith('13.')) return undefined;
-  setFlagsFromString('--allow-natives-syntax');
-  try {
-    const write = new Function('module', 'return %SerializeWasmModule(module)') as (module: WebAssembly.Module) => ArrayBuffer;
-    const read = new Function('native', 'bytes', 'return %DeserializeWasmModule(native, bytes)') as (native: ArrayBuffer, bytes: Uint8Array) => WebAssembly.Module | undefined;
-    return { write: (module) => new Uint8Array(write(module)), read: (native, bytes) => read(native.slice().buffer as ArrayBuffer, bytes) };
-  } catch {
-    return undefined;
-  } finally {
-    setFlagsFromString('--no-allow-natives-syntax');
-  }
-})();
