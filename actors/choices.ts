@@ -138,21 +138,14 @@ export function choices(world: World): readonly Choice[] {
   return only === undefined ? found : [only, ...found];
 }
 
-/**
- * The choices of several machines: those of each, from the one whose turn it is. What is due at a machine may happen while others run; the
- * clock moves only when nobody can.
- */
+/** The choices of several machines: those of each, from the one whose turn it is; the clock moves only when nobody can run. */
 function choicesAmong(world: World, { machines, turn }: Several): readonly Choice[] {
   if (endedOf(world) !== null) return [];
   const waiting = machines.find(({ state }) => state.ended === null && state.mailbox.length > 0);
   if (waiting !== undefined) return [outward({ type: 'deliver' }, waiting)];
-  const all = from(machines, turn).flatMap((machine) => {
-    const due = machine.state.ended === null ? earliest(machine) : undefined;
-    const now: Choice[] = due !== undefined && due <= world.state.clock ? [{ type: 'advance', timeNs: world.state.clock }] : [];
-    return [...now, ...choices(machine).filter(({ type }) => type !== 'advance')].map((choice) => outward(choice, machine));
-  });
+  const all = from(machines, turn).flatMap((machine) => choices(machine).map((choice) => outward(choice, machine)));
   const preemptions = all.filter(({ type }) => type === 'preempt');
-  const moves = all.filter(({ type }) => type === 'l0' || type === 'slice' || type === 'advance');
+  const moves = all.filter(({ type }) => type === 'l0' || type === 'slice');
   if (moves.length > 0) return [...moves, ...preemptions];
   const only = next(world);
   // Nothing but vCPUs in WFE, or the clock.

@@ -55,7 +55,7 @@ export function step(world: World, choice: Choice): Stepped {
   return world.several === undefined ? moved(world, choice) : stepAmong(world.several, choice);
 }
 
-/** One machine's step; then the others have the same clock, and what it sent to them. The turn goes on when the vCPU's is used up, or none of it can run. */
+/** One machine's step; then the others come to the same instant, and hear what it sent. The turn goes on when the vCPU's is used up, or it waits. */
 function stepAmong({ machines, turn }: Several, choice: Choice): Stepped {
   const { machine, own } = inward({ machines, turn }, choice);
   const index = machine.engine.options.machine;
@@ -66,19 +66,22 @@ function stepAmong({ machines, turn }: Several, choice: Choice): Stepped {
   for (const bytes of sent) for (const to of reached(machines, index, bytes)) frames[to]!.push(bytes);
   const after = machines.map((other, at) => {
     if (at === index) return one;
-    const later = atClock(other, clock);
-    return frames[at]!.length === 0 ? later : hearing(later, frames[at]!, events);
+    return laterAt(other, clock, frames[at]!, events);
   });
   const ran = own.type === 'run' || own.type === 'slice';
   return { world: together(after, !ran ? turn : left > 0 ? index : (index + 1) % machines.length), frame: { ...frame, choice: outward(frame.choice, machine), events } };
 }
 
-/** The machine after `frames` arrived at its network device. What happens then is added to `events`. */
-function hearing(world: World, frames: readonly Uint8Array[], events: WorldEvent[]): World {
-  const draft = draftOf(world);
-  const device = deviceOf(draft.actors, 'net')!;
+/** The machine at `clock`: what came to be due has happened, then `frames` arrived at its network device. Events of that are added to `events`. */
+function laterAt(machine: World, clock: number, frames: readonly Uint8Array[], events: WorldEvent[]): World {
+  const due = machine.state.ended === null ? earliest(machine) : undefined;
+  const isDue = due !== undefined && due <= clock;
+  const later = isDue ? machine : atClock(machine, clock);
+  if (!isDue && frames.length === 0) return later;
+  const draft = draftOf(later);
   whole(draft, () => {
-    for (const bytes of frames) post(draft, device, { type: 'frame', bytes });
+    if (isDue) advance(draft, clock);
+    for (const bytes of frames) post(draft, deviceOf(draft.actors, 'net')!, { type: 'frame', bytes });
     drain(draft);
   });
   events.push(...draft.events);
