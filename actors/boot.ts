@@ -1,7 +1,6 @@
 /** Builds a World from images and options: the one way in which tests, scenarios, the command line and the page get theirs. */
 
 import { produce } from 'immer';
-import { splitMix64 } from '../machines/bits.ts';
 import { blockAddress, vncrPage, type Board } from '../machines/aarch64/board.ts';
 import { BLOCK_BYTES } from '../machines/aarch64/state.ts';
 import { firmwareItems, type FirmwareFile, type FirmwareItems } from '../machines/fw-cfg/items.ts';
@@ -22,7 +21,7 @@ import { diskRegions, disksOf } from './disk.ts';
 import { flashRegion } from './flash.ts';
 import { checkFits, type Image } from './images.ts';
 import { InputError } from './input-error.ts';
-import { MACHINES_MAX } from './machines.ts';
+import { MACHINES_MAX, seedOf } from './machines.ts';
 import { assertVariants } from './patch.ts';
 import { deviceTreeBase, initrdBase } from './placement.ts';
 import { resetCore, startCore } from './vcpu.ts';
@@ -76,11 +75,6 @@ export function boot(options: BootOptions): Booted {
   const each = Array.from({ length: machines }, (_, machine) => bootMachine({ ...options, machine, seed: seedOf(seed, machine) }));
   return { ...each[0]!, world: together(each.map(({ world }) => world), 0) };
 }
-
-/** The seed of a machine: machine 0 has the World's. */
-const seedOf = (seed: number, machine: number): number => (machine === 0 ? seed : Number(splitMix64((BigInt(machine) << 56n) ^ BigInt(seed)).word >> SEED_SHIFT));
-/** A seed is a whole number that is exact. */
-const SEED_SHIFT = 64n - 53n;
 
 function bootMachine(options: BootOptions): Booted {
   const { vcpus } = options;

@@ -1,11 +1,17 @@
 /** Several machines of one World: how they end, what crosses between them, and how all come to the same instant. docs/decisions/0012-machines-of-a-world.md */
 
+import { splitMix64 } from '../machines/bits.ts';
 import type { NetState, VirtioState } from '../machines/virtio/state.ts';
-import { machinesOf, type World, type WorldState } from './world.ts';
+import type { World, WorldState } from './world.ts';
 import { deviceOf } from './virtio-devices.ts';
 
 /** How many machines a World can have. */
 export const MACHINES_MAX = 8;
+
+/** The seed of machine `machine`, from the World's, which machine 0 has as it is. */
+export const seedOf = (seed: number, machine: number): number => (machine === 0 ? seed : Number(splitMix64((BigInt(machine) << 56n) ^ BigInt(seed)).word >> (64n - SEED_BITS)));
+/** A seed is a whole number that is exact. */
+const SEED_BITS = 53n;
 
 /** Why nothing more can happen in a World, or null: each of its machines has ended, or one has reached a hole. */
 export function endedOf(world: World): WorldState['ended'] {
@@ -43,12 +49,4 @@ export function reached(machines: readonly World[], sender: number, frame: Uint8
 function macOf({ state }: World): readonly number[] | undefined {
   const address = deviceOf(state.actors, 'net');
   return address === undefined ? undefined : ((state.actors[address] as VirtioState).device as NetState).mac;
-}
-
-/** Machine `index` of a World. Throws RangeError where there is none. */
-export function machineOf(world: World, index: number): World {
-  const machines = machinesOf(world);
-  const machine = machines[index];
-  if (machine === undefined) throw new RangeError(`there is no machine ${index}: there ${machines.length === 1 ? 'is machine 0' : `are machines 0 to ${machines.length - 1}`}`);
-  return machine;
 }
