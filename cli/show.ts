@@ -73,14 +73,20 @@ export interface View { readonly lines: readonly string[]; readonly json: Readon
 export function look(history: ZenoHistory, opened: Opened, what: string, number?: number): View {
   const whole = liveWorld(history);
   const machines = machinesOf(whole);
+  const { vcpus } = whole.engine.options;
   if (number !== undefined && number >= machines.length) throw new InputError(`--machine ${number}: there ${machines.length === 1 ? 'is machine 0' : `are machines 0 to ${machines.length - 1}`}`);
-  const [, asked] = /\b(?:vcpu|vncr):(\d+)/.exec(what) ?? [];
-  const ofVcpu = asked === undefined ? 0 : Math.min(machines.length - 1, Math.floor(Number(asked) / whole.engine.options.vcpus));
-  const world = machines[number ?? ofVcpu]!;
+  const [, vcpu] = /\b(?:vcpu|vncr):(\d+)/.exec(what) ?? [];
+  const index = number ?? (vcpu === undefined ? 0 : Math.floor(Number(vcpu) / vcpus));
+  if (index >= machines.length) throw new InputError(`--what ${what}: there are vCPUs 0 to ${machines.length * vcpus - 1}`);
+  if (what === 'world') return worldView(history, number === undefined ? machines : [machines[index]!], opened);
+  const { lines, json } = lookAt(machines[index]!, opened, what);
+  return whole.several === undefined ? { lines, json } : { lines: [paint('bold', `machine ${index}`), ...lines], json: { machine: index, ...json } };
+}
+
+function lookAt(world: World, opened: Opened, what: string): View {
   const [, kind, rest] = /^(\w+)(?::(.*))?$/.exec(what) ?? [];
   const l0 = (): void => { if (world.engine.options.el2 !== 'kvm') throw new InputError(`--what ${what}: there is no L0 in this recording: L1 runs on bare EL2`); };
   switch (kind) {
-    case 'world': return worldView(history, number === undefined ? machines : [world], opened);
     case 'vcpu': return vcpuView(world, vcpuNumber(world, what, rest));
     case 'vgic': return gicView(world);
     case 'timer': return timerView(world);
