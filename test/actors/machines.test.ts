@@ -102,6 +102,14 @@ describe('machines take turns', () => {
     expect(events.filter(({ irq }) => irq === 27)).toEqual([{ timeNs: 800 * 16, event: 'vgic_update_irq_pending', vcpu: 1, irq: 27, level: true, machine: 1 }]);
   });
 
+  test('one that is reset starts again alone, as it was booted', () => {
+    const { world, events } = finish(network([[{ spin: 300 }, { send: 0 }, { spin: 2000 }], [{ post: 8 }, { await: 1 }, { reset: 1 }]], [frameTo(macOf(1), 0)]));
+    expect(events.filter(({ event }) => /^system|^virtio_net/.test(event)).map(({ event, machine: index }) => [event, index])).toEqual([
+      ['virtio_net_transmit', undefined], ['virtio_net_receive', 1], ['system_reset', 1], ['system_off', 1], ['system_off', undefined],
+    ]);
+    expect([received(world, 1), endedOf(world)?.by]).toEqual([[], 'off']);
+  });
+
   test('when all sleep and nothing is armed, nothing can happen; when the last goes off, all has ended', () => {
     const sleepers = finish(network([[{ sleep: 1 }], []], []));
     expect([endedOf(sleepers.world), machinesOf(sleepers.world).map(({ state }) => state.ended?.by)]).toEqual([null, [undefined, 'off']]);
@@ -142,6 +150,17 @@ const after = (world: World, steps: number): World => {
   for (let each = 0; each < steps; each++) ({ world } = step(world, next(world)!));
   return world;
 };
+
+test.each([[77], [333], [1000]])("L0's work of two machines in one step or step by step leads to the same end (quantum %d)", (quantum) => {
+  const plans: Deed[][] = [[{ post: 8 }, { spin: 3000 }, { timer: 300 }, { send: 0 }, { await: 1 }, { timer: 900 }, { send: 0 }], [{ post: 8 }, { timer: 301 }, { await: 1 }, { timer: 890 }, { send: 1 }, { await: 2 }]];
+  const ends = [false, true].map((stepwise) => {
+    const moves = systemOf({ stepwise });
+    let world = network(plans, PINGED, { el2: 'kvm', nested: 'none', l1: 'vhe', quantum });
+    for (let choice = moves.next(world); choice !== undefined; choice = moves.next(world)) ({ world } = moves.step(world, choice));
+    return [endedOf(world)?.by, fingerprint(world)];
+  });
+  expect(ends[0]).toEqual(['off', ends[1]![1]]);
+});
 
 describe('a World of several machines', () => {
   const SPENT = 'this world was spent: it was stepped without having been kept';

@@ -27,9 +27,11 @@ export type Deed =
   | { readonly spin: number }
   /** The virtual timer's line rises when the count is so high. */
   | { readonly timer: number }
+  /** The machine starts again as it was booted, without a plan, so that it powers off. */
+  | { readonly reset: 1 }
   /** Waits for an interrupt, which its GIC lets none through. */
   | { readonly sleep: 1 };
-const DEEDS = ['off', 'send', 'post', 'await', 'spin', 'timer', 'sleep'] as const;
+const DEEDS = ['off', 'send', 'post', 'await', 'spin', 'timer', 'reset', 'sleep'] as const;
 
 const store = (offset: number, value: number): string => `${load('x2', value)}\nstr w2, [x20, #${offset}]`;
 const queue = (index: number, at: number): string => [[0x30, index], [0x38, SIZE], [0x80, at], [0x84, 0], [0x90, at + AVAILABLE], [0x94, 0], [0xa0, at + USED], [0xa4, 0], [0x44, 1]].map(([offset, value]) => store(offset!, value!)).join('\n');
@@ -47,12 +49,14 @@ sub x0, x0, #1; cbz x0, {post}
 sub x0, x0, #1; cbz x0, {await}
 sub x0, x0, #1; cbz x0, {spin}
 sub x0, x0, #1; cbz x0, {timer}
+sub x0, x0, #1; cbz x0, {reset}
 wfi; b {next}
 send: ldrh w4, [x23, #2]; and w5, w4, #${SIZE - 1}; add x5, x23, x5, lsl #1; strh w1, [x5, #4]; add w4, w4, #1; strh w4, [x23, #2]; movz w6, #1; str w6, [x20, #0x50]; b {next}
 post: strh w1, [x21, #2]; str wzr, [x20, #0x50]; b {next}
 await: ldrh w4, [x22, #2]; sub w5, w4, w1; cbnz w5, {await}; b {next}
 spin: sub x1, x1, #1; cbnz x1, {spin}; b {next}
 timer: msr CNTV_CVAL_EL0, x1; movz x1, #1; msr CNTV_CTL_EL0, x1; b {next}
+reset: ${load('x0', 0x8400_0009)}; hvc #0
 off: ${load('x0', 0x8400_0008)}; hvc #0
 stop: b {stop}`;
 
