@@ -278,6 +278,7 @@ function deliverOne(draft: Draft): void {
   const state = draft.actors[to];
   if (state === undefined) {
     if (to !== 'lan') throw new Error(`${message.type} for ${to}, which is not on this machine`);
+    // Where the World has one machine, nobody is there to hear it.
     draft.sent.push((message as LanMessage).bytes);
     return;
   }

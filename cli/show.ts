@@ -76,7 +76,7 @@ export function look(history: ZenoHistory, opened: Opened, what: string, number?
   const { vcpus } = whole.engine.options;
   if (number !== undefined && number >= machines.length) throw new InputError(`--machine ${number}: there ${machines.length === 1 ? 'is machine 0' : `are machines 0 to ${machines.length - 1}`}`);
   const [, vcpu] = /\b(?:vcpu|vncr):(\d+)/.exec(what) ?? [];
-  const index = number ?? (vcpu === undefined ? 0 : Math.floor(Number(vcpu) / vcpus));
+  const index = number ?? (vcpu === undefined || whole.several === undefined ? 0 : Math.floor(Number(vcpu) / vcpus));
   if (index >= machines.length) throw new InputError(`--what ${what}: there are vCPUs 0 to ${machines.length * vcpus - 1}`);
   if (what === 'world') return worldView(history, number === undefined ? machines : [machines[index]!], opened);
   const { lines, json } = lookAt(machines[index]!, opened, what);
