@@ -21,12 +21,15 @@ import { diskRegions, disksOf } from './disk.ts';
 import { flashRegion } from './flash.ts';
 import { checkFits, type Image } from './images.ts';
 import { InputError } from './input-error.ts';
+import { MACHINES_MAX, seedOf } from './machines.ts';
 import { assertVariants } from './patch.ts';
 import { deviceTreeBase, initrdBase } from './placement.ts';
 import { resetCore, startCore } from './vcpu.ts';
-import type { Engine, World, WorldState } from './world.ts';
+import { together, type Engine, type World, type WorldState } from './world.ts';
 
 export interface BootOptions extends BoardOptions {
+  /** How many machines of this kind the World has, 1 to 8; absent: 1. They differ by `machine`, and in what comes from the seed. */
+  readonly machines?: number;
   /** Known bugs of L0 to have, by name. */
   readonly variants?: readonly string[];
   readonly quantum?: number;
@@ -41,8 +44,8 @@ export interface BootOptions extends BoardOptions {
   readonly firmwareFiles?: readonly FirmwareFile[];
   /** False: a reset ends the run. */
   readonly reboot?: boolean;
-  /** In place of the generated device tree; at most 2 MiB. */
-  readonly dtb?: Uint8Array;
+  /** In place of the generated device tree, for a machine's seed; at most 2 MiB. */
+  readonly dtb?: (seed: number) => Uint8Array;
   readonly append?: string;
 }
 
@@ -64,9 +67,16 @@ export const RAM_BYTES_MAX = 3 * 2 ** 30;
 /** What the regions of memory can have in all: beside them a linear memory has the engines' area, a word for each page, and its first page. */
 const LINEAR_BYTES_MAX = 2 ** 32 - ENGINE_BYTES - 2 ** 22 - 2 ** 17;
 
-/** A new machine, its images loaded and vCPU 0 about to start. Throws InputError for options or images that do not fit each other. */
+/** A new World, its images loaded and each machine's vCPU 0 about to start. Throws InputError for options or images that do not fit each other. */
 export function boot(options: BootOptions): Booted {
   checkOptions(options);
+  const { machines = 1, seed = 0 } = options;
+  if (machines === 1) return bootMachine(options);
+  const each = Array.from({ length: machines }, (_, machine) => bootMachine({ ...options, machine, seed: seedOf(seed, machine) }));
+  return { ...each[0]!, world: together(each.map(({ world }) => world), 0) };
+}
+
+function bootMachine(options: BootOptions): Booted {
   const { vcpus } = options;
   const specs: RegionSpec[] = [
     { name: 'vcpus', base: blockAddress(0), bytes: vcpus * BLOCK_BYTES, kind: 'l0' },
@@ -81,7 +91,7 @@ export function boot(options: BootOptions): Booted {
   const variants = options.variants ?? [];
   const behaviour = behaviourOf(variants.map((name) => VARIANTS[name]!));
   const engine: Engine = {
-    options: { vcpus, el2: options.el2, mechanism: options.el2 === 'kvm' ? options.nested : 'none', flavour: options.l1, quantum: options.quantum ?? (vcpus === 1 ? ALONE_INSNS : QUANTUM_INSNS), reboot: options.reboot ?? true },
+    options: { vcpus, el2: options.el2, mechanism: options.el2 === 'kvm' ? options.nested : 'none', flavour: options.l1, machine: options.machine ?? 0, quantum: options.quantum ?? (vcpus === 1 && (options.machines ?? 1) === 1 ? ALONE_INSNS : QUANTUM_INSNS), reboot: options.reboot ?? true },
     board, behaviour, live: undefined, tree: emptyTree, stops: undefined, start: { actors: {}, tree: emptyTree },
     receive: receiveBy(board, variants, behaviour, { memory: directMemory(board), disks: disksOf(memory, options.disks ?? []) }, itemsOf(options)),
   };
@@ -126,6 +136,8 @@ function receiveBy(board: Board, variants: readonly string[], behaviour: Behavio
 
 function checkOptions(options: BootOptions): void {
   if (!Number.isInteger(options.vcpus) || options.vcpus < 1 || options.vcpus > 16) throw new InputError(`--smp ${options.vcpus}: this board has 1 to 16 vCPUs`);
+  const { machines = 1 } = options;
+  if (!Number.isInteger(machines) || machines < 1 || machines > MACHINES_MAX) throw new InputError(`--machines ${machines}: a world has 1 to ${MACHINES_MAX} machines`);
   if (options.gic === 2) {
     if (options.vcpus > GICV2_PES_MAX) throw new InputError(`--smp ${options.vcpus}: with --gic 2 this board has 1 to ${GICV2_PES_MAX} vCPUs`);
     if (options.el2 === 'kvm') throw new InputError('--gic 2: L0 gives its guests a GICv3; a GICv2 needs --el2 guest or --el2 none');
@@ -143,7 +155,7 @@ function loadImages(memory: Memory, options: BootOptions): Pick<Booted, 'rewritt
   const initrdAt = initrdBase(options);
   for (const image of loadedImages(options)) for (const segment of image.segments) writeBytes(memory, segment.address, segment.bytes);
   if (options.variables) writeBytes(memory, BANKS[1]!.base, options.variables);
-  const dtb = options.dtb ?? deviceTree({
+  const dtb = options.dtb?.(options.seed ?? 0) ?? deviceTree({
     memoryBytes: options.memoryBytes, cpus: options.vcpus, el2: startsAtEl2(options), vhe: startsAtEl2(options) && options.l1 !== 'nvhe', psci: startsAtEl2(options) ? 'smc' : 'hvc',
     pmu: options.el2 !== 'kvm' && hardwareFeatures(options).pmu === true, ...(options.gic !== undefined && { gic: options.gic }),
     chosen: {

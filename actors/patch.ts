@@ -5,22 +5,26 @@ import { hasSlot, registerByName, slot } from '../machines/aarch64/sysregs.ts';
 import { regionAt, writeBytes, type Memory } from '../machines/memory/memory.ts';
 import { VARIANTS } from '../machines/kvm/variants/variants.ts';
 import { InputError } from './input-error.ts';
-import { assertLive, enter, type World } from './world.ts';
+import { seedOf } from './machines.ts';
+import { assertLive, enter, together, type Several, type World } from './world.ts';
 
-/** One edit. Registers by the name that `zeno show` prints; memory by guest physical address, little-endian. */
+/** One edit. Registers by the name that `zeno show` prints, of a vCPU counted over the machines; memory by guest physical address, little-endian. */
 export type Edit =
   | { readonly type: 'register'; readonly vcpu: number; readonly name: string; readonly value: bigint }
-  | { readonly type: 'memory'; readonly address: number; readonly bytes: Uint8Array }
-  /** L0 has these known bugs from here on, and no others. */
+  /** `machine`: absent where it is 0. */
+  | { readonly type: 'memory'; readonly address: number; readonly bytes: Uint8Array; readonly machine?: number }
+  /** Every machine's L0 has these known bugs from here on, and no others. */
   | { readonly type: 'variants'; readonly names: readonly string[] }
+  /** Every machine's. */
   | { readonly type: 'seed'; readonly seed: number };
 export type Patch = readonly Edit[];
 
 /**
  * Reads `PATH=VALUE`: `vcpu:0.X3=0x10`, `vcpu:1.PC=…`, `vcpu:0.SCTLR_EL1=…`, `mem:0x40001000=0x1` (8 bytes, or `mem:ADDR,LEN`), or
- * `sym:NAME=…` where `addressOf` knows the name. Throws InputError that says what would be right.
+ * `sym:NAME=…` where `addressOf` knows the name; of machine 1 `1:mem:…` and `1:sym:…`. `vcpus` are those of all `machines`. Throws InputError
+ * that says what would be right.
  */
-export function parseEdit(text: string, vcpus: number, addressOf: (name: string) => number | undefined = () => undefined): Edit {
+export function parseEdit(text: string, vcpus: number, addressOf: (name: string) => number | undefined = () => undefined, machines = 1): Edit {
   const equals = text.indexOf('=');
   if (equals < 0) throw new InputError(`--set ${text}: it must be PATH=VALUE, such as vcpu:0.X3=0x10 or mem:0x40001000=1`);
   const path = text.slice(0, equals);
@@ -35,15 +39,18 @@ export function parseEdit(text: string, vcpus: number, addressOf: (name: string)
     if (name === 'NZCV' && value > 15n) throw new InputError(`--set ${text}: NZCV has four bits, N the highest: 0 to 15`);
     return { type: 'register', vcpu, name, value };
   }
-  const memory = /^(mem|sym):([^,]+)(?:,([1248]))?$/.exec(path);
+  const memory = /^(?:(\d+):)?(mem|sym):([^,]+)(?:,([1248]))?$/.exec(path);
   if (memory) {
-    const length = Number(memory[3] ?? 8);
-    const address = memory[1] === 'mem' ? Number(memory[2]) : addressOf(memory[2]!);
-    if (address === undefined) throw new InputError(`--set ${text}: no image of this recording has a symbol ${memory[2]}`);
-    if (!Number.isSafeInteger(address) || address < 0) throw new InputError(`--set ${text}: ${memory[2]} is not a physical address`);
+    const [, number, kind, place, digits] = memory;
+    const machine = Number(number ?? 0);
+    if (machine >= machines) throw new InputError(`--set ${text}: there is no machine ${machine}, ${machines === 1 ? 'the machine is 0' : `the machines are 0 to ${machines - 1}`}`);
+    const length = Number(digits ?? 8);
+    const address = kind === 'mem' ? Number(place) : addressOf(place!);
+    if (address === undefined) throw new InputError(`--set ${text}: no image of this recording has a symbol ${place}`);
+    if (!Number.isSafeInteger(address) || address < 0) throw new InputError(`--set ${text}: ${place} is not a physical address`);
     const bytes = new Uint8Array(8);
     new DataView(bytes.buffer).setBigUint64(0, value, true);
-    return { type: 'memory', address, bytes: bytes.slice(0, length) };
+    return { type: 'memory', address, bytes: bytes.slice(0, length), ...(machine > 0 && { machine }) };
   }
   throw new InputError(`--set ${text}: ${path} is neither vcpu:N.REGISTER, mem:ADDRESS[,LENGTH] nor sym:NAME`);
 }
@@ -71,6 +78,7 @@ function wordOf(name: string): number {
 export function applyPatch(world: World, patch: Patch): World {
   enter(world);
   assertLive(world);
+  if (world.several !== undefined) return applyAmong(world.several, patch);
   const { engine } = world;
   const { memory, cores } = engine.board;
   let { state } = world;
@@ -88,6 +96,22 @@ export function applyPatch(world: World, patch: Patch): World {
   const after: World = { engine, state, tree: undefined };
   engine.live = after;
   return after;
+}
+
+/** Each machine with its own edits made. */
+function applyAmong({ machines, turn }: Several, patch: Patch): World {
+  // All or nothing: the machines are alike, and what one can take, each can.
+  for (const edit of patch) assertPossible(machines[0]!.engine.board.memory, edit);
+  return together(machines.map((machine) => applyPatch(machine, patch.flatMap((edit) => ownEdit(machine, edit)))), turn);
+}
+
+function ownEdit({ engine: { options: { machine, vcpus } } }: World, edit: Edit): Edit[] {
+  switch (edit.type) {
+    case 'register': return Math.floor(edit.vcpu / vcpus) === machine ? [{ ...edit, vcpu: edit.vcpu % vcpus }] : [];
+    case 'memory': return (edit.machine ?? 0) === machine ? [edit] : [];
+    case 'variants': return [edit];
+    case 'seed': return [{ ...edit, seed: seedOf(edit.seed, machine) }];
+  }
 }
 
 /** Throws InputError for an edit that this machine cannot take: an address without memory, a variant that is none. */

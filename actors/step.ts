@@ -9,15 +9,16 @@ import { BLOCK_BYTES, Power, Word } from '../machines/aarch64/state.ts';
 import { STEP_COST_NS } from '../machines/kvm/costs.ts';
 import type { KvmState } from '../machines/kvm/state.ts';
 import { markDirty } from '../machines/memory/memory.ts';
-import type { Address, Message, Out } from '../machines/messages.ts';
+import type { Address, LanMessage, Message, Out } from '../machines/messages.ts';
 import { copyOf, isSmall } from './actor.ts';
 import type { PsciState } from './psci.ts';
-import { earliest, l0Works, SLICE_INSNS, type Choice } from './choices.ts';
-import { levelNow } from './events.ts';
+import { earliest, inward, l0Works, outward, SLICE_INSNS, type Choice } from './choices.ts';
+import { levelNow, ofMachine } from './events.ts';
+import { atClock, reached } from './machines.ts';
 import { restart } from './reset.ts';
 import type { VcpuState } from './vcpu.ts';
-import { consoleOf } from './virtio-devices.ts';
-import { assertLive, CONSOLE_TAIL, enter, type ArmedAlarm, type Engine, type Envelope, type World, type WorldEvent, type WorldState } from './world.ts';
+import { deviceOf } from './virtio-devices.ts';
+import { assertLive, CONSOLE_TAIL, enter, together, type ArmedAlarm, type Engine, type Envelope, type Several, type World, type WorldEvent, type WorldState } from './world.ts';
 
 /** What one step did. `timeNs` is the clock after it; `insns` the instructions attempted in it. */
 export interface Frame {
@@ -41,20 +42,71 @@ interface Draft {
   readonly seed: number;
   readonly variants: readonly string[];
   readonly events: WorldEvent[];
+  /** Frames for the other machines on the segment. */
+  readonly sent: Uint8Array[];
 }
 
+interface Stepped { readonly world: World; readonly frame: Frame }
+
 /** Carries out `choice`. Consumes `world`, unless it was kept. Throws when it was spent, or when the choice cannot be taken. */
-export function step(world: World, choice: Choice): { readonly world: World; readonly frame: Frame } {
+export function step(world: World, choice: Choice): Stepped {
   enter(world);
   assertLive(world);
-  const { engine, state } = world;
-  const draft: Draft = { ...state, engine, actors: { ...state.actors }, mailbox: [...state.mailbox], events: [] };
-  engine.board.now = state.clock;
-  const done = performed(draft, choice);
+  return world.several === undefined ? moved(world, choice) : stepAmong(world.several, choice);
+}
+
+/** One machine's step; then the others come to the same instant, and hear what it sent. The turn goes on when the vCPU's is used up, or it waits. */
+function stepAmong({ machines, turn }: Several, choice: Choice): Stepped {
+  const { machine, own } = inward({ machines, turn }, choice);
+  const index = machine.engine.options.machine;
+  const { world: one, frame, sent } = moved(machine, own);
+  const { clock, turn: { left } } = one.state;
+  const events = [...frame.events];
+  const frames = machines.map((): Uint8Array[] => []);
+  for (const bytes of sent) for (const to of reached(machines, index, bytes)) frames[to]!.push(bytes);
+  const after = machines.map((other, at) => {
+    if (at === index) return one;
+    return laterAt(other, clock, frames[at]!, events);
+  });
+  const ran = own.type === 'run' || own.type === 'slice';
+  return { world: together(after, !ran ? turn : left > 0 ? index : (index + 1) % machines.length), frame: { ...frame, choice: outward(frame.choice, machine), events } };
+}
+
+/** The machine at `clock`: what came to be due has happened, then `frames` arrived at its network device. Events of that are added to `events`. */
+function laterAt(machine: World, clock: number, frames: readonly Uint8Array[], events: WorldEvent[]): World {
+  const due = machine.state.ended === null ? earliest(machine) : undefined;
+  const isDue = due !== undefined && due <= clock;
+  const later = isDue ? machine : atClock(machine, clock);
+  if (!isDue && frames.length === 0) return later;
+  const draft = draftOf(later);
+  whole(draft, () => {
+    if (isDue) advance(draft, clock);
+    for (const bytes of frames) post(draft, deviceOf(draft.actors, 'net')!, { type: 'frame', bytes });
+    drain(draft);
+  });
+  events.push(...draft.events);
+  return live(draft);
+}
+
+/** One machine's step. */
+function moved(world: World, choice: Choice): Stepped & { readonly sent: readonly Uint8Array[] } {
+  const { engine } = world;
+  const draft = draftOf(world);
+  const done = whole(draft, () => perform(draft, choice));
   if (engine.options.reboot && draft.ended === null && (draft.actors.psci as PsciState).power === 'reset') reset(draft);
-  const after: World = { engine, state: finished(draft), tree: undefined };
-  engine.live = after;
-  return { world: after, frame: { choice: done.choice, timeNs: after.state.clock, insns: done.insns, events: draft.events } };
+  const after = live(draft);
+  return { world: after, frame: { choice: done.choice, timeNs: after.state.clock, insns: done.insns, events: draft.events }, sent: draft.sent };
+}
+
+function draftOf({ engine, state }: World): Draft {
+  engine.board.now = state.clock;
+  return { ...state, engine, actors: { ...state.actors }, mailbox: [...state.mailbox], events: [], sent: [] };
+}
+
+/** The World that a draft becomes, which is then the one in linear memory. */
+function live(draft: Draft): World {
+  const { engine } = draft;
+  return engine.live = { engine, state: finished(draft), tree: undefined };
 }
 
 /** The machine starts again; what was on its way goes with it. */
@@ -66,9 +118,9 @@ function reset(draft: Draft): void {
 }
 
 /** A step that fails has changed memory: the world is spent, or has to be restored. */
-function performed(draft: Draft, choice: Choice): ReturnType<typeof perform> {
+function whole<Result>(draft: Draft, work: () => Result): Result {
   try {
-    return perform(draft, choice);
+    return work();
   } catch (error) {
     draft.engine.live = undefined;
     throw error;
@@ -91,7 +143,7 @@ function perform(draft: Draft, choice: Choice): { choice: Choice; insns: number 
         draft.inputBytes += choice.bytes.length;
         post(draft, 'uart', { type: 'input', bytes: choice.bytes });
       } else {
-        const console = consoleOf(draft.actors);
+        const console = deviceOf(draft.actors, 'console');
         if (console === undefined) throw new RangeError('this machine has no virtio console');
         post(draft, console, { type: 'input', bytes: choice.bytes, port: choice.port });
       }
@@ -224,7 +276,12 @@ function deliverOne(draft: Draft): void {
   const { engine } = draft;
   const { to, message } = envelope;
   const state = draft.actors[to];
-  if (state === undefined) throw new Error(`${message.type} for ${to}, which is not on this machine`);
+  if (state === undefined) {
+    if (to !== 'lan') throw new Error(`${message.type} for ${to}, which is not on this machine`);
+    // Where the World has one machine, nobody is there to hear it.
+    draft.sent.push((message as LanMessage).bytes);
+    return;
+  }
   const out: Out = {
     now: draft.clock,
     send: (receiver, said) => { draft.mailbox.push({ to: receiver, message: said as Message }); },
@@ -247,7 +304,8 @@ function arm(alarms: readonly ArmedAlarm[], to: Address, name: string, deadlineN
   return [...others, { to, name, deadlineNs }].sort((a, b) => a.deadlineNs - b.deadlineNs || (key(a) < key(b) ? -1 : 1));
 }
 
-function emit(draft: Draft, event: { readonly event: string; readonly [field: string]: unknown }): void {
+function emit(draft: Draft, said: { readonly event: string; readonly [field: string]: unknown }): void {
+  const event = ofMachine(said, draft.engine.options);
   draft.events.push({ timeNs: draft.clock, ...event });
   // A named port's stream is no text for people.
   if (event.event === 'console' && event.byte !== undefined) draft.console = (draft.console + String(event.text)).slice(-CONSOLE_TAIL);

@@ -19,22 +19,24 @@ export interface VirtioOptions {
   readonly disks?: readonly (DiskOptions & { readonly transport?: TransportKind })[];
   /** An entropy device. */
   readonly rng?: TransportKind;
-  /** A network with the echo peer. */
+  /** On a segment with the echo peer, and with the World's other machines. */
   readonly net?: TransportKind;
   /** A console beside the serial port, with a second port. */
   readonly console?: TransportKind;
   readonly seed?: number;
+  /** Which machine of its World this is: it decides the network device's address. Absent: 0. */
+  readonly machine?: number;
 }
 
 const FIRST_SPI_INTID = 32;
 const PCI_DEVICES_MAX = 31;
 
 /** The devices in order; `virtio:n` is the nth. Throws InputError for more than there is room for. */
-export function virtioDevices({ disks = [], rng, net, console, seed }: VirtioOptions): VirtioState[] {
+export function virtioDevices({ disks = [], rng, net, console, seed, machine }: VirtioOptions): VirtioState[] {
   const devices: { readonly device: DeviceState; readonly queues: number; readonly kind: TransportKind }[] = [
     ...disks.map(({ source, readOnly, transport }, index) => ({ device: initialBlock(index, source.bytes, readOnly === true), queues: 1, kind: transport ?? 'mmio' })),
     ...(rng === undefined ? [] : [{ device: initialRng(seed ?? 0), queues: 1, kind: rng }]),
-    ...(net === undefined ? [] : [{ device: initialNet(0), queues: NET_QUEUES, kind: net }]),
+    ...(net === undefined ? [] : [{ device: initialNet(machine ?? 0), queues: NET_QUEUES, kind: net }]),
     ...(console === undefined ? [] : [{ device: initialConsole(), queues: consoleQueues(initialConsole().ports.length), kind: console }]),
   ];
   const slots = devices.filter(({ kind }) => kind === 'mmio').length;
@@ -56,9 +58,9 @@ export function virtioAt(pa: number, devices: readonly VirtioState[]): { readonl
   return { to: found === undefined ? 'virtio-empty' : `virtio:${found.index}`, offset: (pa - base) % VIRTIO_STRIDE };
 }
 
-/** The virtio console of a machine, where there is one. */
-export function consoleOf(actors: Readonly<Record<string, unknown>>): VirtioAddress | undefined {
-  const found = Object.entries(actors).find(([address, state]) => address.startsWith('virtio:') && (state as VirtioState).device.kind === 'console');
+/** The virtio device of a kind that a machine has first, where it has one. */
+export function deviceOf(actors: Readonly<Record<string, unknown>>, kind: DeviceState['kind']): VirtioAddress | undefined {
+  const found = Object.entries(actors).find(([address, state]) => address.startsWith('virtio:') && (state as VirtioState).device.kind === kind);
   return found?.[0] as VirtioAddress | undefined;
 }
 

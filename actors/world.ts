@@ -53,6 +53,8 @@ export interface MachineOptions {
   readonly el2: 'kvm' | 'guest' | 'none';
   readonly mechanism: Mechanism;
   readonly flavour: Flavour | 'both';
+  /** Which machine of its World this is, from 0 on. */
+  readonly machine: number;
   /** Instructions in a turn. */
   readonly quantum: number;
   /** Whether a reset that the guest asks for restarts the machine; otherwise it ends the run. */
@@ -80,14 +82,35 @@ export interface Engine {
 export interface World {
   readonly engine: Engine;
   readonly state: WorldState;
-  /** The memory, when the World was kept. */
+  /** The memory, when the World was kept; of several machines each has its own. */
   readonly tree: PageTree | undefined;
+  /** Of a World of several machines: all of them. Engine and state beside it are machine 0's. */
+  readonly several?: Several;
 }
+
+/** Machines that share a clock and take turns, each a World of one machine. */
+export interface Several {
+  /** By number. All clocks are the same. */
+  readonly machines: readonly World[];
+  /** The machine whose turn it is. */
+  readonly turn: number;
+}
+
+/** The World of these machines. */
+export const together = (machines: readonly World[], turn: number): World => ({ engine: machines[0]!.engine, state: machines[0]!.state, tree: undefined, several: { machines, turn } });
+
+/** The machines of a World, by number. */
+export const machinesOf = (world: World): readonly World[] => world.several?.machines ?? [world];
 
 /** The same World as an immutable value that can be stepped any number of times. Cost: O(pages dirtied). */
 export function keep(world: World): World {
   if (world.tree !== undefined) return world;
-  const { engine } = world;
+  const { engine, several } = world;
+  if (several !== undefined) {
+    assertThere(several);
+    const kept = several.machines.map(keep);
+    return kept.every((machine, index) => machine === several.machines[index]) ? world : together(kept, several.turn);
+  }
   assertLive(world);
   engine.tree = capture(engine.board.memory, engine.tree);
   const kept: World = { engine, state: world.state, tree: engine.tree };
@@ -97,9 +120,14 @@ export function keep(world: World): World {
 
 /** Makes `world` the live one. Throws when it was spent: stepped without having been kept. */
 export function enter(world: World): void {
-  const { engine } = world;
+  const { engine, several } = world;
   if (engine.live === world) return;
-  if (world.tree === undefined) throw new Error('this world was spent: it was stepped without having been kept');
+  if (several !== undefined) {
+    assertThere(several);
+    several.machines.forEach(enter);
+    return;
+  }
+  if (world.tree === undefined) throw spent();
   restore(engine.board.memory, engine.tree, world.tree);
   engine.tree = world.tree;
   engine.live = world;
@@ -123,10 +151,19 @@ export function forgetDerived({ board }: Engine, actors: WorldState['actors']): 
 
 /** Throws unless `world` is what linear memory holds. */
 export function assertLive(world: World): void {
-  if (world.engine.live !== world) throw new Error('this world was spent: it was stepped without having been kept');
+  if (world.engine.live === world) return;
+  if (world.several === undefined) throw spent();
+  world.several.machines.forEach(assertLive);
 }
 
-/** The memory of a World: captures what is dirty when it is the live one. */
+/** Throws when one of the machines was spent. Asked before any of them is touched: another World may live in the others. */
+function assertThere({ machines }: Several): void {
+  for (const machine of machines) if (machine.tree === undefined) assertLive(machine);
+}
+
+const spent = (): Error => new Error('this world was spent: it was stepped without having been kept');
+
+/** The memory of a machine: captures what is dirty when it is the live one. */
 export function treeOf(world: World): PageTree {
   if (world.tree !== undefined) return world.tree;
   assertLive(world);

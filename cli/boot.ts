@@ -11,6 +11,7 @@ import { flatten, parseDeviceTree } from '../actors/flattened-tree.ts';
 import { FLASH_BANK_BYTES, readFirmware, readImage, type Image } from '../actors/images.ts';
 import { InputError } from '../actors/input-error.ts';
 import type { TransportKind } from '../actors/virtio-devices.ts';
+import { endedOf } from '../actors/machines.ts';
 import { initrdBase } from '../actors/placement.ts';
 import type { Outcome, World } from '../actors/world.ts';
 import type { EngineName } from '../machines/aarch64/board.ts';
@@ -35,6 +36,9 @@ interface BootRecord {
   readonly el2: 'kvm' | 'guest' | 'none';
   readonly nested: Mechanism;
   readonly l1: Flavour | 'both';
+  /** Absent: 1. */
+  readonly machines?: number;
+  /** Of each machine. */
   readonly vcpus: number;
   readonly memoryBytes: number;
   readonly append: string | null;
@@ -66,6 +70,7 @@ interface BootFlags extends Partial<Record<ImageKind, string>>, Devices {
   /** False with --no-reboot. */
   readonly reboot: boolean;
   readonly mem: number;
+  readonly machines: number;
   readonly smp: number;
   readonly el2: 'kvm' | 'guest' | 'none';
   readonly nested?: Mechanism;
@@ -97,12 +102,13 @@ export function addBoot(program: Command): void {
     .option('--append <text>', 'the kernel command line')
     .addOption(new Option('--disk <file>', 'a raw image as a virtio disk, with ,ro and ,mmio or ,pci behind it; what is written stays in the machine').argParser((text: string, before: readonly DiskRecord[]) => [...before, parseDisk(text)]).default([], 'none'))
     .addOption(transportOption('--rng [transport]', 'a virtio entropy device, whose bytes come from the seed'))
-    .addOption(transportOption('--net [transport]', 'a virtio network device; 10.0.2.2 answers ARP, ping and UDP'))
+    .addOption(transportOption('--net [transport]', 'a virtio network device; 10.0.2.2 answers ARP, ping and UDP, and other machines are on the same segment'))
     .addOption(transportOption('--console [transport]', 'a virtio console: hvc0, and beside it a port org.zeno.stream.1'))
     .addOption(new Option('--fw-cfg <name=file>', 'a file for firmware to find, such as opt/org.example/words=words.txt; may be repeated').argParser(firmwareFile))
     .addOption(new Option('--date <date>', 'what the real time clock shows at boot').argParser(dateSeconds).default(DATE_SECONDS, '2026-01-01T00:00:00Z'))
     .option('--no-reboot', 'a reset ends the run; otherwise the machine starts again')
     .addOption(new Option('--mem <size>', 'bytes of RAM, with K, M or G').argParser(memorySize).default(512 << 20, '512M'))
+    .addOption(new Option('--machines <n>', 'machines of this kind, 1 to 8, that take turns on one clock').argParser(wholeNumber('--machines', 1)).default(1))
     .addOption(new Option('--smp <n>', 'vCPUs').argParser(wholeNumber('--smp', 1)).default(1))
     .addOption(new Option('--el2 <owner>', 'L0, the guest, or no EL2').choices(['kvm', 'guest', 'none']).default('kvm'))
     .addOption(new Option('--nested <mechanism>', 'under --el2 kvm: start the guest at virtual EL2').choices(['pv', 'nv', 'nv2', 'none']))
@@ -111,7 +117,7 @@ export function addBoot(program: Command): void {
     .addOption(new Option('--gic <version>', "the interrupt controller's version; 2 without L0, for at most 8 vCPUs").choices(['2', '3']).default(String(GIC)))
     .addOption(engineOption())
     .option('--input <file>', 'a script for the console, or text typed as fast as the guest reads it')
-    .option('--terminal <console>', 'the console that is the terminal: serial, or with --console hvc0', SERIAL.name)
+    .option('--terminal <console>', 'the console that is the terminal: serial, or with --console hvc0; of machine 1: 1:serial', SERIAL.name)
     .addOption(new Option('--console-log <console=file>', 'a file for what a console prints; may be repeated').argParser(consoleLog))
     .option('--expect <text>', 'passed when the console shows TEXT after all input was read')
     .addOption(new Option('--max-insns <n>', 'stop after so many instructions').argParser(wholeNumber('--max-insns', 1)))
@@ -132,7 +138,7 @@ const HELP = `
    send "uname -a\\n"        type it; \\n \\r \\t \\e \\\\ \\" and \\x1b are known
    wait 100ms               of virtual time: ns, us, ms, s, m, h
    timeout 30s              what each expect after it may take
-   console hvc0             the console that each expect and send after it is at
+   console hvc0             the console that each expect and send after it is at; of machine 1: console 1:serial
    # a comment
  A file whose first line is none of these is typed as it is. A script that ends with an expect ends the run. Nobody types and
  nothing is shown for ${timeText(SILENCE_NS)} of virtual time: the run ends too, unless --max-time is given.
@@ -144,7 +150,7 @@ async function boot(flags: BootFlags): Promise<number> {
   const script = flags.input === undefined ? undefined : readScript(readInput('--input', flags.input, INPUT_BYTES_MAX), flags.input);
   const nested = flags.nested ?? 'none';
   const record: BootRecord = {
-    el2: flags.el2, nested, l1: flags.l1 ?? (flags.el2 === 'kvm' ? 'vhe' : 'both'), vcpus: flags.smp, memoryBytes: flags.mem, append: flags.append ?? null, pauth: flags.pauth, ...(Number(flags.gic) !== GIC && { gic: Number(flags.gic) as GicVersion }), date: flags.date, reboot: flags.reboot,
+    el2: flags.el2, nested, l1: flags.l1 ?? (flags.el2 === 'kvm' ? 'vhe' : 'both'), ...(flags.machines > 1 && { machines: flags.machines }), vcpus: flags.smp, memoryBytes: flags.mem, append: flags.append ?? null, pauth: flags.pauth, ...(Number(flags.gic) !== GIC && { gic: Number(flags.gic) as GicVersion }), date: flags.date, reboot: flags.reboot,
     firmwareFiles: Object.fromEntries(Object.entries(flags.fwCfg ?? {}).map(([name, path]) => [name, resolvePath(path)])),
     files: Object.fromEntries(IMAGE_KINDS.flatMap((kind) => (flags[kind] === undefined ? [] : [[kind, resolvePath(flags[kind])]]))),
     disks: flags.disk, devices: Object.fromEntries(DEVICES.flatMap((device) => (flags[device] === undefined ? [] : [[device, flags[device]]]))),
@@ -170,13 +176,13 @@ const namedIn = (script: ConsoleScript | undefined): { readonly name: string; re
 
 /** Throws InputError for a console that the machine has not; `by`: what asks for it. */
 function assertConsoles(world: World, asked: readonly { readonly name: string; readonly by: string }[]): void {
-  const names = consolesOf(world.state).map(({ name }) => name);
+  const names = consolesOf(world).map(({ name }) => name);
   for (const { name, by } of asked) if (!names.includes(name)) throw new InputError(`${by}: there is no such console: there ${names.length > 1 ? `are ${names.join(', ')}` : `is ${names[0]}; --console adds hvc0`}`);
 }
 
 /** Power-off is how a machine ends well. */
 function judge(world: World): Outcome {
-  const { ended } = world.state;
+  const ended = endedOf(world);
   if (ended === null) return { outcome: 'stopped', reason: 'nothing can happen any more: every vCPU waits and no alarm is armed' };
   return ended.by === 'hole' ? { outcome: 'stopped', reason: ended.reason } : { outcome: 'passed', reason: ended.reason };
 }
@@ -204,17 +210,17 @@ async function openBoot(record: BootRecord, seed: number, engine: EngineName): P
     return { name, bytes };
   });
   const initrdAt = initrdBase(load);
-  const chosen: Chosen = {
-    seed: BigInt(seed), ...(record.append === null ? {} : { bootargs: record.append }),
+  const chosen: Omit<Chosen, 'seed'> = {
+    ...(record.append === null ? {} : { bootargs: record.append }),
     ...(initrd && !(kernel && firmware) && { initrd: { from: initrdAt, to: initrdAt + initrd.length } }),
   };
   const tree = dtbBytes && parseDeviceTree(dtbBytes, record.files.dtb!);
-  const dtb = tree && flatten(withChosen(tree.root, chosen), tree.reservations, tree.bootCpu);
+  const dtb = tree && ((own: number) => flatten(withChosen(tree.root, { ...chosen, seed: BigInt(own) }), tree.reservations, tree.bootCpu));
   const disks = record.disks.map(openDisk);
   sums.push(...disks.map(({ sum }) => sum));
   const options: BootOptions = {
     disks: disks.map(({ disk }) => disk), ...record.devices,
-    ...load, vcpus: record.vcpus, el2: record.el2, nested: record.nested, l1: record.l1, pauth: record.pauth, gic: record.gic ?? GIC, seed, engine,
+    ...load, ...(record.machines !== undefined && { machines: record.machines }), vcpus: record.vcpus, el2: record.el2, nested: record.nested, l1: record.l1, pauth: record.pauth, gic: record.gic ?? GIC, seed, engine,
     dateSeconds: record.date, reboot: record.reboot, firmwareFiles, ...(variables && { variables }),
     ...(dtb && { dtb }), ...(record.append === null ? {} : { append: record.append }),
   };

@@ -3,6 +3,7 @@
 import { closeSync, fstatSync, ftruncateSync, openSync, writeFileSync } from 'node:fs';
 import { consolesOf, hasRead, nextInput, type Console } from '../actors/console.ts';
 import { InputError } from '../actors/input-error.ts';
+import { endedOf } from '../actors/machines.ts';
 import type { Choice } from '../actors/choices.ts';
 import type { Outcome, World } from '../actors/world.ts';
 import { close, placeOf, take, worldOf } from '../snapshots/history.ts';
@@ -43,7 +44,7 @@ export async function runConsole(session: Session, options: ConsoleOptions): Pro
   const { history } = session;
   const script = options.script ?? EMPTY;
   const state = startScript(options.terminal);
-  const consoles: readonly Typing[] = consolesOf(worldOf(history).state).map((console) => ({ ...console, typed: [], given: 0 }));
+  const consoles: readonly Typing[] = consolesOf(worldOf(history)).map((console) => ({ ...console, typed: [], given: 0 }));
   const at = Object.fromEntries(consoles.map((console) => [console.name, console]));
   const type = (console: string, bytes: Iterable<number>): void => { for (const byte of bytes) at[console]!.typed.push(byte); };
   const output = consoleOutput(options.json === true ? process.stderr : process.stdout, options.json === true ? 'standard error' : 'standard output');
@@ -85,7 +86,7 @@ export async function runConsole(session: Session, options: ConsoleOptions): Pro
       const frame = waits || choice === undefined ? undefined : take(history, choice);
       if (frame === undefined) {
         // The machine waits for nothing but what a person may type.
-        if (!isTerminal || world.state.ended !== null) break;
+        if (!isTerminal || endedOf(world) !== null) break;
       } else {
         insns += frame.insns;
         if (input !== undefined) {
@@ -149,8 +150,9 @@ function outcomeOf(judged: Outcome, stop: Stop | undefined, script: ConsoleScrip
 }
 
 /** `choice`, cut so that the clock does not pass `deadline`; a machine with nothing to do goes there. */
-function limited(choice: Choice | undefined, { state }: World, deadline: number): Choice | undefined {
-  if (deadline === Infinity || state.ended !== null) return choice;
+function limited(choice: Choice | undefined, world: World, deadline: number): Choice | undefined {
+  const { state } = world;
+  if (deadline === Infinity || endedOf(world) !== null) return choice;
   if (choice === undefined) return { type: 'advance', timeNs: Math.max(deadline, state.clock) };
   if (choice.type === 'run') return { ...choice, insns: Math.max(1, Math.min(choice.insns, deadline - state.clock)) };
   return choice.type === 'advance' ? { ...choice, timeNs: Math.max(state.clock, Math.min(choice.timeNs, deadline)) } : choice;

@@ -119,7 +119,7 @@ function moveText(move: Move<Choice> | undefined): string {
 /** An edit as `--set` and its siblings write it. */
 export function editText(edit: Patch[number]): string {
   if (edit.type === 'register') return `vcpu:${edit.vcpu}.${edit.name}=${valueText(edit.value)}`;
-  if (edit.type === 'memory') return `mem:0x${edit.address.toString(16)},${edit.bytes.length}=0x${[...edit.bytes].reverse().map((byte) => byte.toString(16).padStart(2, '0')).join('').replace(/^0+(?=.)/, '')}`;
+  if (edit.type === 'memory') return `${edit.machine === undefined ? '' : `${edit.machine}:`}mem:0x${edit.address.toString(16)},${edit.bytes.length}=0x${[...edit.bytes].reverse().map((byte) => byte.toString(16).padStart(2, '0')).join('').replace(/^0+(?=.)/, '')}`;
   return edit.type === 'variants' ? `variants ${edit.names.length === 0 ? 'none' : edit.names.join(' ')}` : `seed ${edit.seed}`;
 }
 

@@ -1,7 +1,7 @@
 /** What differs between two Worlds, by the names that people know: registers, memory by symbol, interrupts, timers, mappings, L0's own state. */
 
 import { symbolAt, type Image } from '../actors/images.ts';
-import { treeOf, type World, type WorldState } from '../actors/world.ts';
+import { machinesOf, treeOf, type World, type WorldState } from '../actors/world.ts';
 import { BLOCK_BYTES, Word } from '../machines/aarch64/state.ts';
 import { FIRST_SYSTEM_WORD, registerOfWord, SYSTEM_REGISTERS } from '../machines/aarch64/sysregs.ts';
 import { PAGE_BYTES, type Region } from '../machines/memory/memory.ts';
@@ -18,18 +18,26 @@ export type Subject = (typeof SUBJECTS)[number];
 /** One value that is not the same. Undefined: not there. */
 export interface Difference { readonly subject: Subject; readonly name: string; readonly a: unknown; readonly b: unknown }
 
-/** A World taken down, so that another can be live. */
+/** A machine taken down, so that another can be live. */
 interface Taken { readonly world: World; readonly state: WorldState; readonly tree: PageTree }
 
 /** Differences between two places. The cursor ends at `b`. */
 export function differencesBetween(history: ZenoHistory, opened: Opened, a: Place, b: Place): Difference[] {
-  const take = (place: Place): Taken => {
+  const take = (place: Place): Taken[] => {
     goTo(history, place);
-    const world = keepHere(history);
-    return { world, state: world.state, tree: treeOf(world) };
+    return machinesOf(keepHere(history)).map((world) => ({ world, state: world.state, tree: treeOf(world) }));
   };
   const [left, right] = [take(a), take(b)];
-  return [...stateDifferences(left, right), ...memoryDifferences(left, right, opened.images.l1)].sort((x, y) => SUBJECTS.indexOf(x.subject) - SUBJECTS.indexOf(y.subject));
+  return left.flatMap((machine, index) => {
+    const own = [...stateDifferences(machine, right[index]!), ...memoryDifferences(machine, right[index]!, opened.images.l1)];
+    return index === 0 ? own : own.map((difference) => ({ ...difference, name: nameOf(difference.name, machine.world) }));
+  }).sort((x, y) => SUBJECTS.indexOf(x.subject) - SUBJECTS.indexOf(y.subject));
+}
+
+/** What a machine's own name is in the World: vCPUs count over the machines. */
+function nameOf(name: string, { engine: { options: { machine, vcpus } } }: World): string {
+  const [, vcpu, register] = /^vcpu:(\d+)\.(.*)$/.exec(name) ?? [];
+  return vcpu === undefined ? `machine ${machine} ${name}` : `vcpu:${machine * vcpus + Number(vcpu)}.${register!}`;
 }
 
 function stateDifferences(a: Taken, b: Taken): Difference[] {

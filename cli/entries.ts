@@ -1,14 +1,16 @@
 /** The timeline's events as the verbs show them: numbered as positions count, with the exit and the nested exit that each belongs to. */
 
 import type { WorldEvent } from '../actors/world.ts';
-import { framesOf } from '../snapshots/history.ts';
+import { framesOf, worldOf } from '../snapshots/history.ts';
 import { eachEvent } from '../snapshots/timeline.ts';
 import type { ZenoHistory } from './session.ts';
 
 export interface TimelineEntry {
   readonly frame: number;
   readonly timeNs: number;
-  /** Undefined: no vCPU's (the machine was switched off). */
+  /** Of several; undefined where there is one. */
+  readonly machine: number | undefined;
+  /** Counted over the machines. Undefined: no vCPU's (the machine was switched off). */
   readonly vcpu: number | undefined;
   /** The level that the vCPU was at: for an exit where it was taken from, then L0 until the entry. */
   readonly level: 'L0' | 'L1' | 'L2' | undefined;
@@ -21,10 +23,11 @@ export interface TimelineEntry {
 }
 
 /** Fields that entries have by themselves, and a tracepoint's spelling of them. */
-const OWN = new Set(['event', 'timeNs', 'vcpu', 'vcpu_id', 'level', 'exit', 'nested']);
+const OWN = new Set(['event', 'timeNs', 'machine', 'vcpu', 'vcpu_id', 'level', 'exit', 'nested']);
 
-/** Names the events of a run one after the other, from its start. */
-export function numbering(): (frame: number, event: WorldEvent, vcpu: number | undefined) => TimelineEntry {
+/** Names the events of the run of `history` one after the other, from its start. */
+export function numbering(history: ZenoHistory): (frame: number, event: WorldEvent, vcpu: number | undefined) => TimelineEntry {
+  const { several, engine: { options: { vcpus } } } = worldOf(history);
   let exits = 0;
   let nestedExits = 0;
   const lastExit = new Map<number, number>();
@@ -32,7 +35,10 @@ export function numbering(): (frame: number, event: WorldEvent, vcpu: number | u
   const inHost = new Set<number>();
   const below = new Set<number>();
   return (frame, event, choiceVcpu) => {
-    const vcpu = (event.vcpu ?? event.vcpu_id ?? choiceVcpu) as number | undefined;
+    const machine = several && ((event.machine ?? 0) as number);
+    // What a frame of one machine brings about at another is no vCPU's.
+    const isOwn = choiceVcpu !== undefined && (machine === undefined || Math.floor(choiceVcpu / vcpus) === machine);
+    const vcpu = (event.vcpu ?? event.vcpu_id ?? (isOwn ? choiceVcpu : undefined)) as number | undefined;
     const fields = Object.fromEntries(Object.entries(event).filter(([key]) => !OWN.has(key)));
     let level: TimelineEntry['level'] = vcpu === undefined ? undefined : inHost.has(vcpu) ? 'L0' : below.has(vcpu) ? 'L2' : 'L1';
     let nested = vcpu === undefined ? 0 : (openNested.get(vcpu) ?? 0);
@@ -60,7 +66,7 @@ export function numbering(): (frame: number, event: WorldEvent, vcpu: number | u
         default: break;
       }
     }
-    return { frame, timeNs: event.timeNs, vcpu, level, event: event.event, exit: vcpu === undefined ? 0 : (lastExit.get(vcpu) ?? 0), nested, fields };
+    return { frame, timeNs: event.timeNs, machine, vcpu, level, event: event.event, exit: vcpu === undefined ? 0 : (lastExit.get(vcpu) ?? 0), nested, fields };
   };
 }
 
@@ -71,7 +77,7 @@ const goesBelow = (spsr: bigint, hcr: bigint): boolean => (spsr & 0xcn) !== 8n &
 
 /** Calls `visit` with the entries of frames `from` to before `to` of the cursor's branch, numbered from its start, until it returns false. The cursor stays. */
 export function eachEntry(history: ZenoHistory, from: number, to: number, visit: (entry: TimelineEntry) => boolean | void, progress?: (frame: number, frames: number) => void): void {
-  const name = numbering();
+  const name = numbering(history);
   const end = Math.min(to, framesOf(history));
   eachEvent(history, 0, end, ({ frame, vcpu, event }) => {
     progress?.(frame, end);
@@ -81,5 +87,5 @@ export function eachEntry(history: ZenoHistory, from: number, to: number, visit:
 }
 
 /** As JSON has it: the keys that every entry has, then the event's own. */
-export const entryJson = ({ frame, timeNs, vcpu, level, event, exit, nested, fields }: TimelineEntry): Record<string, unknown> =>
-  ({ frame, timeNs, vcpu: vcpu ?? null, level: level ?? null, event, exit, nested, ...fields });
+export const entryJson = ({ frame, timeNs, machine, vcpu, level, event, exit, nested, fields }: TimelineEntry): Record<string, unknown> =>
+  ({ frame, timeNs, ...(machine !== undefined && { machine }), vcpu: vcpu ?? null, level: level ?? null, event, exit, nested, ...fields });

@@ -3,7 +3,7 @@
 import { Option, type Command } from 'commander';
 import { addressOf, type Image } from '../actors/images.ts';
 import { assertPossible, assertVariants, parseEdit, type Edit, type Patch } from '../actors/patch.ts';
-import { actorOf, type World } from '../actors/world.ts';
+import { actorOf, machinesOf, type World } from '../actors/world.ts';
 import type { KvmState } from '../machines/kvm/state.ts';
 import { fork, patch, placeOf, worldOf } from '../snapshots/history.ts';
 import { assertFork, type Line } from '../snapshots/lines.ts';
@@ -33,7 +33,7 @@ export function addFork(program: Command): void {
   program.command('fork').argument('<dir>', 'a recording').description('a branch from a position, edited there and run on')
     .option('--at <position>', 'where it leaves; else where rewind left the cursor, else the end')
     .requiredOption('--name <branch>', 'how to call it')
-    .option('--set <path=value...>', 'edits there: vcpu:N.REGISTER=V, mem:ADDR[,LEN]=V or sym:NAME[,LEN]=V', [])
+    .option('--set <path=value...>', 'edits there: vcpu:N.REGISTER=V, mem:ADDR[,LEN]=V or sym:NAME[,LEN]=V, of machine 1 1:mem:…', [])
     .option('--variant <name...>', 'the known bugs that L0 has from there on, in place of those it had; none: none')
     .addOption(new Option('--seed <n>', 'seed of what is random from there on').argParser(wholeNumber('--seed')))
     .option('--run-until <position>', 'run the branch on to there; else to its end')
@@ -62,13 +62,15 @@ export function addFork(program: Command): void {
 
 /** The edits that `--set` names, for the instant at the cursor. Throws InputError. */
 export function readEdits(history: ZenoHistory, opened: Opened, sets: readonly string[]): Edit[] {
-  const world = worldOf(history);
-  return sets.map((text) => guestsOwn(world, parseEdit(text, world.engine.options.vcpus, (name) => physicalOf(opened.images.l1, name))));
+  const machines = machinesOf(worldOf(history));
+  const { vcpus } = machines[0]!.engine.options;
+  return sets.map((text) => guestsOwn(machines, parseEdit(text, machines.length * vcpus, (name) => physicalOf(opened.images.l1, name), machines.length)));
 }
 
 /** While L0 works for a vCPU the core's own PC and PSTATE are L0's: the guest's, which are meant, wait in ELR_EL2 and SPSR_EL2. */
-function guestsOwn(world: World, edit: Edit): Edit {
-  if (edit.type !== 'register' || world.engine.options.el2 !== 'kvm' || actorOf<KvmState>(world.state, `kvm:${edit.vcpu}`).mode === 'guest') return edit;
+function guestsOwn(machines: readonly World[], edit: Edit): Edit {
+  const { el2, vcpus } = machines[0]!.engine.options;
+  if (edit.type !== 'register' || el2 !== 'kvm' || actorOf<KvmState>(machines[Math.floor(edit.vcpu / vcpus)]!.state, `kvm:${edit.vcpu % vcpus}`).mode === 'guest') return edit;
   return edit.name === 'PC' ? { ...edit, name: 'ELR_EL2' } : edit.name === 'PSTATE' ? { ...edit, name: 'SPSR_EL2' } : edit;
 }
 

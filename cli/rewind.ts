@@ -1,6 +1,7 @@
 /** `zeno rewind DIR --to POS`: puts the recording's cursor at an instant and says what is about to happen there. */
 
 import type { Command } from 'commander';
+import { machinesOf } from '../actors/world.ts';
 import { eachEvent, goToPosition, placeText } from '../snapshots/timeline.ts';
 import { numbering, entryJson, type TimelineEntry } from './entries.ts';
 import type { Opened } from './open.ts';
@@ -21,7 +22,7 @@ export function addRewind(program: Command): void {
       } else {
         const world = liveWorld(history);
         print(`${paint('bold', placeText(place))}, ${timeText(world.state.clock)} of virtual time`);
-        print(table(['', '', '', '', '>'], vcpuLines(world, opened)));
+        print(table(['', '', '', '', '>'], machinesOf(world).flatMap((machine) => vcpuLines(machine, opened))));
         printAbout(about, opened);
       }
       // Last: of a recording that cannot be written, it is told all the same what is about to happen.
@@ -36,7 +37,7 @@ export function aboutToHappen(history: ZenoHistory): AboutToHappen {
   if (history.cursor >= history.lines.line(history.branch).frames) return { choice: null, events: [] };
   const choice = nextText(history);
   const at = history.cursor;
-  const name = numbering();
+  const name = numbering(history);
   const events: TimelineEntry[] = [];
   // Numbered from the start, as positions are.
   eachEvent(history, 0, at + 1, ({ frame, vcpu, event }) => {

@@ -3,7 +3,8 @@
 import { Option, type Command } from 'commander';
 import { addressOf, type Image } from '../actors/images.ts';
 import { InputError } from '../actors/input-error.ts';
-import { actorOf, type World, type WorldState } from '../actors/world.ts';
+import { endedOf } from '../actors/machines.ts';
+import { actorOf, machinesOf, type World, type WorldState } from '../actors/world.ts';
 import { hex } from '../machines/bits.ts';
 import { vncrPage } from '../machines/aarch64/board.ts';
 import { describeCore, describeRegister } from '../machines/aarch64/describe.ts';
@@ -36,11 +37,12 @@ import type { VirtioState } from '../machines/virtio/state.ts';
 import type { UartState } from '../machines/uart/state.ts';
 import { describeVgic } from '../machines/vgic/describe.ts';
 import type { VgicState } from '../machines/vgic/state.ts';
+import { worldOf } from '../snapshots/history.ts';
 import { placeText } from '../snapshots/timeline.ts';
 import { asInput } from './errors.ts';
 import { codeAt, codeText, levelOfVcpu, pcOf, physicalSpace, spaceOf } from './code.ts';
 import type { Opened } from './open.ts';
-import { jsonOption } from './options.ts';
+import { jsonOption, wholeNumber } from './options.ts';
 import { grouped, paint, print, printJson, table, timeText } from './output.ts';
 import { goToOrCursor, liveWorld, withSession, type ZenoHistory } from './session.ts';
 import { placeText as symbolText } from './timeline.ts';
@@ -50,11 +52,12 @@ const WHATS = 'world, vcpu:N, vgic, timer, mmu, vncr:N, mem:ADDR,LEN, code:ADDR,
 export function addShow(program: Command): void {
   program.command('show').argument('<dir>', 'a recording').description('the state at a position')
     .option('--at <position>', 'when; else where rewind left the cursor, else the end')
+    .addOption(new Option('--machine <n>', 'of this machine, where there are several').argParser(wholeNumber('--machine')))
     .addOption(new Option('--what <what>', `${WHATS}; ADDR is a number, a symbol, or vcpu:N for its PC`).default('world'))
     .addOption(jsonOption('one object'))
-    .action((directory: string, flags: { at?: string; what: string; json?: boolean }) => withSession(directory, {}, (session) => {
+    .action((directory: string, flags: { at?: string; machine?: number; what: string; json?: boolean }) => withSession(directory, {}, (session) => {
       goToOrCursor(session, flags.at);
-      const view = look(session.history, session.opened, flags.what);
+      const view = look(session.history, session.opened, flags.what, flags.machine);
       if (flags.json) printJson({ at: placeText({ branch: session.history.branch, frame: session.history.cursor, insns: session.history.insns }), what: flags.what, ...view.json });
       else for (const line of view.lines) print(line);
     }));
@@ -63,13 +66,27 @@ export function addShow(program: Command): void {
 /** What is shown: lines for people, or an object. */
 export interface View { readonly lines: readonly string[]; readonly json: Readonly<Record<string, unknown>> }
 
-/** The state at the cursor. Throws InputError for a `what` that the machine does not have. */
-export function look(history: ZenoHistory, opened: Opened, what: string): View {
-  const world = liveWorld(history);
+/**
+ * The state at the cursor, of machine `number`; where that is not said, of the machine whose vCPU is asked for, else of machine 0, and of the
+ * World as a whole all machines. Throws InputError for a machine or a `what` that is not there.
+ */
+export function look(history: ZenoHistory, opened: Opened, what: string, number?: number): View {
+  const whole = liveWorld(history);
+  const machines = machinesOf(whole);
+  const { vcpus } = whole.engine.options;
+  if (number !== undefined && number >= machines.length) throw new InputError(`--machine ${number}: there ${machines.length === 1 ? 'is machine 0' : `are machines 0 to ${machines.length - 1}`}`);
+  const [, vcpu] = /\b(?:vcpu|vncr):(\d+)/.exec(what) ?? [];
+  const index = number ?? (vcpu === undefined || whole.several === undefined ? 0 : Math.floor(Number(vcpu) / vcpus));
+  if (index >= machines.length) throw new InputError(`--what ${what}: there are vCPUs 0 to ${machines.length * vcpus - 1}`);
+  if (what === 'world') return worldView(history, number === undefined ? machines : [machines[index]!], opened);
+  const { lines, json } = lookAt(machines[index]!, opened, what);
+  return whole.several === undefined ? { lines, json } : { lines: [paint('bold', `machine ${index}`), ...lines], json: { machine: index, ...json } };
+}
+
+function lookAt(world: World, opened: Opened, what: string): View {
   const [, kind, rest] = /^(\w+)(?::(.*))?$/.exec(what) ?? [];
   const l0 = (): void => { if (world.engine.options.el2 !== 'kvm') throw new InputError(`--what ${what}: there is no L0 in this recording: L1 runs on bare EL2`); };
   switch (kind) {
-    case 'world': return worldView(history, world, opened);
     case 'vcpu': return vcpuView(world, vcpuNumber(world, what, rest));
     case 'vgic': return gicView(world);
     case 'timer': return timerView(world);
@@ -84,38 +101,53 @@ export function look(history: ZenoHistory, opened: Opened, what: string): View {
 
 function vcpuNumber(world: World, what: string, text: string | undefined): number {
   const { vcpus } = world.engine.options;
-  if (text === undefined || !/^\d+$/.test(text) || Number(text) >= vcpus) throw new InputError(`--what ${what}: the machine has vCPUs 0 to ${vcpus - 1}`);
-  return Number(text);
+  const first = firstOf(world);
+  if (text === undefined || !/^\d+$/.test(text) || Number(text) < first || Number(text) >= first + vcpus) throw new InputError(`--what ${what}: the machine has vCPUs ${first} to ${first + vcpus - 1}`);
+  return Number(text) - first;
 }
+
+/** The number of a machine's vCPU 0: they count over the machines. */
+const firstOf = ({ engine: { options: { machine, vcpus } } }: World): number => machine * vcpus;
 
 const indices = (world: World): number[] => Array.from({ length: world.engine.options.vcpus }, (_, index) => index);
 
-/** One line a vCPU: what it is at, for the overview. */
+/** One line for each vCPU of a machine: what it is at, for the overview. */
 export function vcpuLines(world: World, opened: Opened): string[][] {
   return indices(world).map((index) => {
     const images = levelOfVcpu(world, index) === 'L2' ? opened.images.l2 : opened.images.l1;
     const core = world.engine.board.cores[index]!;
     const mode = world.engine.options.el2 === 'kvm' ? kvmMode(actorOf<KvmState>(world.state, `kvm:${index}`)) : POWER[Number(core.words[Word.POWER]!)]!;
-    return [`vcpu${index}`, mode === 'off' ? '' : levelOfVcpu(world, index), mode, mode === 'off' ? '' : symbolText(pcOf(world, index), images), `${grouped(core.words[Word.ATTEMPTED]!)} instructions`];
+    return [`vcpu${firstOf(world) + index}`, mode === 'off' ? '' : levelOfVcpu(world, index), mode, mode === 'off' ? '' : symbolText(pcOf(world, index), images), `${grouped(core.words[Word.ATTEMPTED]!)} instructions`];
   });
 }
 const POWER = ['off', 'runs', 'waits for an interrupt', 'waits for an event', 'stopped at a hole'] as const;
 const kvmMode = (state: KvmState): string => (state.mode === 'host' ? `L0 works: ${state.work.map((step) => step.step).join(', ')}` : state.mode === 'guest' ? 'runs' : state.mode);
 
-function worldView(history: ZenoHistory, world: World, opened: Opened): View {
+function worldView(history: ZenoHistory, machines: readonly World[], opened: Opened): View {
+  const whole = worldOf(history);
+  const ended = endedOf(whole);
+  const next = history.cursor < history.lines.line(history.branch).frames ? nextText(history) : ended ? `nothing: ${ended.reason}` : 'the end of what is recorded';
+  const [first, ...others] = machines.map(({ state: { clock, turn, mailbox, alarms, console, ended: end, seed, actors } }) => ({ clock, turn, mailbox, alarms, console, ended: end, seed, actors }));
+  return {
+    lines: [
+      `${paint('bold', placeText({ branch: history.branch, frame: history.cursor, insns: history.insns }))}, ${timeText(whole.state.clock)} of virtual time; next: ${next}`,
+      ...machines.flatMap((machine) => [...(whole.several ? ['', paint('bold', `machine ${machine.engine.options.machine}${machine.state.ended === null ? '' : `: ${machine.state.ended.reason}`}`)] : []), ...machineLines(machine, opened)]),
+    ],
+    json: { ...first, ...(others.length > 0 && { machines: others, machineTurn: whole.several!.turn }), fingerprint: history.system.fingerprint(whole) },
+  };
+}
+
+function machineLines(world: World, opened: Opened): string[] {
   const { state, engine } = world;
   const { mechanism, flavour, el2, vcpus, quantum } = engine.options;
-  const next = history.cursor < history.lines.line(history.branch).frames ? nextText(history) : state.ended ? `nothing: ${state.ended.reason}` : 'the end of what is recorded';
-  const lines = [
-    `${paint('bold', placeText({ branch: history.branch, frame: history.cursor, insns: history.insns }))}, ${timeText(state.clock)} of virtual time; next: ${next}`,
-    `${vcpus} vCPU${vcpus === 1 ? '' : 's'}, ${el2 === 'kvm' ? `virtual EL2 by ${mechanism}, ${flavour}` : el2 === 'guest' ? `bare EL2, ${flavour}` : 'no EL2'}; quantum ${grouped(quantum)}, vcpu${state.turn.vcpu} has ${grouped(state.turn.left)} left`,
+  return [
+    `${vcpus} vCPU${vcpus === 1 ? '' : 's'}, ${el2 === 'kvm' ? `virtual EL2 by ${mechanism}, ${flavour}` : el2 === 'guest' ? `bare EL2, ${flavour}` : 'no EL2'}; quantum ${grouped(quantum)}, vcpu${firstOf(world) + state.turn.vcpu} has ${grouped(state.turn.left)} left`,
     '', table(['', '', '', '', '>'], vcpuLines(world, opened)),
     ...(state.mailbox.length === 0 ? [] : ['', `messages: ${state.mailbox.map(({ to, message }) => `${message.type} for ${to}`).join(', ')}`]),
     ...(state.alarms.length === 0 ? [] : ['', `alarms: ${state.alarms.map(({ to, name, deadlineNs }) => `${to} ${name} at ${timeText(deadlineNs)}`).join(', ')}`]),
     '', ...deviceLines(state),
     ...(state.console === '' ? [] : ['', 'the console so far:', ...state.console.trimEnd().split('\n').map((line) => `  ${line}`)]),
   ];
-  return { lines, json: { clock: state.clock, turn: state.turn, mailbox: state.mailbox, alarms: state.alarms, console: state.console, ended: state.ended, seed: state.seed, actors: state.actors, fingerprint: history.system.fingerprint(world) } };
 }
 
 /** The board's devices, a line or so each. */
@@ -148,13 +180,13 @@ function vcpuView(world: World, index: number): View {
   for (const name of ['PC', 'NZCV', 'PSTATE'] as const) registers[name] = core.words[Word[name]]!;
   for (const { name, alias } of IMPLEMENTED_REGISTERS) if (alias === undefined && hasSlot(name)) registers[name] = core.words[slot(name)]!;
   const lines = describeCore(core);
-  if (world.engine.options.el2 !== 'kvm') return { lines, json: { vcpu: index, registers } };
+  if (world.engine.options.el2 !== 'kvm') return { lines, json: { vcpu: firstOf(world) + index, registers } };
   const kvm = actorOf<KvmState>(world.state, `kvm:${index}`);
   const { el1, el2 } = virtualRegisters(kvm, world.engine.board);
   const named = (list: typeof el1): Record<string, bigint> => Object.fromEntries(list.map(({ name, value }) => [name, value]));
   return {
     lines: [paint('bold', 'As the guest sees it'), ...describeKvm(kvm, world.engine.board), '', paint('bold', 'The hardware'), ...lines],
-    json: { vcpu: index, level: levelOfVcpu(world, index), mode: kvm.mode, guest: { ...guestNow(kvm, world.engine.board), el1: named(el1), el2: named(el2) }, registers },
+    json: { vcpu: firstOf(world) + index, level: levelOfVcpu(world, index), mode: kvm.mode, guest: { ...guestNow(kvm, world.engine.board), el1: named(el1), el2: named(el2) }, registers },
   };
 }
 
@@ -213,8 +245,8 @@ function vncrView(world: World, index: number): View {
   const seen = new Set<number>();
   const registers = rows.filter((row) => !seen.has(row.vncr!) && seen.add(row.vncr!)).map((row) => ({ name: row.name, offset: row.vncr!, value: readWord(board.memory, page + row.vncr!) }));
   return {
-    lines: [`L0's VNCR page of vcpu${index}, at ${hex(page)}; registers that are 0 are left out`, ...registers.filter(({ value }) => value !== 0n).map(({ name, offset, value }) => `  ${hex(offset, 3)}  ${describeRegister(name, value)}`)],
-    json: { vcpu: index, page, registers: Object.fromEntries(registers.map(({ name, value }) => [name, value])) },
+    lines: [`L0's VNCR page of vcpu${firstOf(world) + index}, at ${hex(page)}; registers that are 0 are left out`, ...registers.filter(({ value }) => value !== 0n).map(({ name, offset, value }) => `  ${hex(offset, 3)}  ${describeRegister(name, value)}`)],
+    json: { vcpu: firstOf(world) + index, page, registers: Object.fromEntries(registers.map(({ name, value }) => [name, value])) },
   };
 }
 
@@ -273,7 +305,7 @@ function stage2View(world: World): View {
   const contexts = shown.map((index) => {
     const slotState = mmu.slots[index]!;
     const rows = stage2Rows(world, mmu, slotState);
-    return { slot: index, vcpus: loaded.filter(({ slotIndex }) => slotIndex === index).map(({ vcpu }) => vcpu), vttbr: slotState.vttbr, vtcr: slotState.vtcr, enabled: slotState.enabled, rows };
+    return { slot: index, vcpus: loaded.filter(({ slotIndex }) => slotIndex === index).map(({ vcpu }) => firstOf(world) + vcpu), vttbr: slotState.vttbr, vtcr: slotState.vtcr, enabled: slotState.enabled, rows };
   });
   return {
     lines: contexts.flatMap(({ slot: index, vcpus, vttbr, vtcr, enabled, rows }, place) => [

@@ -1,7 +1,7 @@
 /** `zeno timeline DIR`: a recording's events in order, filtered, or folded into nested exits with all that each caused. */
 
 import { Option, type Command } from 'commander';
-import { framesOf, type Place } from '../snapshots/history.ts';
+import { framesOf, worldOf, type Place } from '../snapshots/history.ts';
 import { resolve } from '../snapshots/timeline.ts';
 import { SERIAL } from '../actors/console.ts';
 import type { Image } from '../actors/images.ts';
@@ -62,7 +62,8 @@ const endFrame = (place: Place): number => place.frame + (place.insns > 0 ? 1 : 
 interface Range { readonly from: number; readonly to: number }
 
 function printEvents(history: ZenoHistory, opened: Opened, { from, to }: Range, isWanted: (entry: TimelineEntry) => boolean, json: boolean): void {
-  if (!json) print(paint('bold', `${'frame'.padStart(7)} ${'time'.padStart(12)}  ${'vcpu'.padEnd(5)} ${'level'.padEnd(5)} ${'exit'.padStart(6)} ${'nested'.padStart(6)}  event`));
+  const several = worldOf(history).several !== undefined;
+  if (!json) print(paint('bold', `${'frame'.padStart(7)} ${'time'.padStart(12)}  ${several ? 'machine ' : ''}${'vcpu'.padEnd(5)} ${'level'.padEnd(5)} ${'exit'.padStart(6)} ${'nested'.padStart(6)}  event`));
   let shown = 0;
   let console = '';
   let consoleAt: TimelineEntry | undefined;
@@ -91,9 +92,9 @@ const COLOURS: Readonly<Record<string, Colour>> = {
   kvm_exit: 'yellow', kvm_entry: 'green', kvm_nested_eret: 'cyan', kvm_inject_nested_exception: 'magenta', hole: 'red', console: 'blue',
 };
 
-function lineOf({ frame, timeNs, vcpu, level, event, exit, nested }: TimelineEntry, text: string): string {
+function lineOf({ frame, timeNs, machine, vcpu, level, event, exit, nested }: TimelineEntry, text: string): string {
   const number = (value: number): string => (value === 0 ? '' : String(value)).padStart(6);
-  const head = `${String(frame).padStart(7)} ${grouped(timeNs).padStart(12)}  ${(vcpu === undefined ? '' : `vcpu${vcpu}`).padEnd(5)} ${(level ?? '').padEnd(5)} ${number(exit)} ${number(nested)}`;
+  const head = `${String(frame).padStart(7)} ${grouped(timeNs).padStart(12)}  ${machine === undefined ? '' : String(machine).padEnd('machine '.length)}${(vcpu === undefined ? '' : `vcpu${vcpu}`).padEnd(5)} ${(level ?? '').padEnd(5)} ${number(exit)} ${number(nested)}`;
   return `${paint('dim', head)}  ${COLOURS[event] ? paint(COLOURS[event], event) : event} ${text}`.trimEnd();
 }
 

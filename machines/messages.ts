@@ -11,7 +11,7 @@ export type VirtioAddress = `virtio:${number}`;
 export type FlashAddress = `flash:${number}`;
 /** Every actor's address. A number after the colon is the vCPU's index, unless it says otherwise. */
 export type Address = VcpuAddress | KvmAddress | VgicAddress | TimerAddress | RedistributorAddress | VirtioAddress | FlashAddress
-  | 'gicd' | 'its' | 'v2m' | 'mmu' | 'uart' | 'rtc' | 'gpio' | 'fw-cfg' | 'virtio-empty' | 'pcie' | 'psci';
+  | 'gicd' | 'its' | 'v2m' | 'mmu' | 'uart' | 'rtc' | 'gpio' | 'fw-cfg' | 'virtio-empty' | 'pcie' | 'psci' | 'lan';
 
 /** A load or store that reaches a device. `offset` is from the device's base; `bytes` is 1, 2, 4 or 8. */
 export interface DeviceRead {
@@ -97,7 +97,14 @@ export type UartMessage = DeviceRead | DeviceWrite | Alarm
   /** Bytes typed at the console. */
   | { readonly type: 'input'; readonly bytes: readonly number[] };
 
+/** The Ethernet segment, which is no machine's: what is sent there reaches the other machines of the World within the step. */
+export type LanMessage = Frame;
+/** An Ethernet frame, without its check sequence. It is not changed any more. */
+export interface Frame { readonly type: 'frame'; readonly bytes: Uint8Array }
+
 export type VirtioMessage = DeviceRead | DeviceWrite
+  /** A frame from the segment arrives at a network device. */
+  | Frame
   /** Bytes typed at port `port` of a console. */
   | { readonly type: 'input'; readonly port: number; readonly bytes: readonly number[] }
   /** Its PCI function may reach memory from now on, or no more. */
@@ -193,7 +200,7 @@ export interface MessagesByReceiver {
   vcpu: VcpuMessage; kvm: KvmMessage; vgic: VgicMessage; timer: TimerMessage; gicr: RedistributorMessage;
   gicd: DistributorMessage; its: ItsMessage; v2m: MessageFrameMessage; mmu: MmuMessage; uart: UartMessage; psci: PsciMessage;
   flash: FlashMessage; rtc: RtcMessage; gpio: GpioMessage; 'fw-cfg': FirmwareConfigurationMessage;
-  virtio: VirtioMessage; 'virtio-empty': DeviceRead | DeviceWrite; pcie: PcieMessage;
+  lan: LanMessage; virtio: VirtioMessage; 'virtio-empty': DeviceRead | DeviceWrite; pcie: PcieMessage;
 }
 type KindOf<A extends Address> = A extends `${infer K}:${number}` ? K : A;
 export type MessageFor<A extends Address> = MessagesByReceiver[KindOf<A> & keyof MessagesByReceiver];

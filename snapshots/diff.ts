@@ -8,9 +8,10 @@ import { bisect } from './verify.ts';
 /** One value that is not the same. `path` is written as in JavaScript: `vcpus[1].listRegisters[0]`; undefined: not there. */
 export interface Change { readonly path: string; readonly a: unknown; readonly b: unknown }
 
-export interface StateDifference { readonly values: readonly Change[]; readonly pages: readonly number[] }
+/** `pages`: of each machine. */
+export interface StateDifference { readonly values: readonly Change[]; readonly pages: readonly (readonly number[])[] }
 
-/** What differs between two places: plain state by path, and the indices of the pages that differ. The cursor stays. */
+/** What differs between two places: plain state by path, and the indices of each machine's pages that differ. The cursor stays. */
 export function diffPlaces<World, Choice, Event>(history: History<World, Choice, Event>, a: Place, b: Place): StateDifference {
   const look = (place: Place) => {
     goTo(history, place);
@@ -19,7 +20,7 @@ export function diffPlaces<World, Choice, Event>(history: History<World, Choice,
   };
   return aside(history, () => {
     const [left, right] = [look(a), look(b)];
-    return { values: diffValues(left.view, right.view), pages: left.pages && right.pages ? diffTrees(left.pages, right.pages) : [] };
+    return { values: diffValues(left.view, right.view), pages: left.pages?.map((tree, machine) => diffTrees(tree, right.pages![machine]!)) ?? [] };
   });
 }
 

@@ -2,7 +2,7 @@
 
 import { createTimeline, noteFrame, type Timeline } from './timeline-index.ts';
 import { frameSum, memoryLines, ownerOf, type Line, type Lines, type Move } from './lines.ts';
-import { pagesApart } from '../machines/memory/page-tree.ts';
+import { pagesApart, type PageTree } from '../machines/memory/page-tree.ts';
 import type { Frame, System } from './system.ts';
 
 /** An instant of a branch: `insns` instructions into `frame`; 0 is the instant before it. */
@@ -307,11 +307,13 @@ function pagesHeld<World, Choice, Event>({ kept, system }: History<World, Choice
   let pages = 0;
   for (let at = 0; at + 1 < order.length; at++) {
     const [one, beside] = [order[at]!, order[at + 1]!];
-    if (one.alone?.beside !== beside) one.alone = { beside, pages: pagesApart(system.pages(beside.world), system.pages(one.world)) };
+    if (one.alone?.beside !== beside) one.alone = { beside, pages: apart(system.pages(beside.world), system.pages(one.world)) };
     pages += one.alone.pages;
   }
   return pages;
 }
+
+const apart = (a: readonly PageTree[], b: readonly PageTree[]): number => a.reduce((sum, tree, machine) => sum + pagesApart(tree, b[machine]!), 0);
 
 /** Drops the kept world that is least missed: its neighbours are close to each other, measured by the distance from the cursor. False when none can go. */
 function thin<World, Choice, Event>(history: History<World, Choice, Event>): boolean {

@@ -13,11 +13,11 @@ import { landmarks } from '../actors/events.ts';
 import { registersOf } from '../actors/registers.ts';
 import { applyPatch, type Patch } from '../actors/patch.ts';
 import { step } from '../actors/step.ts';
-import { enter, keep, treeOf, type World, type WorldEvent, type WorldState } from '../actors/world.ts';
+import { enter, keep, machinesOf, treeOf, type World, type WorldEvent, type WorldState } from '../actors/world.ts';
 
 export type ZenoSystem = System<World, Choice, WorldEvent>;
 
-/** One machine's moves. `stepwise` makes L0's steps one by one the default, for comparing with the fused ones. */
+/** A World's moves. `stepwise` makes L0's steps one by one the default, for comparing with the fused ones. */
 export function systemOf(options: { readonly stepwise?: boolean } = {}): ZenoSystem {
   return {
     next: options.stepwise ? stepwise : (world) => { enter(world); return next(world); },
@@ -33,13 +33,24 @@ export function systemOf(options: { readonly stepwise?: boolean } = {}): ZenoSys
     landmarks,
     vcpuOf: (choice) => (choice.type === 'run' || choice.type === 'slice' ? choice.vcpu : undefined),
     view,
-    pages: treeOf,
-    pagesCopied: ({ engine }) => engine.board.memory.copies,
+    pages: (world) => machinesOf(world).map(treeOf),
+    pagesCopied: (world) => machinesOf(world).reduce((sum, { engine }) => sum + engine.board.memory.copies, 0),
   };
 }
 
+interface View extends WorldState {
+  readonly registers: readonly Readonly<Record<string, bigint>>[];
+  /** The other machines of the World, machine 1 first, and whose turn it is. */
+  readonly machines?: readonly View[];
+  readonly machineTurn?: number;
+}
+
 /** The plain state, and each vCPU's registers by name. */
-function view(world: World): WorldState & { readonly registers: readonly Readonly<Record<string, bigint>>[] } {
+function view(world: World): View {
+  if (world.several !== undefined) {
+    const [first, ...others] = world.several.machines.map(view) as [View, ...View[]];
+    return { ...first, machines: others, machineTurn: world.several.turn };
+  }
   const tree = treeOf(world);
   return { ...world.state, registers: world.engine.board.cores.map(({ index }) => registersOf(world.engine, tree, index)) };
 }
@@ -52,6 +63,7 @@ function stepwise(world: World): Choice | undefined {
 
 /** Everything: the plain state and all of memory, the vCPUs' blocks and L0's pages with it. */
 export function fingerprint(world: World): string {
+  if (world.several !== undefined) return combine([...world.several.machines.map(fingerprint), String(world.several.turn)]);
   return combine([hashState(world.state), hashTree(treeOf(world))]);
 }
 
@@ -61,6 +73,7 @@ export function fingerprint(world: World): string {
  */
 export function stateKey(world: World): string {
   enter(world);
+  if (world.several !== undefined) return combine(world.several.machines.map(stateKey));
   const { state } = world;
   const alarms = state.alarms.map((alarm) => ({ ...alarm, deadlineNs: alarm.deadlineNs - state.clock }));
   // Comparators in the hardware are alarms too, and so is the time of WFIT and WFET.

@@ -33,8 +33,8 @@ export interface System<World, Choice, Event> {
   vcpuOf?(choice: Choice): number | undefined;
   /** The state as plain values, for showing and for comparing by name. */
   view?(world: World): unknown;
-  /** The memory of the world. May capture what is dirty; does not otherwise change the world. */
-  pages?(world: World): PageTree;
+  /** The memory of the world, each of its machines' own. May capture what is dirty; does not otherwise change the world. */
+  pages?(world: World): readonly PageTree[];
   /** How many pages were copied so far for kept worlds, since what is live was about to change them. */
   pagesCopied?(world: World): number;
 }

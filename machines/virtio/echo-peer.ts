@@ -1,16 +1,20 @@
-/** The only other host on the network: it answers ARP, echoes ICMP and sends UDP datagrams back. RFC 826, 791, 792, 768. */
+/** The host that is on every network: it answers ARP, echoes ICMP and sends UDP datagrams back. RFC 826, 791, 792, 768. */
 
 /** Locally administered. */
 export const PEER_MAC: readonly number[] = [0x5a, 0x45, 0x4e, 0x4f, 0x00, 0x01];
 /** 10.0.2.2, where QEMU's own network has its gateway. */
 export const PEER_IP: readonly number[] = [10, 0, 2, 2];
 
-const ETHERNET_BYTES = 14;
+/** Of the header: addresses and type. */
+export const ETHERNET_BYTES = 14;
 const ARP_BYTES = 28;
 const BROADCAST: readonly number[] = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
 const EtherType = { IPV4: 0x0800, ARP: 0x0806 } as const;
 const Protocol = { ICMP: 1, UDP: 17 } as const;
 const UDP_HEADER_BYTES = 8;
+
+/** Whether a frame of a header at least is for the peer and nobody else. */
+export const isPeers = (frame: Uint8Array): boolean => equal(frame, PEER_MAC);
 
 /** The peer's answer to an Ethernet frame, or undefined when it has none. */
 export function answerTo(frame: Uint8Array): Uint8Array | undefined {

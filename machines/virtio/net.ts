@@ -1,6 +1,7 @@
-/** The network device, whose network has one other host: the echo peer. Virtio 1.2, 5.1. */
+/** The network device, on a segment with the echo peer and the network devices of the World's other machines. Virtio 1.2, 5.1. */
 
-import { answerTo } from './echo-peer.ts';
+import type { Out } from '../messages.ts';
+import { answerTo, ETHERNET_BYTES, isPeers } from './echo-peer.ts';
 import type { Kind, Work } from './kind.ts';
 import { gather, lengthOf, part, scatter } from './queue.ts';
 import type { NetState } from './state.ts';
@@ -30,8 +31,14 @@ export const net: Kind<NetState> = {
   reset(device) { device.backlog = []; },
 };
 
-/** The first has the address that QEMU gives its first. */
-export const initialNet = (index: number): NetState => ({ kind: 'net', mac: [0x52, 0x54, 0x00, 0x12, 0x34, 0x56 + index], backlog: [] });
+/** Machine 0's has the address that QEMU gives its first. */
+export const initialNet = (machine: number): NetState => ({ kind: 'net', mac: [0x52, 0x54, 0x00, 0x12, 0x34, 0x56 + machine], backlog: [] });
+
+/** A frame arrives from the segment or the peer: it waits for the driver to take it, where there is room. */
+export function arrive(device: NetState, index: number, frame: Uint8Array, out: Out): void {
+  if (device.backlog.length >= BACKLOG_FRAMES) lose(index, frame.length, 'nobody takes what waits already', out);
+  else device.backlog.push([...frame]);
+}
 
 function transmit(work: Work<NetState>): void {
   const { device, out } = work;
@@ -40,16 +47,16 @@ function transmit(work: Work<NetState>): void {
     const frame = bytes < 0 || bytes > FRAME_BYTES_MAX ? undefined : gather(work.memory, part(chain.readable, HEADER_BYTES));
     work.give(TRANSMIT, chain, 0);
     out.event('virtio_net_transmit', { device: work.index, bytes, sent: frame !== undefined });
-    const answer = frame && answerTo(frame);
-    if (answer === undefined) continue;
-    if (device.backlog.length >= BACKLOG_FRAMES) lose(work, answer.length, 'nobody takes what waits already');
-    else device.backlog.push([...answer]);
+    if (frame === undefined || frame.length < ETHERNET_BYTES) continue;
+    if (!isPeers(frame)) out.send('lan', { type: 'frame', bytes: frame });
+    const answer = answerTo(frame);
+    if (answer !== undefined) arrive(device, work.index, answer, out);
   }
 }
 
 /** Gives the driver what waits, as long as it has buffers. */
-function deliver(work: Work<NetState>): void {
-  const { device, out } = work;
+export function deliver(work: Work<NetState>): void {
+  const { device, out, index } = work;
   while (device.backlog.length > 0) {
     const chain = work.take(RECEIVE);
     if (chain === undefined) return;
@@ -60,10 +67,10 @@ function deliver(work: Work<NetState>): void {
     const fits = bytes.length <= lengthOf(chain.writable);
     if (fits) {
       scatter(work.memory, chain.writable, bytes);
-      out.event('virtio_net_receive', { device: work.index, bytes: frame.length });
-    } else lose(work, frame.length, 'the buffer for it is too short');
+      out.event('virtio_net_receive', { device: index, bytes: frame.length });
+    } else lose(index, frame.length, 'the buffer for it is too short', out);
     work.give(RECEIVE, chain, fits ? bytes.length : 0);
   }
 }
 
-const lose = ({ out, index }: Work<NetState>, bytes: number, why: string): void => out.event('virtio_net_lost', { device: index, bytes, why });
+const lose = (index: number, bytes: number, why: string, out: Out): void => out.event('virtio_net_lost', { device: index, bytes, why });

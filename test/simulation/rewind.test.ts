@@ -108,7 +108,7 @@ describe.each(SETTINGS.map((setting, index) => [textOf(setting), SEED + index, s
       fork(history, `fork${time}`);
       forward(history, () => false);
       expect(print(history)).toBe(plainRun(setting).fingerprint);
-      expect(diffPlaces(history, end, placeOf(history))).toEqual({ values: [], pages: [] });
+      expect(diffPlaces(history, end, placeOf(history))).toEqual({ values: [], pages: [[]] });
       // A fork from inside a frame cuts it in two, and is one frame longer.
       if (time === 0) expect(diffBranches(history, 'main', `fork${time}`)).toBeUndefined();
     }

@@ -62,14 +62,14 @@ function engine(): System<World, Choice, never> & { readonly memory: Memory; wri
       tree = capture(memory, tree);
       return live = { now: world.now, seed: world.seed, pages: tree, spent: false };
     },
-    fingerprint: (world) => combine([hashTree(self.pages!(world)), hashValue([world.now, world.seed])]),
-    stateKey: (world) => hashTree(self.pages!(world)),
+    fingerprint: (world) => combine([hashTree(self.pages!(world)[0]!), hashValue([world.now, world.seed])]),
+    stateKey: (world) => hashTree(self.pages!(world)[0]!),
     describeChoice: (choice) => `${choice.value} to page ${choice.page}`,
     view: ({ now, seed }) => ({ now, seed }),
     pages(world) {
-      if (world.pages !== undefined) return world.pages;
+      if (world.pages !== undefined) return [world.pages];
       activate(world);
-      return tree = capture(memory, tree);
+      return [tree = capture(memory, tree)];
     },
   };
   return self;

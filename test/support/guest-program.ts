@@ -34,6 +34,8 @@ export interface ProgramOptions {
   readonly engine?: BootOptions['engine'];
   readonly gic?: BootOptions['gic'];
   readonly devices?: VirtioOptions;
+  readonly machines?: number;
+  readonly seed?: number;
   readonly reboot?: boolean;
 }
 
@@ -138,7 +140,7 @@ export function machine(text: string, options: ProgramOptions = {}): World {
   const el2 = options.el2 ?? 'kvm';
   return boot({
     vcpus: options.vcpus ?? 1, memoryBytes: 4 << 20, el2, nested: el2 === 'kvm' ? (options.nested ?? 'nv2') : 'none', l1: options.l1 ?? 'vhe', ...(options.quantum ? { quantum: options.quantum } : {}),
-    ...(options.engine ? { engine: options.engine } : {}), ...(options.gic ? { gic: options.gic } : {}), ...options.devices, ...(options.reboot === undefined ? {} : { reboot: options.reboot }),
+    ...(options.engine ? { engine: options.engine } : {}), ...(options.gic ? { gic: options.gic } : {}), ...options.devices, ...(options.machines ? { machines: options.machines } : {}), ...(options.seed === undefined ? {} : { seed: options.seed }), ...(options.reboot === undefined ? {} : { reboot: options.reboot }),
     kernel: readImage(bytesOf(...parts), 'program', { at: CODE, code: { from: CODE, to: CODE + 4 * own.length } }),
   }).world;
 }
