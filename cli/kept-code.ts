@@ -62,7 +62,8 @@ function keeping(path: string, code: KeptCode, modules: Readonly<Record<'handler
           rmSync(path + KIND.native, { force: true });
           removeOld(path);
         } else if (nativeCode !== undefined && modules !== undefined && insns >= Math.max(NATIVE_INSNS_MIN, LONGER * nativeInsns)) {
-          writeParts(path + KIND.native, { insns, handlers: nativeCode.write(modules.handlers), regions: nativeCode.write(modules.regions) } satisfies Native);
+          const [handlers, regions] = [nativeCode.write(modules.handlers, code.handlerInUse()), nativeCode.write(modules.regions, code.regionInUse())];
+          if (handlers !== undefined && regions !== undefined) writeParts(path + KIND.native, { insns, handlers, regions } satisfies Native);
         }
       } catch { /* the next run makes it anew */ }
     },

@@ -13,8 +13,8 @@ export async function compileEagerly(bytes: Uint8Array<ArrayBuffer>): Promise<We
 }
 
 interface NativeCode {
-  /** The optimized code of `module`, as far as there is some by now. */
-  write(module: WebAssembly.Module): Uint8Array;
+  /** The optimized code of `module`, as far as there is some by now; `member` is one of its functions. Undefined where there is none. */
+  write(module: WebAssembly.Module, member: unknown): Uint8Array | undefined;
   /** The module of `bytes` with that code; undefined where another version, other flags or another processor made it, or for another module. */
   read(native: Uint8Array, bytes: Uint8Array): WebAssembly.Module | undefined;
 }
@@ -25,9 +25,14 @@ export const nativeCode: NativeCode | undefined = process.versions.v8.startsWith
 function named(): NativeCode | undefined {
   setFlagsFromString('--allow-natives-syntax');
   try {
+    // V8 ends the process where no function of the module is optimized: one is, before it is asked.
+    const optimize = new Function('member', '%WasmTierUpFunction(member); return %IsTurboFanFunction(member)') as (member: unknown) => boolean;
     const write = new Function('module', 'return %SerializeWasmModule(module)') as (module: WebAssembly.Module) => ArrayBuffer;
     const read = new Function('native', 'bytes', 'return %DeserializeWasmModule(native, bytes)') as (native: ArrayBuffer, bytes: Uint8Array) => WebAssembly.Module | undefined;
-    return { write: (module) => new Uint8Array(write(module)), read: (native, bytes) => read(native.slice().buffer as ArrayBuffer, bytes) };
+    return {
+      write: (module, member) => (typeof member === 'function' && optimize(member) ? new Uint8Array(write(module)) : undefined),
+      read: (native, bytes) => read(native.slice().buffer as ArrayBuffer, bytes),
+    };
   } catch {
     return undefined;
   } finally {

@@ -77,7 +77,9 @@ export class HotCode {
     this.kept = this.whole && board.profile === undefined ? board.keptCode as KeptCode | undefined : undefined;
     this.firstOwn = this.nextNumber = FIRST_REGION + (this.kept?.count ?? 0);
     this.grow();
-    if (this.kept?.module !== undefined) void new WebAssembly.Instance(this.kept.module, { env: imports });
+    if (this.kept?.module === undefined) return;
+    void new WebAssembly.Instance(this.kept.module, { env: imports });
+    this.kept.use(table);
   }
 
   /** Room in the table for what is numbered. */

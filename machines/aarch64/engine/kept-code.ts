@@ -53,6 +53,8 @@ export class KeptCode {
   private readonly heads = new Int32Array(BUCKETS);
   private readonly nexts: Int32Array;
   private readonly made: MadeRegion[] = [];
+  /** The machine's table of handlers. */
+  private table: WebAssembly.Table | undefined;
 
   /**
    * `kept` is what there is to begin with, `module` its regions, compiled. `isAdopted`: its handlers were given to `adoptShapes`; otherwise what is made
@@ -99,6 +101,13 @@ export class KeptCode {
   rangesOf(index: number): Int32Array {
     return this.kept!.ranges.subarray(this.rangesAt[index]!, this.rangesAt[index + 1]!);
   }
+
+  /** A machine has put what is kept into its table. */
+  use(table: WebAssembly.Table): void { this.table = table; }
+
+  /** A function of the modules of handlers and of regions that were kept, where a machine has run by them. */
+  handlerInUse(): unknown { return this.isAdopted ? this.table?.get(FIRST_SHAPE) : undefined; }
+  regionInUse(): unknown { return this.count > 0 ? this.table?.get(FIRST_REGION) : undefined; }
 
   /** A region was made that is not among those kept. */
   note(region: MadeRegion): void { this.made.push(region); }
