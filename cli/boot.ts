@@ -13,7 +13,7 @@ import { InputError } from '../actors/input-error.ts';
 import type { TransportKind } from '../actors/virtio-devices.ts';
 import { endedOf } from '../actors/machines.ts';
 import { initrdBase } from '../actors/placement.ts';
-import type { Outcome, World } from '../actors/world.ts';
+import { machinesOf, type Outcome, type World } from '../actors/world.ts';
 import type { EngineName } from '../machines/aarch64/board.ts';
 import type { GicVersion } from '../machines/gic/state.ts';
 import type { Flavour, Mechanism } from '../machines/kvm/state.ts';
@@ -28,7 +28,7 @@ import { REBUILDERS, type Opened } from './open.ts';
 import { consoleLog, dateSeconds, engineOption, firmwareFile, memorySize, seedOption, virtualTime, wholeNumber } from './options.ts';
 import { timeText } from './output.ts';
 import { reportRun, statusOf } from './run.ts';
-import { onward, startSession, totalsOf, untilClosed } from './session.ts';
+import { onward, startSession, untilClosed } from './session.ts';
 import { unpackImage } from './unpack.ts';
 
 /** What a boot is made of, as its recording keeps it. Paths are absolute. */
@@ -160,15 +160,16 @@ async function boot(flags: BootFlags): Promise<number> {
   assertConsoles(opened.world, [...namedIn(script), { name: flags.terminal, by: `--terminal ${flags.terminal}` }, ...files.map(([name, path]) => ({ name, by: `--console-log ${name}=${path}` }))]);
   const logs = Object.fromEntries(files.map(([name, path]) => [name, fileOutput(name, path)]));
   const session = startSession(opened, flags.record, onward(flags.record !== undefined));
-  return untilClosed(session, async () => {
+  const status = await untilClosed(session, async () => {
     const end = await runConsole(session, {
       terminal: flags.terminal, logs, ...(script && { script }), ...(flags.expect === undefined ? {} : { expect: flags.expect }), ...(flags.maxInsns === undefined ? {} : { maxInsns: flags.maxInsns }),
       ...(flags.maxTime === undefined ? {} : { maxTimeNs: flags.maxTime }), ...(flags.json === undefined ? {} : { json: flags.json }),
     });
     reportRun(session, 'boot', end, flags.json === true);
-    opened.keeping?.keep(totalsOf(session.history).insns);
     return statusOf(end);
   });
+  opened.keeping?.keep(session.history.insns);
+  return status;
 }
 
 const namedIn = (script: ConsoleScript | undefined): { readonly name: string; readonly by: string }[] =>
@@ -229,7 +230,7 @@ async function openBoot(record: BootRecord, seed: number, engine: EngineName): P
   // What has no symbols has nothing to tell: its bytes need not stay.
   const images = [kernel, firmware].filter((image): image is Image => image !== undefined && image.symbols.length > 0);
   const kept = await keeping;
-  world.engine.board.keptCode = kept?.code;
+  for (const { engine: machine } of machinesOf(world)) machine.board.keptCode = kept?.code;
   return { world, manifest, claims: {}, judge, images: { l1: images, l2: [] }, keeping: kept };
 }
 

@@ -12,19 +12,21 @@ import { sha256 } from '../scenarios/node.ts';
 import { compileEagerly, nativeCode } from './native-code.ts';
 import { readParts, writeParts, type Parts } from './parts-file.ts';
 
-/** The kept code of one machine, and what is to be done with it when its run is over. */
+/** The kept code of a World's machines, and what is to be done with it when their run is over. */
 export interface Keeping {
   readonly code: KeptCode;
   /** Writes what is worth it; `insns`: how many instructions the run attempted. What cannot be written is left. */
   keep(insns: number): void;
 }
 
-/** V8's code of the two modules, after a run of `insns` instructions. */
-interface Native extends Parts { readonly insns: number; readonly handlers: Uint8Array; readonly regions: Uint8Array }
+/** V8's code of the two modules of the file with that sum, after a run of `insns` instructions. */
+interface Native extends Parts { readonly of: string; readonly insns: number; readonly handlers: Uint8Array; readonly regions: Uint8Array }
 
 /** A run that made fewer regions than this, and than this share of those there were, leaves the file as it is. */
 const REGIONS_MIN = 64;
 const SHARE_MIN = 1 / 16;
+/** A file that would have more is left as it is. */
+const REGIONS_MAX = 20_000;
 /** V8's code is written anew after a run that was so much longer than that which it is from. */
 const LONGER = 1.5;
 const NATIVE_INSNS_MIN = 50_000_000;
@@ -37,33 +39,43 @@ export async function openKeptCode(images: readonly string[]): Promise<Keeping |
   const folder = process.env['ZENO_CODE_CACHE'] ?? defaultFolder();
   if (folder === undefined || folder === 'off' || images.length === 0) return undefined;
   const path = join(folder, sha256(Buffer.from([...images, enginesSum()].join(' '))).slice(0, 32));
-  const made = readParts(path + KIND.code) as MadeCode | undefined;
-  if (made === undefined) return keeping(path, new KeptCode(), undefined);
-  const native = nativeCode === undefined ? undefined : readParts(path + KIND.native) as Native | undefined;
+  const file = readParts(path + KIND.code);
+  if (file === undefined) return keeping(path, new KeptCode(), undefined);
+  const made = file.parts as unknown as MadeCode;
+  const native = nativeOf(path, file.sum);
   const compile = async (bytes: Uint8Array<ArrayBuffer>, kept: Uint8Array | undefined): Promise<WebAssembly.Module> => (kept && nativeCode!.read(kept, bytes)) ?? await compileEagerly(bytes);
   const [handlers, regions] = await Promise.all([compile(made.handlers, native?.handlers), compile(made.regions, native?.regions)]);
   // Another machine of this process may have begun.
   const mayAdopt = isFresh();
   if (mayAdopt) adoptHandlers(made, handlers);
   touch(path + KIND.code);
-  return keeping(path, new KeptCode(made, regions, mayAdopt), { handlers, regions }, native?.insns);
+  return keeping(path, new KeptCode(made, regions, mayAdopt), { of: file.sum, handlers, regions }, native?.insns);
 }
 
+/** V8 itself does not look whose code it is given: other processes may have written either file meanwhile. */
+function nativeOf(path: string, sum: string): Native | undefined {
+  const native = nativeCode === undefined ? undefined : readParts(path + KIND.native)?.parts as Native | undefined;
+  return native?.of === sum ? native : undefined;
+}
+
+/** The modules that were kept, compiled, and the sum of the file that they are from. */
+interface Modules { readonly of: string; readonly handlers: WebAssembly.Module; readonly regions: WebAssembly.Module }
+
 /** `nativeInsns`: how long a run V8's code is from, where there is some. */
-function keeping(path: string, code: KeptCode, modules: Readonly<Record<'handlers' | 'regions', WebAssembly.Module>> | undefined, nativeInsns = 0): Keeping {
+function keeping(path: string, code: KeptCode, modules: Modules | undefined, nativeInsns = 0): Keeping {
   return {
     code,
     keep(insns) {
       try {
         if (code.madeCount >= Math.max(REGIONS_MIN, SHARE_MIN * code.count)) {
-          const made = code.all();
+          const made = code.count + code.madeCount > REGIONS_MAX ? undefined : code.all();
           if (made === undefined) return;
           writeParts(path + KIND.code, { ...made });
           rmSync(path + KIND.native, { force: true });
           removeOld(path);
         } else if (nativeCode !== undefined && modules !== undefined && insns >= Math.max(NATIVE_INSNS_MIN, LONGER * nativeInsns)) {
           const [handlers, regions] = [nativeCode.write(modules.handlers, code.handlerInUse()), nativeCode.write(modules.regions, code.regionInUse())];
-          if (handlers !== undefined && regions !== undefined) writeParts(path + KIND.native, { insns, handlers, regions } satisfies Native);
+          if (handlers !== undefined && regions !== undefined) writeParts(path + KIND.native, { of: modules.of, insns, handlers, regions } satisfies Native);
         }
       } catch { /* the next run makes it anew */ }
     },

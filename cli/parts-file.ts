@@ -7,30 +7,32 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
-export type Parts = Readonly<Record<string, Uint8Array | Int32Array | Uint32Array | readonly string[] | number>>;
-type Part = readonly [name: string, type: keyof typeof TYPES, bytes: number] | readonly [name: string, value: readonly string[] | number];
+export type Parts = Readonly<Record<string, Uint8Array | Int32Array | Uint32Array | readonly string[] | number | string>>;
+type Part = readonly [name: string, type: keyof typeof TYPES, bytes: number] | readonly [name: string, value: readonly string[] | number | string];
 const SUM_BYTES = 32;
 const TYPES = { Uint8Array, Int32Array, Uint32Array } as const;
 const ALIGNMENT = 8;
 const aligned = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 const sumOf = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes).digest();
 
-/** What is in the file at `path`; undefined where there is none, or where it is damaged. */
-export function readParts(path: string): Parts | undefined {
+/** What is in the file at `path`, and its sum in hexadecimal; undefined where there is none, or where it is damaged. */
+export function readParts(path: string): { readonly parts: Parts; readonly sum: string } | undefined {
   try {
     const { buffer, byteOffset, length } = readFileSync(path);
     const file = byteOffset % ALIGNMENT === 0 ? new Uint8Array(buffer, byteOffset, length) : new Uint8Array(buffer.slice(byteOffset, byteOffset + length));
-    if (!sumOf(file.subarray(SUM_BYTES)).equals(file.subarray(0, SUM_BYTES))) return undefined;
+    const sum = sumOf(file.subarray(SUM_BYTES));
+    if (!sum.equals(file.subarray(0, SUM_BYTES))) return undefined;
     const headBytes = new DataView(file.buffer, file.byteOffset).getUint32(SUM_BYTES, true);
     const head = JSON.parse(Buffer.from(file.subarray(SUM_BYTES + 4, SUM_BYTES + 4 + headBytes)).toString()) as readonly Part[];
     let at = aligned(SUM_BYTES + 4 + headBytes);
-    return Object.fromEntries(head.map(([name, type, bytes]) => {
+    const parts = Object.fromEntries(head.map(([name, type, bytes]) => {
       if (bytes === undefined) return [name, type];
       const from = at;
       at = aligned(at + bytes);
       const Type = TYPES[type as keyof typeof TYPES];
       return [name, new Type(file.buffer as ArrayBuffer, file.byteOffset + from, bytes / Type.BYTES_PER_ELEMENT)];
     })) as Parts;
+    return { parts, sum: sum.toString('hex') };
   } catch {
     return undefined;
   }

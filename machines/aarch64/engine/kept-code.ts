@@ -37,7 +37,7 @@ export interface MadeCode {
 
 const BUCKETS = 1 << 14;
 
-/** Kept code of one machine: what there was when it began, and what it made since. */
+/** Kept code of the machines of a World: what there was when they began, and what they made since. */
 export class KeptCode {
   private readonly kept: MadeCode | undefined;
   /** The code of the regions, which puts itself into a machine's table from FIRST_REGION on. */
@@ -115,14 +115,15 @@ export class KeptCode {
   /** How many were. */
   get madeCount(): number { return this.made.length; }
 
-  /** What there was and what was made since; undefined where the two do not go together. */
+  /** What there was and what was made since, each once; undefined where the two do not go together. */
   all(): MadeCode | undefined {
     const { kept, made } = this;
     if (kept !== undefined && !this.isAdopted) return undefined;
     const before = kept === undefined ? [] : bodiesOf(kept.regions, kept.regionBytes).map((body, index): MadeRegion => ({
       entry: kept.entries[index]!, ranges: this.rangesOf(index), words: kept.words.subarray(this.wordsAt[index]!, this.wordsAt[index + 1]!), body,
     }));
-    const regions = [...before, ...made];
+    // Two machines may have made the same.
+    const regions = [...new Map([...before, ...made].map((region) => [`${region.entry} ${Array.from(region.ranges).join()} ${Array.from(region.words).join()}`, region])).values()];
     const shapes = shapesMade();
     return {
       handlers: handlerModule(shapes.bodies, FIRST_SHAPE), handlerBytes: lengthsOf(shapes.bodies), keys: shapes.keys, prepared: shapes.prepared,
