@@ -28,7 +28,7 @@ import { REBUILDERS, type Opened } from './open.ts';
 import { consoleLog, dateSeconds, engineOption, firmwareFile, memorySize, seedOption, virtualTime, wholeNumber } from './options.ts';
 import { timeText } from './output.ts';
 import { reportRun, statusOf } from './run.ts';
-import { onward, startSession, untilClosed } from './session.ts';
+import { onward, startSession, totalsOf, untilClosed } from './session.ts';
 import { unpackImage } from './unpack.ts';
 
 /** What a boot is made of, as its recording keeps it. Paths are absolute. */
@@ -160,15 +160,15 @@ async function boot(flags: BootFlags): Promise<number> {
   assertConsoles(opened.world, [...namedIn(script), { name: flags.terminal, by: `--terminal ${flags.terminal}` }, ...files.map(([name, path]) => ({ name, by: `--console-log ${name}=${path}` }))]);
   const logs = Object.fromEntries(files.map(([name, path]) => [name, fileOutput(name, path)]));
   const session = startSession(opened, flags.record, onward(flags.record !== undefined));
-  const status = await untilClosed(session, async () => {
+  const { status, insns } = await untilClosed(session, async () => {
     const end = await runConsole(session, {
       terminal: flags.terminal, logs, ...(script && { script }), ...(flags.expect === undefined ? {} : { expect: flags.expect }), ...(flags.maxInsns === undefined ? {} : { maxInsns: flags.maxInsns }),
       ...(flags.maxTime === undefined ? {} : { maxTimeNs: flags.maxTime }), ...(flags.json === undefined ? {} : { json: flags.json }),
     });
     reportRun(session, 'boot', end, flags.json === true);
-    return statusOf(end);
+    return { status: statusOf(end), insns: totalsOf(session.history).insns };
   });
-  opened.keeping?.keep(session.history.insns);
+  opened.keeping?.keep(insns);
   return status;
 }
 
