@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import { adoptHandlers, KeptCode, type MadeCode } from '../machines/aarch64/engine/kept-code.ts';
 import { isFresh } from '../machines/aarch64/engine/shapes.ts';
 import { sha256 } from '../scenarios/node.ts';
-import { compileEagerly, nativeCode } from './native-code.ts';
+import { compileEagerly, fromNative, nativeOf } from './native-code.ts';
 import { readParts, writeParts, type Parts } from './parts-file.ts';
 
 /** The kept code of a World's machines, and what is to be done with it when their run is over. */
@@ -42,8 +42,8 @@ export async function openKeptCode(images: readonly string[]): Promise<Keeping |
   const file = readParts(path + KIND.code);
   if (file === undefined) return keeping(path, new KeptCode(), undefined);
   const made = file.parts as unknown as MadeCode;
-  const native = nativeOf(path, file.sum);
-  const compile = async (bytes: Uint8Array<ArrayBuffer>, kept: Uint8Array | undefined): Promise<WebAssembly.Module> => (kept && nativeCode!.read(kept, bytes)) ?? await compileEagerly(bytes);
+  const native = nativeFor(path, file.sum);
+  const compile = async (bytes: Uint8Array<ArrayBuffer>, kept: Uint8Array | undefined): Promise<WebAssembly.Module> => (kept && fromNative(kept, bytes)) ?? await compileEagerly(bytes);
   const [handlers, regions] = await Promise.all([compile(made.handlers, native?.handlers), compile(made.regions, native?.regions)]);
   // Another machine of this process may have begun.
   const mayAdopt = isFresh();
@@ -53,8 +53,8 @@ export async function openKeptCode(images: readonly string[]): Promise<Keeping |
 }
 
 /** V8 itself does not look whose code it is given: other processes may have written either file meanwhile. */
-function nativeOf(path: string, sum: string): Native | undefined {
-  const native = nativeCode === undefined ? undefined : readParts(path + KIND.native)?.parts as Native | undefined;
+function nativeFor(path: string, sum: string): Native | undefined {
+  const native = readParts(path + KIND.native)?.parts as Native | undefined;
   return native?.of === sum ? native : undefined;
 }
 
@@ -73,8 +73,8 @@ function keeping(path: string, code: KeptCode, modules: Modules | undefined, nat
           writeParts(path + KIND.code, { ...made });
           rmSync(path + KIND.native, { force: true });
           removeOld(path);
-        } else if (nativeCode !== undefined && modules !== undefined && insns >= Math.max(NATIVE_INSNS_MIN, LONGER * nativeInsns)) {
-          const [handlers, regions] = [nativeCode.write(modules.handlers, code.handlerInUse()), nativeCode.write(modules.regions, code.regionInUse())];
+        } else if (modules !== undefined && insns >= Math.max(NATIVE_INSNS_MIN, LONGER * nativeInsns)) {
+          const [handlers, regions] = [nativeOf(modules.handlers, code.handlerInUse()), nativeOf(modules.regions, code.regionInUse())];
           if (handlers !== undefined && regions !== undefined) writeParts(path + KIND.native, { of: modules.of, insns, handlers, regions } satisfies Native);
         }
       } catch { /* the next run makes it anew */ }

@@ -12,27 +12,28 @@ export async function compileEagerly(bytes: Uint8Array<ArrayBuffer>): Promise<We
   try { return await compiling; } finally { clearInterval(awake); }
 }
 
-interface NativeCode {
-  /** The optimized code of `module`, as far as there is some by now; `member` is one of its functions. Undefined where there is none. */
-  write(module: WebAssembly.Module, member: unknown): Uint8Array | undefined;
-  /** The module of `bytes` with that code; undefined where another version, other flags or another processor made it, or for another module. */
-  read(native: Uint8Array, bytes: Uint8Array): WebAssembly.Module | undefined;
+/** Whether this V8 is one in which we have seen the rest work. It keeps such code for browsers, and gives JavaScript no name for it but its own tests'. */
+const isKnown = process.versions.v8.startsWith('13.');
+
+/** The optimized code of `module`, as far as there is some by now; `member` is one of its functions. Undefined where there is none, or no way to get at it. */
+export function nativeOf(module: WebAssembly.Module, member: unknown): Uint8Array | undefined {
+  // V8 ends the process where no function of the module is optimized: one is, before it is asked.
+  if (!isKnown || typeof member !== 'function' || natively('%WasmTierUpFunction(first); return %IsTurboFanFunction(first)', member) !== true) return undefined;
+  const code = natively('return %SerializeWasmModule(first)', module);
+  return code instanceof ArrayBuffer ? new Uint8Array(code) : undefined;
 }
 
-/** V8 keeps such code for browsers, and gives JavaScript no name for it but its own tests'. Undefined in a V8 where we have not seen that work. */
-export const nativeCode: NativeCode | undefined = process.versions.v8.startsWith('13.') ? named() : undefined;
+/** The module of `bytes` with code that `nativeOf` gave of the same one; undefined where another version, other flags or another processor made it. */
+export function fromNative(native: Uint8Array, bytes: Uint8Array): WebAssembly.Module | undefined {
+  const module = isKnown ? natively('return %DeserializeWasmModule(first, second)', native.slice().buffer, bytes) : undefined;
+  return module instanceof WebAssembly.Module ? module : undefined;
+}
 
-function named(): NativeCode | undefined {
+/** What `body` returns, in which V8's own functions have names; undefined where they have not. V8 compiles it when it is called, and forgets it when it is old. */
+function natively(body: string, first: unknown, second?: unknown): unknown {
   setFlagsFromString('--allow-natives-syntax');
   try {
-    // V8 ends the process where no function of the module is optimized: one is, before it is asked.
-    const optimize = new Function('member', '%WasmTierUpFunction(member); return %IsTurboFanFunction(member)') as (member: unknown) => boolean;
-    const write = new Function('module', 'return %SerializeWasmModule(module)') as (module: WebAssembly.Module) => ArrayBuffer;
-    const read = new Function('native', 'bytes', 'return %DeserializeWasmModule(native, bytes)') as (native: ArrayBuffer, bytes: Uint8Array) => WebAssembly.Module | undefined;
-    return {
-      write: (module, member) => (typeof member === 'function' && optimize(member) ? new Uint8Array(write(module)) : undefined),
-      read: (native, bytes) => read(native.slice().buffer as ArrayBuffer, bytes),
-    };
+    return (new Function('first', 'second', body) as (first: unknown, second: unknown) => unknown)(first, second);
   } catch {
     return undefined;
   } finally {
