@@ -4,7 +4,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 export type Parts = Readonly<Record<string, Uint8Array | Int32Array | Uint32Array | readonly string[] | number | string>>;
@@ -50,9 +50,12 @@ export function writeParts(path: string, parts: Parts): void {
     chunks.push(Buffer.alloc(aligned(bytes) - bytes), new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
     bytes = aligned(bytes) + value.byteLength;
   }
-  const rest = Buffer.concat(chunks);
+  const sum = createHash('sha256');
+  for (const chunk of chunks) sum.update(chunk);
   mkdirSync(dirname(path), { recursive: true });
   const temporary = `${path}.${process.pid}`;
-  writeFileSync(temporary, Buffer.concat([sumOf(rest), rest]));
+  // One by one: put together they would take as much memory again.
+  writeFileSync(temporary, sum.digest());
+  for (const chunk of chunks) appendFileSync(temporary, chunk);
   renameSync(temporary, path);
 }

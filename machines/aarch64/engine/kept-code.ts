@@ -53,6 +53,8 @@ export class KeptCode {
   private readonly heads = new Int32Array(BUCKETS);
   private readonly nexts: Int32Array;
   private readonly made: MadeRegion[] = [];
+  /** The same by their bucket. */
+  private readonly madeBy = new Map<number, MadeRegion[]>();
   /** The machine's table of handlers. */
   private table: WebAssembly.Table | undefined;
 
@@ -110,7 +112,15 @@ export class KeptCode {
   regionInUse(): unknown { return this.count > 0 ? this.table?.get(FIRST_REGION) : undefined; }
 
   /** A region was made that is not among those kept. */
-  note(region: MadeRegion): void { this.made.push(region); }
+  note(region: MadeRegion): void {
+    const bucket = bucketOf(region.entry, region.words[0]!);
+    let others = this.madeBy.get(bucket);
+    if (others === undefined) this.madeBy.set(bucket, others = []);
+    // Another machine may have made the same, or this one before it had to drop it.
+    if (others.some((other) => other.entry === region.entry && alike(other.ranges, region.ranges) && alike(other.words, region.words))) return;
+    others.push(region);
+    this.made.push(region);
+  }
 
   /** How many were. */
   get madeCount(): number { return this.made.length; }
@@ -122,14 +132,13 @@ export class KeptCode {
     const before = kept === undefined ? [] : bodiesOf(kept.regions, kept.regionBytes).map((body, index): MadeRegion => ({
       entry: kept.entries[index]!, ranges: this.rangesOf(index), words: kept.words.subarray(this.wordsAt[index]!, this.wordsAt[index + 1]!), body,
     }));
-    // Two machines may have made the same.
-    const regions = [...new Map([...before, ...made].map((region) => [`${region.entry} ${Array.from(region.ranges).join()} ${Array.from(region.words).join()}`, region])).values()];
+    const regions = [...before, ...made];
     const shapes = shapesMade();
     return {
       handlers: handlerModule(shapes.bodies, FIRST_SHAPE), handlerBytes: lengthsOf(shapes.bodies), keys: shapes.keys, prepared: shapes.prepared,
       regions: handlerModule(regions.map(({ body }) => body), FIRST_REGION), regionBytes: lengthsOf(regions.map(({ body }) => body)),
       entries: Int32Array.from(regions, ({ entry }) => entry), rangeWords: lengthsOf(regions.map(({ ranges }) => ranges)),
-      ranges: Int32Array.from(regions.flatMap(({ ranges }) => Array.from(ranges))), words: Uint32Array.from(regions.flatMap(({ words }) => Array.from(words))),
+      ranges: joined(regions.map(({ ranges }) => ranges), Int32Array), words: joined(regions.map(({ words }) => words), Uint32Array),
     };
   }
 }
@@ -140,6 +149,19 @@ export const adoptHandlers = (kept: MadeCode, module: WebAssembly.Module): void 
 const bucketOf = (entry: number, word: number): number => (Math.imul(word ^ Math.imul(entry, 0x85eb_ca6b), 0x9e37_79b1) >>> 18) & (BUCKETS - 1);
 
 const lengthsOf = (parts: readonly ArrayLike<number>[]): Int32Array => Int32Array.from(parts, ({ length }) => length);
+
+const alike = (a: ArrayLike<number>, b: ArrayLike<number>): boolean => a.length === b.length && Array.prototype.every.call(a, (value, index) => value === b[index]);
+
+/** All numbers of `parts`, one part behind the other. */
+function joined<Numbers extends Int32Array | Uint32Array>(parts: readonly ArrayLike<number>[], Type: new (length: number) => Numbers): Numbers {
+  const all = new Type(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
 
 /** The bodies at the end of a module. */
 function bodiesOf(module: Uint8Array, lengths: Int32Array): Uint8Array[] {

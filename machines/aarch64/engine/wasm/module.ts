@@ -58,7 +58,10 @@ export function moduleBytes(parts: {
       for (const index of functions) { at.byte(0xd2); at.unsigned(index); at.end(); }
     }
   });
+  const bodyBytes = parts.functions.reduce((sum, { body }) => sum + body.length, 0);
+  reserve(out, bodyBytes + SECTION_BYTES);
   section(out, 10, (at) => {
+    reserve(at, bodyBytes + SECTION_BYTES);
     at.unsigned(parts.functions.length);
     for (const { body } of parts.functions) append(at, body);
   });
@@ -76,12 +79,19 @@ function section(out: Code, id: number, write: (at: Code) => void): void {
   at.free();
 }
 
+/** What a section has beside what is in it, at most. */
+const SECTION_BYTES = 16;
+
+/** Room for so many bytes more. */
+function reserve(out: Code, bytes: number): void {
+  if (out.length + bytes <= out.bytes.length) return;
+  const grown = new Uint8Array(out.length + bytes);
+  grown.set(out.bytes.subarray(0, out.length));
+  out.bytes = grown;
+}
+
 function append(out: Code, bytes: Uint8Array): void {
-  if (out.length + bytes.length > out.bytes.length) {
-    const grown = new Uint8Array(2 * (out.length + bytes.length));
-    grown.set(out.bytes.subarray(0, out.length));
-    out.bytes = grown;
-  }
+  if (out.length + bytes.length > out.bytes.length) reserve(out, out.length + 2 * bytes.length);
   out.bytes.set(bytes, out.length);
   out.length += bytes.length;
 }
