@@ -89,12 +89,13 @@ function defaultFolder(): string | undefined {
 
 /** Changes when any source of the engines does, or this build is another: by the files' sizes and times. */
 function enginesSum(): string {
-  const hash = createHash('sha256').update(process.versions.v8);
+  const hash = createHash('sha256').update(`${process.versions.v8} ${process.platform} ${process.arch}`);
   const folder = join(import.meta.dirname, '../machines');
   for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort()) {
     if (!/^(aarch64|memory|bits)\b.*\.[jt]s$/.test(name)) continue;
-    const { size, mtimeMs, ctimeMs } = statSync(join(folder, name));
-    hash.update(`${name} ${size} ${mtimeMs} ${ctimeMs};`);
+    // An editor's lock is a link to nowhere, and sources may go while we look.
+    const about = statSync(join(folder, name), { throwIfNoEntry: false });
+    if (about !== undefined) hash.update(`${name} ${about.size} ${about.mtimeMs} ${about.ctimeMs};`);
   }
   return hash.digest('hex');
 }

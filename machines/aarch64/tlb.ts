@@ -349,7 +349,9 @@ export function reviveEntry(board: Board, translation: Translation, key: number,
   }
   if (translation.size >= ENTRIES_MAX || translation.linked >= LINKS_MAX) return undefined;
   translation.dropped[page % DROPPED] = undefined;
-  put(translation, entry, words, values);
+  const cached = put(translation, entry, words, values);
+  // A store to a table's descriptor has taken its link along.
+  for (let index = 0; index < words.length; index++) if (!endsStage(cached, index) && !isTable(translation, words[index]!)) link(translation, words[index]!, undefined);
   return entry;
 }
 

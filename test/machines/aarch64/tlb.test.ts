@@ -308,6 +308,16 @@ describe('a translation that a store to its descriptor dropped', () => {
     put(page, before);
     expect(read()).toBe(5n);
   });
+  test('goes again with a table that it was dropped beside', () => {
+    const { bare: { memory }, table, page, read, put } = mapped();
+    writeWord(memory, RAM + 0x6000 + (page % 4096), readWord(memory, page) + 0x2000n);
+    const [leaf, above] = [put(page, 0n), put(table, 0n)];
+    put(page, leaf);
+    put(table, above);
+    expect(read()).toBe(3n);
+    put(table, BigInt(RAM + 0x6000) | 3n);
+    expect(read()).toBe(5n);
+  });
   test('does not come back where L0 has changed its map meanwhile, which is in no word of memory', () => {
     let moved = 0;
     const { bare: { core, board }, page, read, put } = mapped({ el2: 'kvm', stage2: (_, ipa) => ({ ok: true, pa: ipa === RAM + 0x3000 ? ipa + moved : ipa, bytes: 4096, read: true, write: true, execute: true, level: 3 }) });
