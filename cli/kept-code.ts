@@ -34,8 +34,17 @@ const NATIVE_INSNS_MIN = 50_000_000;
 const FILES_MAX = 32;
 const KIND = { code: '.code', native: '.native' } as const;
 
-/** What was kept for a machine with these images (their sums); undefined where nothing is to be kept. */
+/** What was kept for a machine with these images (their sums); undefined where nothing is to be kept, or can be. */
 export async function openKeptCode(images: readonly string[]): Promise<Keeping | undefined> {
+  try {
+    return await opened(images);
+  } catch {
+    // A boot goes on without.
+    return undefined;
+  }
+}
+
+async function opened(images: readonly string[]): Promise<Keeping | undefined> {
   const folder = process.env['ZENO_CODE_CACHE'] ?? defaultFolder();
   if (folder === undefined || folder === 'off' || images.length === 0) return undefined;
   const path = join(folder, sha256(Buffer.from([...images, enginesSum()].join(' '))).slice(0, 32));

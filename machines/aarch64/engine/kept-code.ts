@@ -36,6 +36,8 @@ export interface MadeCode {
 }
 
 const BUCKETS = 1 << 14;
+/** More than are kept (cli/kept-code.ts, REGIONS_MAX): what is new again and again is not held on to. */
+const MADE_MAX = 20_001;
 
 /** Kept code of the machines of a World: what there was when they began, and what they made since. */
 export class KeptCode {
@@ -53,7 +55,7 @@ export class KeptCode {
   private readonly heads = new Int32Array(BUCKETS);
   private readonly nexts: Int32Array;
   private readonly made: MadeRegion[] = [];
-  /** The same by their bucket. */
+  /** The same by a hash of their entry and words. */
   private readonly madeBy = new Map<number, MadeRegion[]>();
   /** The machine's table of handlers. */
   private table: WebAssembly.Table | undefined;
@@ -113,7 +115,10 @@ export class KeptCode {
 
   /** A region was made that is not among those kept. */
   note(region: MadeRegion): void {
-    const bucket = bucketOf(region.entry, region.words[0]!);
+    if (this.made.length >= MADE_MAX) return;
+    // By all words: code that a guest changes again and again begins alike.
+    let bucket = region.entry;
+    for (let at = 0; at < region.words.length; at++) bucket = Math.imul(bucket ^ region.words[at]!, 0x9e37_79b1);
     let others = this.madeBy.get(bucket);
     if (others === undefined) this.madeBy.set(bucket, others = []);
     // Another machine may have made the same, or this one before it had to drop it.
