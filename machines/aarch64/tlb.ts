@@ -309,29 +309,27 @@ export function insertEntry(board: Board, translation: Translation, entry: Entry
   if (translation.linked >= LINKS_MAX) sweep(translation);
   const { memory } = board;
   const offsets = entry.descriptors.map((descriptor) => locate(memory, descriptor));
-  const cached = put(translation, entry, offsets.map((offset) => offset / 8), offsets.flatMap((offset) => [memory.view.getInt32(offset, true), memory.view.getInt32(offset + 4, true)]));
-  for (let index = 0; index < offsets.length; index++) {
-    const word = cached.words[index]!;
-    if (!endsStage(cached, index) && !isTable(translation, word)) link(translation, word, undefined);
-    if (holdDescriptors(memory, offsets[index]! >>> 12)) forgetWritesTo(board, offsets[index]! >>> 12);
-  }
+  put(translation, entry, offsets.map((offset) => offset / 8), offsets.flatMap((offset) => [memory.view.getInt32(offset, true), memory.view.getInt32(offset + 4, true)]));
+  for (const offset of offsets) if (holdDescriptors(memory, offset >>> 12)) forgetWritesTo(board, offset >>> 12);
 }
 
 /** Whether the descriptor of that index is the last of stage 1 or of all. */
 const endsStage = ({ entry, words }: Cached, index: number): boolean => index === entry.firstDescriptors - 1 || index === words.length - 1;
 
-/** Puts an entry into the table, and the links of the last descriptors of its stages. */
-function put(translation: Translation, entry: Entry, words: readonly number[], values: readonly number[]): Cached {
+/** Puts an entry into the table, and links the words of its descriptors: those of tables where they are not linked yet. */
+function put(translation: Translation, entry: Entry, words: readonly number[], values: readonly number[]): void {
   const bucket = entry.page % BUCKETS;
   const cached: Cached = { entry, words, values, next: translation.buckets[bucket], live: true };
   translation.buckets[bucket] = cached;
   translation.size += 1;
-  for (let index = 0; index < words.length; index++) if (endsStage(cached, index)) link(translation, words[index]!, cached);
+  for (const [index, word] of words.entries()) {
+    if (endsStage(cached, index)) link(translation, word, cached);
+    else if (!isTable(translation, word)) link(translation, word, undefined);
+  }
   if (entry.blockShift > 12) {
     translation.blockShifts.add(entry.blockShift);
     translation.inBlocks[blockPlace(entry.page, entry.blockShift)]! += 1;
   }
-  return cached;
 }
 
 /**
@@ -349,9 +347,7 @@ export function reviveEntry(board: Board, translation: Translation, key: number,
   }
   if (translation.size >= ENTRIES_MAX || translation.linked >= LINKS_MAX) return undefined;
   translation.dropped[page % DROPPED] = undefined;
-  const cached = put(translation, entry, words, values);
-  // A store to a table's descriptor has taken its link along.
-  for (let index = 0; index < words.length; index++) if (!endsStage(cached, index) && !isTable(translation, words[index]!)) link(translation, words[index]!, undefined);
+  put(translation, entry, words, values);
   return entry;
 }
 
@@ -422,7 +418,7 @@ export function descriptorStored(board: Board, offset: number, bytes: number): v
   }
 }
 
-/** Drops the entries whose stage's last descriptor is in `word`, and with them the links there. Returns whether it holds a table's descriptor, which is changed seldom. */
+/** Drops the entries whose stage's last descriptor is in `word`, and with them the links there. `followsMemory`: stage 2 is in memory, so that what is dropped may come back. Returns whether it holds a table's descriptor, which is changed seldom. */
 function dropLinks(translation: Translation, word: number, followsMemory: boolean): boolean {
   const { links } = translation;
   const bucket = word % BUCKETS;
